@@ -1,0 +1,1 @@
+"""The shell: storage, links, HTTP, command line, pages, configuration. Clocks, disks, sockets and randomness live here."""
