@@ -1,8 +1,8 @@
 """Canonical MessagePack: fixed arrays of integers, bytes and short strings, in exactly one form.
 
-`decode` reads bytes as a type, encodes the value again and demands the same bytes: so an oversized
-header, a float, a map, a trailing byte or an omitted field is refused (FORMATS section 9). Strings must be
-in NFC. Every decoder exception becomes `Malformed`.
+`decode` reads bytes as a type, encodes the value again and demands the same bytes: so an
+oversized header, a float, a map, a trailing byte or an omitted field is refused. Strings must be in
+NFC. Every decoder exception becomes `Malformed`.
 """
 
 import unicodedata

@@ -47,7 +47,7 @@ class Refused(InvalidInput):
 
 
 class StoreDamaged(StandingError):
-    """A row on disk that cannot be what was written. `where` names it; the message says how to repair."""
+    """A row on disk that is not what was written. `where` names it; the message, the repair."""
 
     def __init__(self, where: str, message: str) -> None:
         super().__init__(f"{where}: {message}")
