@@ -1,0 +1,107 @@
+"""What a node must do for its consensus, in the order given.
+
+The rule that makes it safe: whatever stands behind a `Persist` in the order of all effects ever
+returned may be done only when that `Persist` is durable (fsync). The shell may group many.
+"""
+
+from dataclasses import dataclass
+
+from consensus.messages import Message
+from ledger.batch import Batch
+from ledger.block import Block
+from ledger.rows import CheckpointRow
+from ledger.store import Changes
+
+
+@dataclass(frozen=True, slots=True)
+class Persist:
+    """Write these rows, durably, before anything that follows."""
+
+    changes: Changes
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send to one peer, if its link stands."""
+
+    peer: int
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Broadcast:
+    """Send to every peer whose link stands."""
+
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class SetTimer:
+    """Ask for `TimerFired(timer)` at a steady time; replaces the timer of that name."""
+
+    timer: str
+    at_steady_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTimer:
+    """Forget a timer."""
+
+    timer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Execute:
+    """A block is final: apply it with the batches that it adds, in order (lane, height).
+
+    Blocks come in order of height, each once since the start; answer each with `Executed`.
+    """
+
+    block: Block
+    hash: bytes
+    batches: tuple[tuple[bytes, Batch], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSealed:
+    """An own batch has its place: submission i of the `SealBatch` stands at position i."""
+
+    hash: bytes
+    height: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Certified:
+    """A checkpoint has q cosignatures and may be served. Heights only rise."""
+
+    row: CheckpointRow
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """A peer's message was refused: count it under this reason (a short code)."""
+
+    peer: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """Stop at once: going on could break safety. The reason is for the operator."""
+
+    reason: str
+
+
+Effect = (
+    Persist
+    | Send
+    | Broadcast
+    | SetTimer
+    | CancelTimer
+    | Execute
+    | BatchSealed
+    | Certified
+    | Refuse
+    | Halt
+)

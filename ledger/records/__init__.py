@@ -1,0 +1,49 @@
+"""Records: one signed fact each, one module per family, one closed union of all.
+
+To add a family: write its module, list its types in `RECORD_TYPES` and in `Record`, and write its
+rules in `ledger/rules/`. Tags are small integers and are never used twice; `ledger/README.md` has
+their table.
+"""
+
+from typing import Final
+
+from ledger.encoding import decode, encode
+from ledger.records.engagement import EngagementOpen, EngagementOutcome
+from ledger.records.rating import Rating
+from ledger.records.subject import SubjectLink, SubjectRegister
+
+Record = SubjectRegister | SubjectLink | EngagementOpen | EngagementOutcome | Rating
+
+RECORD_TYPES: Final = (SubjectRegister, SubjectLink, EngagementOpen, EngagementOutcome, Rating)
+TAGS: Final = {kind: int(kind.__struct_config__.tag) for kind in RECORD_TYPES}  # type: ignore[arg-type]
+RECORD_BYTES_MAX: Final = 4_096
+
+NAMES: Final = {
+    SubjectRegister: "subject.register",
+    SubjectLink: "subject.link",
+    EngagementOpen: "engagement.open",
+    EngagementOutcome: "engagement.outcome",
+    Rating: "rating",
+}
+TYPE_OF_NAME: Final = {name: kind for kind, name in NAMES.items()}
+NAME_OF_TAG: Final = {TAGS[kind]: name for kind, name in NAMES.items()}
+
+
+def decode_record(data: bytes) -> Record:
+    """Read canonical record bytes.
+
+    Raises:
+        Malformed: not one of the record types in its one canonical form.
+    """
+    record: Record = decode(Record, data, bytes_max=RECORD_BYTES_MAX, what="record")  # type: ignore[arg-type]
+    return record
+
+
+def encode_record(record: Record) -> bytes:
+    """The canonical bytes of a record."""
+    return encode(record)
+
+
+def tag_of(record: Record) -> int:
+    """The record type's small integer."""
+    return TAGS[type(record)]
