@@ -8,7 +8,7 @@
     signature  = Ed25519 by the lane key over "standing/batch/v1\\0" ‖ chain id ‖ header
     batch      = [header, signature, [submission, …]]
 
-`previous` is the hash of the lane's header below; at height 1 it is the chain id. Heights start at 1.
+`previous` is the hash of the lane's header below; at height 1, the lowest, it is the chain id.
 The record id is the commitment. Signatures stand end to end, 64 bytes each.
 """
 

@@ -1,11 +1,12 @@
 """Cuts, blocks, refusal lists and seals: the steps of the ledger.
 
     tip        = [lane, height, header hash]
-    block      = [epoch, view, height, parent, tips, time]       tips: only those that changed, by lane
+    block      = [epoch, view, height, parent, tips, time]      tips: those that changed, by lane
     block hash = SHA-256("standing/block/v1\\0" ‖ chain id ‖ block)
     refusal    = [lane, batch height, position, commitment, SHA-256(salt ‖ rule)]
     refusals   = SHA-256 over the MessagePack array of all refusals of the block
-    seal entry = 0x01 ‖ [height, block, previous, time, index root, refusals, parameters, validators]
+    seal entry = 0x01 ‖ [height, block, previous, time, index root, refusals, parameters,
+                         validators]
 
 The genesis block has height 0, and its hash is the chain id. A header hash under a tip links to all
 headers below it, so the block hash covers every batch under its cut. Block time is
@@ -34,7 +35,7 @@ class Tip(Value):
 
 
 class Block(Value):
-    """One agreed cut: the parent's cut, moved to `tips` (ascending by lane, each a step forward)."""
+    """One agreed cut: the parent's, moved to `tips` (ascending by lane, each a step forward)."""
 
     epoch: Uint
     view: Uint

@@ -1,8 +1,8 @@
 """Genesis: what all nodes share from the start. Its hash is the chain id.
 
 Everything that decides validity stands here (and in later governance records): members, bounds,
-epoch length, first parameters. The chain id is SHA-256 of the canonical bytes of the genesis without
-its proofs of possession.
+epoch length, first parameters. The chain id is SHA-256 of the canonical bytes of the genesis
+without its proofs of possession.
 """
 
 from typing import Annotated, Final

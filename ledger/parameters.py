@@ -20,7 +20,7 @@ PARAMETERS_BYTES_MAX: Final = 512 * 1_024
 
 
 class Scale(Value):
-    """A registered rating scale: values `low`…`high`; below `middle` is bad, `good_from` up is good.
+    """A registered rating scale: `low`…`high`; below `middle` is bad, from `good_from` up good.
 
     A rating's signed grade is (value − middle) / (middle − low) below the middle, and
     (value − middle) / (high − middle) from it upward.

@@ -1,1 +1,1 @@
-"""The bureau: files folded into evidence, evidence into a score, a score into reasons and proofs."""
+"""The bureau: files folded into evidence, evidence into a score, a score into reasons."""
