@@ -32,7 +32,7 @@ def name_of(path: Path) -> str:
 
 def imports(path: Path) -> Iterator[str]:
     """The modules that a file imports, wherever in it the statement stands."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -43,7 +43,7 @@ def imports(path: Path) -> Iterator[str]:
 
 
 def module_level_imports(path: Path) -> Iterator[str]:
-    for node in ast.parse(path.read_text()).body:
+    for node in ast.parse(path.read_text("utf-8")).body:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -89,10 +89,10 @@ def test_pure_layers_use_few_outside_packages() -> None:
 
 
 def test_pure_layers_hold_no_float() -> None:
-    """No float literal, no true division, no float() or round() in what can reach a hash or score."""
+    """No float literal, true division, float() or round() in what can reach a hash or a score."""
     wrong = []
     for path in modules(*PURE):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             literal = isinstance(node, ast.Constant) and isinstance(node.value, float)
             division = isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div)
             named = isinstance(node, ast.Name) and node.id in {"float", "round"}
@@ -129,7 +129,8 @@ def test_modules_say_what_they_are_for() -> None:
     silent = [
         str(path.relative_to(ROOT))
         for path in modules(*LAYERS)
-        if path.read_text().strip() and not ast.get_docstring(ast.parse(path.read_text()))
+        if path.read_text("utf-8").strip()
+        and not ast.get_docstring(ast.parse(path.read_text("utf-8")))
     ]
     assert not silent
 
@@ -138,7 +139,7 @@ def test_sizes() -> None:
     wrong = []
     for path in modules(*LAYERS):
         where = str(path.relative_to(ROOT))
-        text = path.read_text()
+        text = path.read_text("utf-8")
         if text.count("\n") > MODULE_LINES_MAX:
             wrong.append(f"{where} has {text.count(chr(10))} lines")
         for node in ast.walk(ast.parse(text)):
@@ -153,7 +154,7 @@ def test_names_are_words_of_the_field() -> None:
     wrong = [
         f"{path.relative_to(ROOT)}: {node.name}"
         for path in modules(*LAYERS)
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
         and BANNED_WORDS.search(node.name)
     ]
@@ -165,5 +166,5 @@ def test_names_are_words_of_the_field() -> None:
 
 @pytest.mark.parametrize("package", LAYERS)
 def test_each_package_has_its_specification(package: str) -> None:
-    text = (ROOT / package / "README.md").read_text()
+    text = (ROOT / package / "README.md").read_text("utf-8")
     assert len(text) > 2_000
