@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from ledger.bureau.model import Model
+from ledger.bureau.model import Model, check_model
 from ledger.encoding import Code, Small, Uint, Value, check_nfc, encode
 from ledger.errors import Malformed
 from ledger.hashing import sha256
@@ -58,8 +58,10 @@ def check_parameters(parameters: Parameters) -> None:
     """Refuse parameters that contradict themselves.
 
     Raises:
-        Malformed: a scale or domain stands twice, is out of order, or has no parent.
+        Malformed: a scale or domain stands twice, is out of order, or has no parent; or the
+            model's numbers contradict each other.
     """
+    check_model(parameters.model)
     _check_scales(parameters.scales)
     seen: set[str] = set()
     for domain in parameters.domains:
