@@ -6,7 +6,7 @@ NFC. Every decoder exception becomes `Malformed`.
 """
 
 import unicodedata
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar, dataclass_transform
 
 import msgspec
 
@@ -36,6 +36,7 @@ Code = Annotated[
 ]
 
 
+@dataclass_transform(frozen_default=True)
 class Value(
     msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, eq=True, gc=False
 ):
