@@ -9,14 +9,12 @@ here node.log, to which the process writes.
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +24,9 @@ from typing import Final, Self
 import aiohttp
 
 from ledger.errors import StandingError
+from ledger.genesis import chain_id
+from node.config import Config, load_config
+from node.network import GENESIS_FILE, load_genesis
 
 API_PORT: Final = 8440
 PEER_PORT: Final = 9440
@@ -47,10 +48,15 @@ class Seat:
     number: int
     code: str
     folder: Path
-    url: str
+    config: Config
 
     @property
-    def config(self) -> Path:
+    def url(self) -> str:
+        """The node's HTTP address."""
+        return f"http://{self.config.api_listen}"
+
+    @property
+    def config_file(self) -> Path:
         """The node's configuration."""
         return self.folder / "node.toml"
 
@@ -112,8 +118,9 @@ def create(folder: Path, codes: Sequence[str], *, api_port: int = 0, peer_port: 
 class Federation:
     """The running nodes of one folder. Use as an async context: leaving it stops every node."""
 
-    def __init__(self, folder: Path, seats: Sequence[Seat]) -> None:
+    def __init__(self, folder: Path, seats: Sequence[Seat], chain: bytes) -> None:
         self.folder = folder
+        self.chain = chain
         self.seats: tuple[Seat, ...] = tuple(seats)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -122,9 +129,15 @@ class Federation:
         """The federation of a folder that `create` wrote; nothing is started.
 
         Raises:
-            FederationFailed: the folder holds no federation.
+            StandingError: the folder holds no federation.
         """
-        return cls(folder, _seats_of(folder))
+        genesis = load_genesis(folder / GENESIS_FILE)
+        seats = []
+        for validator in genesis.foundation.validators:
+            home = folder / validator.code
+            config = load_config(home / "node.toml")
+            seats.append(Seat(validator.number, validator.code, home, config))
+        return cls(folder, seats, chain_id(genesis.foundation))
 
     @property
     def urls(self) -> tuple[str, ...]:
@@ -151,7 +164,7 @@ class Federation:
         seat = self.seat(code)
         with seat.log.open("ab") as log:
             self._processes[code] = subprocess.Popen(  # noqa: S603 - our own command, no shell
-                [*_COMMAND, "node", "run", str(seat.config)],
+                [*_COMMAND, "node", "run", str(seat.config_file)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -231,21 +244,6 @@ class Federation:
         trace: TracebackType | None,
     ) -> None:
         await self.stop()
-
-
-def _seats_of(folder: Path) -> list[Seat]:
-    try:
-        genesis = json.loads((folder / "genesis.json").read_bytes())
-        validators = genesis["foundation"]["validators"]
-        seats = []
-        for each in validators:
-            home = folder / each["code"]
-            config = tomllib.loads((home / "node.toml").read_text(encoding="utf-8"))
-            url = f"http://{config['api']['listen']}"
-            seats.append(Seat(each["number"], each["code"], home, url))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise FederationFailed(f"{folder} holds no federation: {error}") from error
-    return seats
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

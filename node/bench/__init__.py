@@ -1,0 +1,1 @@
+"""Figures: fixed loads on whole nodes, and what they cost. Measured, never asserted in a test."""

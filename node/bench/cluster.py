@@ -1,0 +1,251 @@
+"""`standing bench cluster`: a federation of processes under the fixed load.
+
+In order: create and start the nodes; register the population; preload; lone records on the idle
+network; as many records as the nodes take (`seconds`, after a run-in); half of that rate with lone
+records in between. The load comes from this one process through the nodes' HTTP API, MessagePack,
+on the same cores; its own CPU is measured apart.
+
+A record counts when a node tells it under its newest certified checkpoint (q cosignatures); of the
+nodes' counts the smallest is taken. CPU is user + system time of the node processes over the
+measured seconds. Disk and wire bytes are per record and node.
+"""
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+import aiohttp
+
+from node.bench import measure
+from node.bench.feeder import Certified, Feeder
+from node.bench.load import PlatformLoad, Population
+from node.bench.measure import Cost
+from node.federation import Federation
+
+LONE_SAMPLES: Final = 100
+LONE_GAP_S: Final = 0.03
+HALF_LOAD_SECONDS_MIN: Final = 10.0
+RUN_IN_SECONDS_MAX: Final = 15.0
+CHUNK_RECORDS: Final = 250
+STREAMS: Final = 2
+WINDOW_RECORDS: Final = 8_192
+
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is measured: `seconds` at full load, `preload` records before it."""
+
+    seconds: float = 60.0
+    preload: int = 0
+    seed: int = 1
+    chunk_records: int = CHUNK_RECORDS
+    streams: int = STREAMS
+    window_records: int = WINDOW_RECORDS
+    population: Population = field(default_factory=Population)
+
+
+class Cluster:
+    """The running federation with one feeder per node."""
+
+    def __init__(self, federation: Federation, feeders: Sequence[Feeder], plan: Plan) -> None:
+        self.federation = federation
+        self.feeders = tuple(feeders)
+        self.plan = plan
+
+    async def certified(self) -> Certified:
+        """The lowest of the nodes' certified checkpoints."""
+        told = await asyncio.gather(*(feeder.certified() for feeder in self.feeders))
+        return min(told, key=lambda each: each.size)
+
+    async def costs(self) -> list[Cost]:
+        """What each node's process has used up so far."""
+        return [await self._cost(feeder) for feeder in self.feeders]
+
+    async def _cost(self, feeder: Feeder) -> Cost:
+        pid = self.federation.pid(feeder.seat.code)
+        assert pid is not None, "a node that is measured runs"
+        return Cost(
+            cpu_us=measure.cpu_us(pid),
+            rss_max_mib=measure.rss_max_mib(pid),
+            disk_bytes=await asyncio.to_thread(measure.disk_bytes, feeder.seat.config.data),
+            wire_bytes=int(measure.counter(await feeder.metrics(), WIRE_METRIC)),
+        )
+
+    @contextlib.asynccontextmanager
+    async def fed(self, records_per_s: float | None = None) -> AsyncIterator[None]:
+        """All nodes under load while the context lasts."""
+        tasks = [
+            asyncio.create_task(
+                feeder.run(
+                    streams=self.plan.streams,
+                    window_records=self.plan.window_records,
+                    records_per_s=records_per_s and records_per_s / len(self.feeders),
+                )
+            )
+            for feeder in self.feeders
+        ]
+        try:
+            yield
+            for task in tasks:
+                if task.done():
+                    task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            ended = await asyncio.gather(*tasks, return_exceptions=True)
+        for each in ended:
+            if isinstance(each, Exception):
+                raise each
+
+
+WIRE_METRIC: Final = "standing_peer_sent_bytes_total"
+
+
+async def measure_cluster(federation: Federation, plan: Plan, progress: Progress) -> dict[str, Any]:
+    """Run the plan on a started federation and return its figures (FIGURES of `bench cluster`)."""
+    count = len(federation.seats)
+    timeout = aiohttp.ClientTimeout(total=120)
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
+        feeders = [
+            Feeder(
+                session,
+                seat,
+                PlatformLoad(
+                    federation.chain, seat.number, (place, count), plan.population, plan.seed
+                ),
+                plan.chunk_records,
+            )
+            for place, seat in enumerate(federation.seats)
+        ]
+        cluster = Cluster(federation, feeders, plan)
+        await _register(cluster, progress)
+        if plan.preload:
+            await _preload(cluster, progress)
+        lone_ms = await _lone(cluster, progress)
+        full = await _full_load(cluster, progress)
+        half_ms = await _half_load(cluster, full["final_records_per_s"] / 2, progress)
+        return {
+            **full,
+            "lone_latency_ms": measure.percentiles(lone_ms),
+            "half_load_latency_ms": measure.percentiles(half_ms),
+            "nodes": count,
+            "tls": await _all_tls(federation),
+            "load": asdict(plan),
+            "pushbacks": sum(feeder.pushbacks for feeder in feeders),
+        }
+
+
+async def _register(cluster: Cluster, progress: Progress) -> None:
+    population = cluster.plan.population
+    total = population.workers + population.clients
+    window = cluster.plan.window_records
+    tasks = [asyncio.create_task(each.register(window_records=window)) for each in cluster.feeders]
+    try:
+        while not all(task.done() for task in tasks):
+            await asyncio.wait(tasks, timeout=0.5)
+            progress("registering", sum(each.confirmed for each in cluster.feeders) / total)
+        for task in tasks:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def _preload(cluster: Cluster, progress: Progress) -> None:
+    begun = (await cluster.certified()).records
+    async with cluster.fed():
+        while (done := (await cluster.certified()).records - begun) < cluster.plan.preload:
+            progress("preloading", done / cluster.plan.preload)
+            await asyncio.sleep(0.5)
+            cluster.federation.check_alive()
+    for feeder in cluster.feeders:
+        await feeder.drain()
+
+
+async def _lone(cluster: Cluster, progress: Progress) -> list[float]:
+    samples: list[float] = []
+    while len(samples) < LONE_SAMPLES:
+        feeder = cluster.feeders[len(samples) % len(cluster.feeders)]
+        samples.append(await feeder.lone())
+        progress("lone records", len(samples) / LONE_SAMPLES)
+        await asyncio.sleep(LONE_GAP_S * (1 + secrets.randbelow(1_000) / 1_000))
+    return samples
+
+
+async def _full_load(cluster: Cluster, progress: Progress) -> dict[str, Any]:
+    plan = cluster.plan
+    async with cluster.fed():
+        run_in = min(RUN_IN_SECONDS_MAX, plan.seconds / 4)
+        await _pass(run_in, "running in", cluster, progress)
+        before, begun = await cluster.costs(), await cluster.certified()
+        own_us, clock = measure.own_cpu_us(), time.perf_counter()
+        await _pass(plan.seconds, "full load", cluster, progress)
+        ended, seconds = await cluster.certified(), time.perf_counter() - clock
+        own_us = measure.own_cpu_us() - own_us
+        after = await cluster.costs()
+    records = ended.records - begun.records
+    return _full_figures(before, after, records, seconds, own_us) | {
+        "blocks_per_s": round((ended.height - begun.height) / seconds, 2),
+        "log_size": ended.size,
+    }
+
+
+def _full_figures(
+    before: Sequence[Cost], after: Sequence[Cost], records: int, seconds: float, own_us: int
+) -> dict[str, Any]:
+    nodes = len(after)
+    cpu = [late.cpu_us - early.cpu_us for early, late in zip(before, after, strict=True)]
+    disk = sum(
+        late.disk_bytes - early.disk_bytes for early, late in zip(before, after, strict=True)
+    )
+    wire = sum(
+        late.wire_bytes - early.wire_bytes for early, late in zip(before, after, strict=True)
+    )
+    return {
+        "final_records_per_s": round(records / seconds, 1),
+        "records": records,
+        "seconds": round(seconds, 2),
+        "cpu_us_per_record": measure.per_record(sum(cpu), records),
+        "cpu_us_per_record_by_node": measure.spread(cpu, records),
+        "load_cpu_us_per_record": measure.per_record(own_us, records),
+        "disk_bytes_per_record": measure.per_record(disk / nodes, records),
+        "wire_bytes_per_record": measure.per_record(wire / nodes, records),
+        "rss_mib_max": round(max(each.rss_max_mib for each in after), 1),
+    }
+
+
+async def _half_load(cluster: Cluster, records_per_s: float, progress: Progress) -> list[float]:
+    seconds = max(HALF_LOAD_SECONDS_MIN, cluster.plan.seconds / 3)
+    samples: list[float] = []
+    for feeder in cluster.feeders:
+        await feeder.drain()
+    async with cluster.fed(max(records_per_s, 1.0)):
+        begun = time.perf_counter()
+        while (passed := time.perf_counter() - begun) < seconds or len(samples) < LONE_SAMPLES:
+            samples += [await feeder.lone() for feeder in cluster.feeders]
+            progress("half load", passed / seconds)
+            cluster.federation.check_alive()
+    return samples
+
+
+async def _pass(seconds: float, stage: str, cluster: Cluster, progress: Progress) -> None:
+    begun = time.perf_counter()
+    while (passed := time.perf_counter() - begun) < seconds:
+        progress(stage, passed / seconds)
+        await asyncio.sleep(min(0.5, seconds - passed))
+        cluster.federation.check_alive()
+
+
+async def _all_tls(federation: Federation) -> bool:
+    for seat in federation.seats:
+        address = seat.config.peers_listen
+        if not await measure.speaks_tls(address.host, address.port):
+            return False
+    return True

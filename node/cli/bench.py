@@ -1,0 +1,110 @@
+"""`standing bench`: figures of this machine, each with one command."""
+
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import msgspec
+import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from ledger.errors import Misconfigured
+from node import federation
+from node.cli.output import print_json, stderr, stdout
+
+app = typer.Typer(help="Figures of this machine, each with one command.", no_args_is_help=True)
+
+NODES_MAX: Final = 26
+
+
+@app.callback()
+def bench() -> None:
+    """Figures of this machine, each with one command."""
+
+
+@app.command()
+def cluster(
+    *,
+    nodes: Annotated[int, typer.Option(min=1, max=NODES_MAX, help="Platforms, a node each.")] = 4,
+    seconds: Annotated[float, typer.Option(min=1.0, help="Measured time at full load.")] = 60.0,
+    preload: Annotated[int, typer.Option(min=0, help="Records fed before measuring.")] = 0,
+    rater_signed: Annotated[
+        bool, typer.Option("--rater-signed", help="Ratings carry the rater's own signature.")
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of the load.")] = 1,
+    workers: Annotated[
+        int, typer.Option(min=26, max=5_000_000, help="Not the fixed load if changed.")
+    ] = 100_000,
+    clients: Annotated[
+        int, typer.Option(min=26, max=5_000_000, help="Not the fixed load if changed.")
+    ] = 20_000,
+    folder: Annotated[
+        Path | None, typer.Option("--dir", help="New folder for the nodes, kept afterwards.")
+    ] = None,
+    compare: Annotated[Path | None, typer.Option(help="JSON of an earlier run.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Run a federation of processes, TLS and LevelDB as in production, under the fixed load."""
+    from node.bench.cluster import Plan  # noqa: PLC0415 - loads the HTTP client
+    from node.bench.load import Population  # noqa: PLC0415
+
+    earlier = _earlier(compare)
+    plan = Plan(
+        seconds=seconds,
+        preload=preload,
+        seed=seed,
+        population=Population(workers, clients, rater_signed=rater_signed),
+    )
+    if folder is not None:
+        figures = _run(folder, nodes, plan)
+    else:
+        with tempfile.TemporaryDirectory(prefix="standing-bench-") as temporary:
+            figures = _run(Path(temporary) / "federation", nodes, plan)
+    if as_json:
+        print_json(figures)
+    else:
+        from node.bench.report import table_of  # noqa: PLC0415
+
+        stdout.print(table_of(figures, earlier))
+
+
+def _earlier(path: Path | None) -> dict[str, Any] | None:
+    if path is None:
+        return None
+    try:
+        earlier: dict[str, Any] = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    except (OSError, msgspec.DecodeError) as error:
+        raise Misconfigured(f"--compare {path} is no figures of an earlier run: {error}") from error
+    return earlier
+
+
+def _run(folder: Path, nodes: int, plan: Any) -> dict[str, Any]:
+    import uvloop  # noqa: PLC0415
+
+    codes = [chr(ord("a") + place) for place in range(nodes)]
+    federation.create(folder, codes)
+    bar = Progress(
+        TextColumn("{task.description:16}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        console=stderr,
+    )
+    with bar:
+        return uvloop.run(_measure(folder, plan, bar))
+
+
+async def _measure(folder: Path, plan: Any, bar: Progress) -> dict[str, Any]:
+    from node.bench.cluster import measure_cluster  # noqa: PLC0415
+
+    stages: dict[str, Any] = {}
+
+    def progress(stage: str, share: float) -> None:
+        if stage not in stages:
+            stages[stage] = bar.add_task(stage, total=1.0)
+        bar.update(stages[stage], completed=min(share, 1.0))
+
+    progress("starting", 0.0)
+    async with federation.Federation.at(folder) as running:
+        progress("starting", 1.0)
+        return await measure_cluster(running, plan, progress)
