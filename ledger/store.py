@@ -16,10 +16,12 @@ platform (u32) ‖ handle (32). Row formats are in `ledger/rows.py` and, for `C�
 | `F` | subject ‖ u32 position | log index (u64) |
 | `W` | subject | subject row |
 | `G` | platform ‖ reference | engagement row |
-| `P` | u8 kind ‖ subject ‖ subject | pair tally / link |
+| `P` | subject ‖ subject | pair tally: what the first has said of the second |
 | `R` | subject | rater tally |
 | `Q` | u32 platform | platform tally |
-| `D` | index key | summary changed since the epoch's start |
+| `D` | kind ‖ u32 platform ‖ handle | summary changed since the epoch's start |
+| `U` | kind ‖ u32 platform ‖ handle | the newest copies of a summary that the index holds |
+| `V` | u32 day ‖ u32 platform | open engagements that are due on a day |
 | `I` | index key | index value (32) |
 | `X` | record id | where the record stands: [lane, height, position] and what became of it |
 | `K` | … | consensus: votes, proposals, hints, evidence |
@@ -46,6 +48,8 @@ PAIR: Final = b"P"
 RATER: Final = b"R"
 PLATFORM: Final = b"Q"
 DIRTY: Final = b"D"
+SUMMARY: Final = b"U"
+DUE: Final = b"V"
 INDEX: Final = b"I"
 RECORD: Final = b"X"
 CONSENSUS: Final = b"K"

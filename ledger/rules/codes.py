@@ -1,0 +1,69 @@
+"""The stable codes of the rules that a record can break, and what each one demands.
+
+A code never changes its meaning. It travels in problem documents and, hashed with the record's
+salt, in the block's refusal list.
+"""
+
+from typing import Final
+
+MALFORMED: Final = "malformed"
+BAD_SIGNATURE: Final = "bad-signature"
+SIGNATURE_COUNT: Final = "signature-count"
+BAD_KEY: Final = "bad-key"
+DATED_TOO_EARLY: Final = "dated-too-early"
+DATED_AFTER_BATCH: Final = "dated-after-batch"
+FOREIGN_PLATFORM: Final = "foreign-platform"
+TOO_MANY_FILES: Final = "too-many-files"
+SUBJECT_EXISTS: Final = "subject-exists"
+UNKNOWN_SUBJECT: Final = "unknown-subject"
+SUBJECT_HAS_NO_KEY: Final = "subject-has-no-key"
+KEY_NOT_REGISTERED: Final = "key-not-registered"
+LINK_ORDER: Final = "link-order"
+LINK_EXISTS: Final = "link-exists"
+TOO_MANY_LINKS: Final = "too-many-links"
+SAME_PARTY: Final = "same-party"
+DOMAINS_UNSORTED: Final = "domains-unsorted"
+UNKNOWN_DOMAIN: Final = "unknown-domain"
+DUE_WINDOW: Final = "due-window"
+ENGAGEMENT_EXISTS: Final = "engagement-exists"
+UNKNOWN_ENGAGEMENT: Final = "unknown-engagement"
+DATED_BEFORE_OPEN: Final = "dated-before-open"
+OUTCOME_INCONSISTENT: Final = "outcome-inconsistent"
+OUTCOME_EXISTS: Final = "outcome-exists"
+NOT_A_PARTY: Final = "not-a-party"
+RATING_EXISTS: Final = "rating-exists"
+UNKNOWN_SCALE: Final = "unknown-scale"
+VALUE_OUT_OF_SCALE: Final = "value-out-of-scale"
+DIMENSIONS_UNSORTED: Final = "dimensions-unsorted"
+
+RULES: Final = {
+    MALFORMED: "the bytes are a record of a known type in canonical form, within the size bound",
+    BAD_SIGNATURE: "each signature holds under the key that the record carries for it",
+    SIGNATURE_COUNT: "there is one signature for each key that signs the record, and no other",
+    BAD_KEY: "a key in a record is a valid Ed25519 point of the main subgroup",
+    DATED_TOO_EARLY: "a record is dated 1990 or later",
+    DATED_AFTER_BATCH: "a record is not dated after its batch",
+    FOREIGN_PLATFORM: "a record without a signature of its own names the platform of its lane",
+    TOO_MANY_FILES: "a record touches at most as many files as genesis allows",
+    SUBJECT_EXISTS: "a handle is registered once on its platform",
+    UNKNOWN_SUBJECT: "a subject that a record names is registered on the platform named",
+    SUBJECT_HAS_NO_KEY: "a subject that signs has registered a key",
+    KEY_NOT_REGISTERED: "the key in the record is the one that its subject has registered",
+    LINK_ORDER: "the first side of a link comes before the second by (platform, handle)",
+    LINK_EXISTS: "two subjects that are joined already, directly or through others, stay as they are",
+    TOO_MANY_LINKS: "links join at most 16 files, so by at most 15 links",
+    SAME_PARTY: "worker and client of an engagement are two subjects",
+    DOMAINS_UNSORTED: "domain codes ascend, each once",
+    UNKNOWN_DOMAIN: "each domain code is in the parameters in force",
+    DUE_WINDOW: "due_from ≤ due_until, at ≤ due_until ≤ at + 5 years of 366 days",
+    ENGAGEMENT_EXISTS: "a reference is opened once on its platform",
+    UNKNOWN_ENGAGEMENT: "the platform has opened the reference",
+    DATED_BEFORE_OPEN: "what is said of an engagement is not dated before its open",
+    OUTCOME_INCONSISTENT: "fault, lateness and acceptance fit the status",
+    OUTCOME_EXISTS: "an engagement has one live outcome",
+    NOT_A_PARTY: "a worker is rated by the engagement's client, a client by its worker",
+    RATING_EXISTS: "a party is rated once per engagement",
+    UNKNOWN_SCALE: "the scale is in the parameters in force",
+    VALUE_OUT_OF_SCALE: "the value and each dimension's value lie on the scale",
+    DIMENSIONS_UNSORTED: "dimension codes ascend, each once",
+}

@@ -1,0 +1,84 @@
+"""What the rules read and what an accepted record changes in it: subjects and engagements.
+
+Two rooms hold such a registry: execution (`ledger/overlay.py`), whose word is final, and intake
+(`ledger/foresight.py`), which looks ahead over a platform's own records that are still under way.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, Self, TypeVar
+
+from ledger.bureau.model import Model
+from ledger.errors import Refused
+from ledger.genesis import Bounds
+from ledger.parameters import Parameters, Scale
+from ledger.rows import EngagementRow, SubjectRow
+from ledger.rules.codes import UNKNOWN_SUBJECT
+from ledger.store import subject_key
+
+Row = TypeVar("Row")
+
+
+class Table(Protocol[Row]):
+    """Live rows by key. A row that is changed in place must be `put` again."""
+
+    def get(self, key: bytes) -> Row | None:
+        """The row, or None."""
+        ...
+
+    def put(self, key: bytes, row: Row) -> None:
+        """Keep a new or changed row."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """The closed words in force, ready to be looked up, with the model and the genesis bounds."""
+
+    scales: Mapping[str, Scale]
+    domains: frozenset[str]
+    model: Model
+    bounds: Bounds
+
+    @classmethod
+    def of(cls, parameters: Parameters, bounds: Bounds) -> Self:
+        """The vocabulary of these parameters."""
+        return cls(
+            {scale.code: scale for scale in parameters.scales},
+            frozenset(domain.code for domain in parameters.domains),
+            parameters.model,
+            bounds,
+        )
+
+
+class Registry(Protocol):
+    """Subjects by subject key (36 bytes), engagements by platform (u32) ‖ reference (32)."""
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The closed words in force."""
+        ...
+
+    @property
+    def subjects(self) -> Table[SubjectRow]:
+        """Registered subjects."""
+        ...
+
+    @property
+    def engagements(self) -> Table[EngagementRow]:
+        """Opened engagements."""
+        ...
+
+
+def need_subject(registry: Registry, platform: int, handle: bytes, *, field: str) -> SubjectRow:
+    """The row of a subject that a record names.
+
+    Raises:
+        Refused: nobody has registered it.
+    """
+    row = registry.subjects.get(subject_key(platform, handle))
+    if row is None:
+        raise Refused(
+            UNKNOWN_SUBJECT, f"platform {platform} has registered no such handle", field=field
+        )
+    return row
