@@ -2,12 +2,12 @@
 
 import sys
 from importlib import import_module
-from typing import Final
+from typing import Any, Final
 
-import click
 import typer
+from typer.core import TyperGroup
 
-from ledger.errors import Misconfigured, StandingError
+from ledger.errors import StandingError
 
 # command → module, which holds a Typer application called `app`
 COMMANDS: Final = {
@@ -25,31 +25,35 @@ COMMANDS: Final = {
 }
 
 
-class Commands(click.Group):
+class Commands(TyperGroup):
     """A group that imports a command's module when it is asked for."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
         """All commands, in the order of the table."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
         """The command of a name, from its module's `app`."""
         module = COMMANDS.get(cmd_name)
         if module is None:
             return None
-        application: typer.Typer = import_module(module).app
-        command: click.Command = typer.main.get_command(application)
+        command = typer.main.get_command(import_module(module).app)
         command.name = cmd_name
         return command
 
 
+app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False)
+
+
+@app.callback()
+def _standing() -> None:
+    """Standing: a ledger of work, and the credit bureau that stands on it."""
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line. Exit 0: done; 1: a check inside failed; 2: wrong usage or input."""
-    group = Commands(
-        "standing", help="Standing: a ledger of work, and the credit bureau that stands on it."
-    )
     try:
-        sys.exit(group.main(args=arguments, prog_name="standing", standalone_mode=True))
-    except (StandingError, Misconfigured) as error:
+        app(args=arguments, prog_name="standing")
+    except StandingError as error:
         typer.echo(f"standing: {error}", err=True)
         sys.exit(2)

@@ -1,0 +1,221 @@
+"""The TOML file of one node: only what may differ between nodes (what decides validity is genesis).
+
+    [node]    data, genesis, keys: paths, relative to the file's own folder;
+              window_blocks (optional): recent checkpoints that index proofs are served against
+    [api]     listen = "host:port"
+    [peers]   listen = "host:port"; addresses = { <platform code> = "host:port", … }
+    [[tokens]] name, sha256 (hex of the token's hash), may = ["read", "write"]
+
+A missing, unknown or wrong key is refused with its name, its line and a suggestion.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final, Literal, cast
+
+from ledger.errors import Misconfigured
+
+CONFIG_BYTES_MAX: Final = 256 * 1_024
+WINDOW_BLOCKS: Final = 256
+WINDOW_BLOCKS_MAX: Final = 65_536
+TOKENS_MAX: Final = 1_000
+RIGHTS: Final = ("read", "write")
+
+Right = Literal["read", "write"]
+
+_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
+    "node": ("data", "genesis", "keys", "window_blocks"),
+    "api": ("listen",),
+    "peers": ("listen", "addresses"),
+    "tokens": ("name", "sha256", "may"),
+}
+_OPTIONAL: Final = {("node", "window_blocks"), ("peers", "addresses")}
+_SHA256: Final = re.compile(r"[0-9a-f]{64}\Z")
+_PORT_MAX: Final = 65_535
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a socket listens or is dialled."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A bearer token of the HTTP API, known by its hash (64 lowercase hex digits) only."""
+
+    name: str
+    sha256: str
+    may: frozenset[Right]
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """One node's configuration, complete and checked."""
+
+    data: Path
+    genesis: Path
+    keys: Path
+    window_blocks: int
+    api_listen: Address
+    peers_listen: Address
+    peer_addresses: Mapping[str, Address]
+    tokens: tuple[Token, ...]
+
+
+def load_config(path: Path) -> Config:
+    """Read and check a node's TOML file.
+
+    Raises:
+        Misconfigured: names the key, its line and, where there is one, a suggestion.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Misconfigured(f"the configuration {path} cannot be read: {error}") from error
+    if len(text) > CONFIG_BYTES_MAX:
+        raise Misconfigured(f"the configuration {path} is longer than {CONFIG_BYTES_MAX} bytes")
+    return parse_config(text, base=path.parent, name=str(path))
+
+
+def parse_config(text: str, *, base: Path, name: str = "configuration") -> Config:
+    """The configuration of a TOML text; paths in it are taken from `base`."""
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise Misconfigured(f"{name} is not TOML: {error}") from error
+    return _Reading(text, tables, base, name).config()
+
+
+class _Reading:
+    """One pass over a file's tables that knows on which line each key stands."""
+
+    def __init__(self, text: str, tables: dict[str, Any], base: Path, name: str) -> None:
+        self.lines, self.tables, self.base, self.name = text.split("\n"), tables, base, name
+
+    def config(self) -> Config:
+        for table in self.tables:
+            if table not in _KEYS:
+                self._unknown(table, tuple(_KEYS), self._line(table, None), "table")
+        node, api, peers = (self._table(table) for table in ("node", "api", "peers"))
+        return Config(
+            data=self._path(node, "data"),
+            genesis=self._path(node, "genesis"),
+            keys=self._path(node, "keys"),
+            window_blocks=self._window(node),
+            api_listen=self._address("api", "listen", api["listen"]),
+            peers_listen=self._address("peers", "listen", peers["listen"]),
+            peer_addresses=self._addresses(peers.get("addresses", {})),
+            tokens=self._tokens(),
+        )
+
+    # --- tables and keys ---
+
+    def _table(self, table: str) -> dict[str, Any]:
+        found = self.tables.get(table)
+        if found is None:
+            raise Misconfigured(f"{self.name}: the table [{table}] is missing; add it")
+        if not isinstance(found, dict):
+            self._wrong(table, None, "must be a table", f"write [{table}]")
+        self._check_keys(table, cast("dict[str, Any]", found), 0)
+        return cast("dict[str, Any]", found)
+
+    def _check_keys(self, table: str, found: dict[str, Any], nth: int) -> None:
+        for key in found:
+            if key not in _KEYS[table]:
+                self._unknown(key, _KEYS[table], self._line(table, key, nth), f"key of [{table}]")
+        for key in _KEYS[table]:
+            if key not in found and (table, key) not in _OPTIONAL:
+                line = self._line(table, None, nth)
+                raise Misconfigured(
+                    f"{self.name}, line {line}: [{table}] lacks the key '{key}'; add {key} = …"
+                )
+
+    def _line(self, table: str, key: str | None, nth: int = 0) -> int:
+        """The line of a table's head, or of a key in it (1 where it cannot be told)."""
+        inside, head, seen = False, 1, -1
+        for number, line in enumerate(self.lines, 1):
+            header = re.match(r"\s*\[\[?\s*([^\]]+?)\s*\]", line)
+            if header:
+                named = header[1].strip("\"'")
+                seen += named == table
+                inside = named == table and seen == nth
+                head = number if inside else head
+                if key and named == f"{table}.{key}":
+                    return number
+            elif key and inside and re.match(rf"""\s*["']?{re.escape(key)}["']?\s*[.=]""", line):
+                return number
+            elif re.match(rf"""\s*["']?{re.escape(table)}["']?\s*[.=]""", line) and seen < 0:
+                head = number
+        return head
+
+    def _unknown(self, key: str, known: tuple[str, ...], line: int, what: str) -> None:
+        close = get_close_matches(key, known, 1)
+        hint = f"did you mean '{close[0]}'?" if close else f"known are {', '.join(known)}"
+        raise Misconfigured(f"{self.name}, line {line}: '{key}' is no {what}; {hint}")
+
+    def _wrong(self, table: str, key: str | None, what: str, hint: str, nth: int = 0) -> None:
+        line = self._line(table, key, nth)
+        where = f"{table}.{key}" if key else f"[{table}]"
+        raise Misconfigured(f"{self.name}, line {line}: '{where}' {what}; {hint}")
+
+    # --- values ---
+
+    def _path(self, node: dict[str, Any], key: str) -> Path:
+        value = node[key]
+        if not isinstance(value, str) or not value:
+            self._wrong("node", key, "must be a path", f'write {key} = "…"')
+        return (self.base / cast("str", value)).expanduser()
+
+    def _window(self, node: dict[str, Any]) -> int:
+        value = node.get("window_blocks", WINDOW_BLOCKS)
+        if type(value) is not int or not 1 <= value <= WINDOW_BLOCKS_MAX:
+            hint = f"write a whole number from 1 to {WINDOW_BLOCKS_MAX}"
+            self._wrong("node", "window_blocks", "is out of bounds", hint)
+        return cast("int", value)
+
+    def _address(self, table: str, key: str, value: object) -> Address:
+        text = value if isinstance(value, str) else ""
+        host, _, port = text.rpartition(":")
+        if not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > _PORT_MAX:
+            self._wrong(table, key, "must be host:port", 'write "127.0.0.1:8440"')
+        return Address(host.removeprefix("[").removesuffix("]"), int(port))
+
+    def _addresses(self, value: object) -> dict[str, Address]:
+        if not isinstance(value, dict):
+            self._wrong("peers", "addresses", "must be a table", 'write { b = "127.0.0.1:9441" }')
+        found = cast("dict[str, object]", value)
+        return {code: self._address("peers", "addresses", each) for code, each in found.items()}
+
+    def _tokens(self) -> tuple[Token, ...]:
+        found = self.tables.get("tokens", [])
+        if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+            self._wrong("tokens", None, "must be an array of tables", "write [[tokens]]")
+        if len(found) > TOKENS_MAX:
+            self._wrong("tokens", None, "are too many", f"at most {TOKENS_MAX}")
+        tokens = tuple(self._token(each, nth) for nth, each in enumerate(found))
+        for nth, token in enumerate(tokens):
+            if token.sha256 in {other.sha256 for other in tokens[:nth]}:
+                self._wrong("tokens", "sha256", "stands there twice", "make another token", nth)
+        return tokens
+
+    def _token(self, found: dict[str, Any], nth: int) -> Token:
+        self._check_keys("tokens", found, nth)
+        name, digest, may = found["name"], found["sha256"], found["may"]
+        if not isinstance(name, str) or not name:
+            self._wrong("tokens", "name", "must be a name", 'write name = "operator"', nth)
+        if not isinstance(digest, str) or not _SHA256.match(digest):
+            hint = "write the token's SHA-256 in 64 lowercase hex digits"
+            self._wrong("tokens", "sha256", "is no SHA-256", hint, nth)
+        if not isinstance(may, list) or not may or not all(each in RIGHTS for each in may):
+            self._wrong("tokens", "may", "must list rights", 'write may = ["read", "write"]', nth)
+        return Token(name, digest, frozenset(cast("list[Right]", may)))

@@ -1,0 +1,92 @@
+"""The keys of one platform: for each purpose a seed in a file that only its owner can read.
+
+A key file holds the 32-byte seed as 64 lowercase hex digits and a newline, mode 0600. Purposes:
+root (kept offline), lane, vote, cosigner, log, link. A file that others can read is refused: a key
+that may have been copied must not sign.
+"""
+
+import os
+import re
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+from ledger.errors import Misconfigured
+from ledger.signing import SEED_BYTES, SigningKey
+
+ONLINE: Final = ("lane", "vote", "cosigner", "log", "link")
+_SEED: Final = re.compile(r"[0-9a-f]{64}\n\Z")
+_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+
+
+@dataclass(frozen=True, slots=True)
+class Keystore:
+    """The keys that a running node holds; the link key's seed also signs its TLS certificate."""
+
+    lane: SigningKey
+    vote: SigningKey
+    cosigner: SigningKey
+    log: SigningKey
+    link_seed: bytes
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read all online keys of a folder.
+
+        Raises:
+            Misconfigured: a key is missing, malformed, or readable by others.
+        """
+        seeds = {purpose: read_seed(key_path(folder, purpose)) for purpose in ONLINE}
+        link_seed = seeds.pop("link")
+        keys = {purpose: SigningKey.from_seed(seed) for purpose, seed in seeds.items()}
+        return cls(**keys, link_seed=link_seed)
+
+
+def key_path(folder: Path, purpose: str) -> Path:
+    """Where the key for a purpose lies in a folder of keys."""
+    return folder / f"{purpose}.key"
+
+
+def read_seed(path: Path) -> bytes:
+    """The 32-byte seed of a key file.
+
+    Raises:
+        Misconfigured: missing, not 64 hex digits and a newline, or readable by others.
+    """
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            data = file.read(2 * SEED_BYTES + 2)
+    except OSError as error:
+        raise Misconfigured(f"the key file {path} cannot be read: {error.strerror}") from error
+    if mode & _OTHERS:
+        raise Misconfigured(
+            f"the key file {path} has mode {stat.S_IMODE(mode):04o}: others may read it; "
+            f"run chmod 600 {path}, and replace the key if others had access"
+        )
+    text = data.decode("ascii", "replace")
+    if not _SEED.match(text):
+        raise Misconfigured(f"the key file {path} does not hold a seed of 64 hex digits")
+    return bytes.fromhex(text)
+
+
+def write_seed(path: Path, seed: bytes) -> None:
+    """Write a new key file (mode 0600); one that exists is never overwritten."""
+    write_secret(path, seed.hex())
+
+
+def write_secret(path: Path, text: str) -> None:
+    """Write a line to a new file that only its owner can read.
+
+    Raises:
+        Misconfigured: the file exists, or cannot be written.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(text + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise Misconfigured(f"{path} cannot be written: {error.strerror}") from error

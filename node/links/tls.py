@@ -1,0 +1,115 @@
+"""TLS 1.3 between members: self-signed Ed25519 certificates, pinned by genesis.
+
+Each context trusts exactly the members' certificates; there is no authority, no name check and no
+older version of TLS. After the handshake the raw public key of the other side's certificate is
+looked up among the members' (`member_of`); a dialler demands the key of the platform it dialled.
+"""
+
+import ssl
+import tempfile
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+from ledger.errors import Malformed
+from ledger.membership import Validator
+
+_NOT_BEFORE: Final = datetime(2020, 1, 1, tzinfo=UTC)
+_NOT_AFTER: Final = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)  # RFC 5280: no expiry
+
+
+def make_certificate(link_seed: bytes, platform_code: str) -> bytes:
+    """The self-signed certificate (DER) of a link key. The same seed and code, the same bytes."""
+    key = Ed25519PrivateKey.from_private_bytes(link_seed)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, platform_code)])
+    serial = int.from_bytes(key.public_key().public_bytes_raw()[:16]) >> 1 | 1
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(serial)
+        .not_valid_before(_NOT_BEFORE)
+        .not_valid_after(_NOT_AFTER)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .sign(key, algorithm=None)
+    )
+    return certificate.public_bytes(Encoding.DER)
+
+
+def certificate_key(der: bytes) -> bytes:
+    """The raw 32-byte Ed25519 key of a certificate.
+
+    Raises:
+        Malformed: not a certificate, or of another kind of key.
+    """
+    try:
+        key = x509.load_der_x509_certificate(der).public_key()
+    except ValueError as error:
+        raise Malformed("is not an X.509 certificate in DER", field="certificate") from error
+    if not isinstance(key, Ed25519PublicKey):
+        raise Malformed("is not of an Ed25519 key", field="certificate")
+    return key.public_bytes_raw()
+
+
+def member_keys(validators: Sequence[Validator]) -> dict[bytes, int]:
+    """Raw link key → platform number.
+
+    Raises:
+        Malformed: a certificate that cannot be read, or a key that two members share.
+    """
+    keys = {certificate_key(each.certificate): each.number for each in validators}
+    if len(keys) != len(validators):
+        raise Malformed("two members share one link key", field="certificate")
+    return keys
+
+
+def member_of(keys: Mapping[bytes, int], certificate_der: bytes | None) -> int | None:
+    """Whose certificate this is: the platform number, or None for a stranger's."""
+    if certificate_der is None:
+        return None
+    try:
+        return keys.get(certificate_key(certificate_der))
+    except Malformed:
+        return None
+
+
+def contexts(
+    link_seed: bytes, own: Validator, validators: Sequence[Validator]
+) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """The (listening, dialling) contexts of a node."""
+    trusted = "".join(
+        ssl.DER_cert_to_PEM_cert(each.certificate)
+        for each in validators
+        if each.number != own.number
+    )
+    made = (
+        _context(ssl.PROTOCOL_TLS_SERVER, link_seed, own.certificate, trusted),
+        _context(ssl.PROTOCOL_TLS_CLIENT, link_seed, own.certificate, trusted),
+    )
+    made[0].num_tickets = 0  # every handshake shows its certificate anew
+    return made
+
+
+def _context(protocol: int, link_seed: bytes, own: bytes, trusted: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(protocol)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.check_hostname = False  # the key is compared, not a name
+    context.verify_mode = ssl.CERT_REQUIRED
+    if trusted:
+        context.load_verify_locations(cadata=trusted)
+    key = Ed25519PrivateKey.from_private_bytes(link_seed)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    # The ssl module reads keys from files only: a folder of mode 0700, gone at once.
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "link.pem")
+        path.touch(mode=0o600)
+        path.write_bytes(pem + ssl.DER_cert_to_PEM_cert(own).encode())
+        context.load_cert_chain(path)
+    return context

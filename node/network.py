@@ -1,0 +1,199 @@
+"""Founding a network: keys, genesis, and one folder with a configuration for each platform.
+
+DIR/genesis.json                the JSON form of `ledger.genesis.Genesis`; all nodes share it
+DIR/<code>/node.toml            the node's configuration
+DIR/<code>/keys/<purpose>.key   lane, vote, cosigner, log, link (mode 0600)
+DIR/<code>/root.key             the platform's root key: keep it offline
+DIR/<code>/token                a bearer token of the node's HTTP API (mode 0600)
+"""
+
+import os
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from ledger.bureau.model import FIRST_MODEL
+from ledger.errors import Malformed, Misconfigured
+from ledger.genesis import (
+    FIRST_BOUNDS,
+    GENESIS_BYTES_MAX,
+    Foundation,
+    Genesis,
+    chain_id,
+    check_genesis,
+)
+from ledger.membership import PURPOSES, Proofs, Validator, possession_message
+from ledger.parameters import FIRST_DOMAINS, FIRST_SCALES, Parameters
+from ledger.signing import SEED_BYTES, SigningKey
+from node.api.json_records import value_from_json, value_to_json
+from node.keystore import key_path, write_secret, write_seed
+from node.links.tls import make_certificate
+
+GENESIS_FILE: Final = "genesis.json"
+TOKEN_BYTES: Final = 24
+
+_TOML: Final = """\
+# Node of platform {code} (number {number}).
+[node]
+data = "data"                    # this node's store; nothing else writes there
+genesis = "../genesis.json"      # what all nodes share
+keys = "keys"                    # lane, vote, cosigner, log, link; mode 0600
+
+[api]
+listen = "127.0.0.1:{api_port}"
+
+[peers]
+listen = "127.0.0.1:{peer_port}"
+addresses = {{ {addresses} }}
+
+[[tokens]]
+name = "operator"                # the token itself lies in the file `token`
+sha256 = "{token_sha256}"
+may = ["read", "write"]
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Founded:
+    """A network that was written: its chain id, and its platforms' codes by number − 1."""
+
+    folder: Path
+    chain: bytes
+    origin: str
+    codes: tuple[str, ...]
+
+
+def found_network(
+    folder: Path, codes: Sequence[str], *, origin: str, api_port: int, peer_port: int
+) -> Founded:
+    """Write a new network's folder. Ports count up from the two given, by platform.
+
+    Raises:
+        Misconfigured: the folder is not empty, or codes, origin or ports cannot be used.
+    """
+    _check_place(folder, codes, api_port, peer_port)
+    seeds = [_draw_seeds() for _ in codes]
+    members = [
+        _member(number, code, each)
+        for number, (code, each) in enumerate(zip(codes, seeds, strict=True), 1)
+    ]
+    foundation = Foundation(
+        origin=origin,
+        created=time.time_ns() // 1_000_000,
+        validators=tuple(validator for validator, _ in members),
+        bounds=FIRST_BOUNDS,
+        parameters=Parameters(1, FIRST_MODEL, FIRST_SCALES, FIRST_DOMAINS),
+    )
+    genesis = Genesis(foundation, tuple(proofs for _, proofs in members))
+    text = msgspec.json.format(msgspec.json.encode(value_to_json(genesis)), indent=1)
+    try:
+        check_genesis(parse_genesis(text))
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / GENESIS_FILE).write_bytes(text + b"\n")
+        for number, code in enumerate(codes, 1):
+            _write_home(
+                folder / code,
+                number,
+                codes=codes,
+                seeds=seeds[number - 1],
+                api_port=api_port,
+                peer_port=peer_port,
+            )
+    except Malformed as error:
+        raise Misconfigured(f"no network can be made of this: {error}") from error
+    except OSError as error:
+        raise Misconfigured(f"{error.filename} cannot be written: {error.strerror}") from error
+    return Founded(folder, chain_id(foundation), origin, tuple(codes))
+
+
+def load_genesis(path: Path) -> Genesis:
+    """Read and check a genesis file.
+
+    Raises:
+        Misconfigured: it cannot be read.
+        InvalidInput: it is no genesis, or its members, proofs or bounds do not hold.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(4 * GENESIS_BYTES_MAX + 1)
+    except OSError as error:
+        raise Misconfigured(f"the genesis {path} cannot be read: {error.strerror}") from error
+    genesis = parse_genesis(data)
+    check_genesis(genesis)
+    return genesis
+
+
+def parse_genesis(data: bytes) -> Genesis:
+    """The genesis of its JSON form; nothing but the form is checked."""
+    return value_from_json(Genesis, data, bytes_max=4 * GENESIS_BYTES_MAX)
+
+
+def _check_place(folder: Path, codes: Sequence[str], api_port: int, peer_port: int) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise Misconfigured(f"{folder} exists and is not empty; choose another folder")
+    if not codes or any(not code for code in codes):
+        raise Misconfigured("name the platforms by codes, as in --platforms a,b,c,d")
+    if len(set(codes)) != len(codes):
+        raise Misconfigured("a platform's code stands there twice")
+    for port in (api_port, peer_port):
+        if not 0 < port <= 65_536 - len(codes):
+            raise Misconfigured(f"port {port} leaves no room for {len(codes)} nodes")
+    if abs(api_port - peer_port) < len(codes):
+        raise Misconfigured("the API's and the peers' ports overlap; choose bases further apart")
+
+
+def _draw_seeds() -> dict[str, bytes]:
+    return {purpose: os.urandom(SEED_BYTES) for purpose in (*PURPOSES, "link")}
+
+
+def _member(number: int, code: str, seeds: dict[str, bytes]) -> tuple[Validator, Proofs]:
+    keys = {purpose: SigningKey.from_seed(seeds[purpose]) for purpose in PURPOSES}
+    proofs = {
+        purpose: key.sign(possession_message(number, code, purpose, key.public))
+        for purpose, key in keys.items()
+    }
+    validator = Validator(
+        number=number,
+        code=code,
+        **{f"{purpose}_key": key.public for purpose, key in keys.items()},
+        certificate=make_certificate(seeds["link"], code),
+    )
+    return validator, Proofs(**proofs)
+
+
+def _write_home(
+    home: Path,
+    number: int,
+    *,
+    codes: Sequence[str],
+    seeds: dict[str, bytes],
+    api_port: int,
+    peer_port: int,
+) -> None:
+    (home / "keys").mkdir(parents=True, mode=0o700)
+    for purpose, seed in seeds.items():
+        write_seed(key_path(home if purpose == "root" else home / "keys", purpose), seed)
+    token = secrets.token_urlsafe(TOKEN_BYTES)
+    write_secret(home / "token", token)
+    others = (
+        f'{code} = "127.0.0.1:{peer_port + at}"'
+        for at, code in enumerate(codes)
+        if at + 1 != number
+    )
+    (home / "node.toml").write_text(
+        _TOML.format(
+            code=codes[number - 1],
+            number=number,
+            api_port=api_port + number - 1,
+            peer_port=peer_port + number - 1,
+            addresses=", ".join(others),
+            token_sha256=sha256(token.encode()).hexdigest(),
+        ),
+        encoding="utf-8",
+    )

@@ -1,0 +1,1 @@
+"""Where rows live on disk: engines behind the port of `ledger/store.py`."""
