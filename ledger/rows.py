@@ -45,7 +45,10 @@ ROW_BYTES_MAX: Final = 64 * 1_024 * 1_024
 
 GENESIS_KEY: Final = META + b"genesis"
 HEAD_KEY: Final = META + b"head"
-REPAIR: Final = "move the node's data folder away and start the node again: it fetches everything from its peers"
+REPAIR: Final = (
+    "move the node's data folder away and start the node again: "
+    "it fetches everything from its peers"
+)
 
 
 class CosignatureRow(Value):
@@ -185,7 +188,7 @@ class EngagementRow(LiveRow):
 
 
 class PairRow(LiveRow):
-    """How often the first subject has, as a counterparty, had an outcome with or rated the second."""
+    """How many outcomes the second subject had with the first, and ratings by it."""
 
     outcomes: Uint
     ratings: Uint

@@ -127,9 +127,9 @@ def check_stateful(registry: Registry, record: Record, lane: int, batch_time: in
 
 def _signed_by_its_subject(record: Record) -> bool:
     """Whether a key in the record signs it, so that it may come through any lane."""
-    return isinstance(record, SubjectLink) or (
-        isinstance(record, Rating) and bool(record.rater_key)
-    )
+    if isinstance(record, Rating):
+        return bool(record.rater_key)
+    return isinstance(record, SubjectLink)
 
 
 def enact(registry: Registry, record: Record, log_index: int, batch_time: int) -> None:
