@@ -1,0 +1,81 @@
+"""The node's TOML: complete and right, or refused with key, line and suggestion."""
+
+from pathlib import Path
+
+import pytest
+
+from ledger.errors import Misconfigured
+from node.config import Address, load_config, parse_config
+
+GOOD = """\
+[node]
+data = "data"
+genesis = "../genesis.json"
+keys = "keys"
+
+[api]
+listen = "127.0.0.1:8440"
+
+[peers]
+listen = "[::1]:9440"
+addresses = { b = "127.0.0.1:9441" }
+
+[[tokens]]
+name = "reader"
+sha256 = "{one}"
+may = ["read"]
+
+[[tokens]]
+name = "operator"
+sha256 = "{two}"
+may = ["read", "write"]
+""".replace("{one}", "0a" * 32).replace("{two}", "0b" * 32)
+
+
+def test_reads_a_whole_configuration() -> None:
+    config = parse_config(GOOD, base=Path("/srv/a"))
+    assert config.data == Path("/srv/a/data")
+    assert config.api_listen == Address("127.0.0.1", 8440)
+    assert config.peers_listen == Address("::1", 9440)
+    assert str(config.peers_listen) == "[::1]:9440"
+    assert config.peer_addresses == {"b": Address("127.0.0.1", 9441)}
+    assert [token.name for token in config.tokens] == ["reader", "operator"]
+    assert config.tokens[0].may == {"read"}
+    assert config.window_blocks > 0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "words"),
+    [
+        ('data = "data"', 'dta = "data"', 2, "did you mean 'data'"),
+        ('keys = "keys"\n', "", 1, "lacks the key 'keys'"),
+        ('genesis = "../genesis.json"', "genesis = 5", 3, "node.genesis"),
+        ("[api]", "[apy]", 6, "did you mean 'api'"),
+        ('"127.0.0.1:8440"', '"8440"', 7, "host:port"),
+        ('"127.0.0.1:8440"', '"127.0.0.1:99999"', 7, "host:port"),
+        ('b = "127.0.0.1:9441"', "b = 1", 11, "peers.addresses"),
+        ("0b" * 32, "0B" * 32, 20, "no SHA-256"),
+        ("0b" * 32, "0a" * 32, 20, "twice"),
+        ('may = ["read"]', 'may = ["reed"]', 16, "tokens.may"),
+        ('name = "operator"', 'nam = "operator"', 19, "did you mean 'name'"),
+        ('keys = "keys"', 'keys = "keys"\nwindow_blocks = 0', 5, "from 1 to"),
+    ],
+)
+def test_refuses_with_line_and_suggestion(old: str, new: str, line: int, words: str) -> None:
+    assert old in GOOD
+    with pytest.raises(Misconfigured) as caught:
+        parse_config(GOOD.replace(old, new, 1), base=Path())
+    assert words in str(caught.value)
+    assert f"line {line}:" in str(caught.value)
+
+
+def test_missing_table_and_broken_toml() -> None:
+    with pytest.raises(Misconfigured, match=r"\[peers\] is missing"):
+        parse_config(GOOD.replace("[peers]", "[api.x]", 1).split("[api.x]")[0], base=Path())
+    with pytest.raises(Misconfigured, match="line 1"):
+        parse_config("[node\n", base=Path())
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match=r"nothing\.toml cannot be read"):
+        load_config(tmp_path / "nothing.toml")
