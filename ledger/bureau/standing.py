@@ -16,9 +16,12 @@ A platform's tally counts what its workers' first results are like (the newcomer
 many of its engagements it has closed.
 """
 
-from typing import Final
+from typing import Annotated, Final
 
-from ledger.bureau.model import Q16_ONE, Model
+import msgspec
+from msgspec.structs import replace
+
+from ledger.bureau.model import Q16_ONE, Model, Share
 from ledger.encoding import Uint, Value
 from ledger.parameters import Scale
 
@@ -36,15 +39,32 @@ class RaterTally(Value):
 
 
 class PlatformTally(Value):
-    """A platform's engagements, and its newcomers' first results."""
+    """A platform's engagements, and its newcomers' first results.
+
+    overdue: open engagements whose due day is past, by block time.
+    """
 
     opened: Uint
     closed: Uint
     newcomers: Uint
     newcomers_good: Uint
+    overdue: Uint
 
 
-NEW_PLATFORM: Final = PlatformTally(opened=0, closed=0, newcomers=0, newcomers_good=0)
+class Annotation(Value):
+    """What execution adds to an outcome or a rating, fixed for ever.
+
+    pair_count: this is the pair's k-th outcome (or rating), from 1.
+    standing_q16: of the client for an outcome, of the rater for a rating, just before the record.
+    retrospective: 1 for an engagement that was opened in hindsight, else 0.
+    """
+
+    pair_count: Annotated[int, msgspec.Meta(ge=1, le=2**32)]
+    standing_q16: Share
+    retrospective: Annotated[int, msgspec.Meta(ge=0, le=1)]
+
+
+NEW_PLATFORM: Final = PlatformTally(opened=0, closed=0, newcomers=0, newcomers_good=0, overdue=0)
 
 
 def new_rater(assurance: str) -> RaterTally:
@@ -121,7 +141,7 @@ def client_sign(status: str, fault: str, acceptance: str) -> int:
 
 def after_open(tally: PlatformTally) -> PlatformTally:
     """The platform's tally after one of its engagements was opened."""
-    return PlatformTally(tally.opened + 1, tally.closed, tally.newcomers, tally.newcomers_good)
+    return replace(tally, opened=tally.opened + 1)
 
 
 def after_outcome(
@@ -141,9 +161,14 @@ def after_outcome(
     """
     heard = attested or client_standing >= model.newcomer_standing_from
     counts = sign != 0 and heard and earlier_results < model.newcomer_results
-    return PlatformTally(
-        tally.opened,
-        tally.closed + 1,
-        tally.newcomers + (1 if counts else 0),
-        tally.newcomers_good + (1 if counts and sign > 0 else 0),
+    return replace(
+        tally,
+        closed=tally.closed + 1,
+        newcomers=tally.newcomers + (1 if counts else 0),
+        newcomers_good=tally.newcomers_good + (1 if counts and sign > 0 else 0),
     )
+
+
+def after_overdue(tally: PlatformTally, change: int) -> PlatformTally:
+    """The platform's tally after `change` more (or less) of its open engagements are overdue."""
+    return replace(tally, overdue=tally.overdue + change)
