@@ -1,0 +1,163 @@
+"""The index: the map from keys to values that every seal commits to, with proofs at recent blocks.
+
+Format, hashes and proofs are those of ledger.mapproof; the nodes live in ledger.arena. What this
+room adds is time: each block's updates make one *version* (its number is the block's height), and
+the states after each of the last `window_blocks` versions stay readable and provable while newer
+blocks are executed. An older version is refused; it comes back only by replay.
+
+Only keys and values are worth storing outside: `Index.build` makes the tree anew from them in
+ascending order of keys.
+"""
+
+from array import array
+from collections.abc import Iterable, Mapping
+from typing import Self
+
+from ledger.arena import EMPTY, NONE, UNIT, Arena, Graft, Root
+from ledger.errors import InvalidInput, Malformed
+from ledger.hashing import HASH_BYTES
+from ledger.mapproof import (
+    EMPTY_ROOT,
+    KEY_BYTES,
+    PROOF_BYTES_MAX,
+    VALUE_BYTES,
+    verify_absence,
+    verify_presence,
+)
+
+__all__ = ["EMPTY_ROOT", "PROOF_BYTES_MAX", "Index", "verify_absence", "verify_presence"]
+
+
+class Index:
+    """The map, now and after each of the last `window_blocks` versions. Changed in place."""
+
+    def __init__(self, window_blocks: int) -> None:
+        if window_blocks < 1:
+            raise ValueError("the window holds at least one version")
+        self.window_blocks = window_blocks
+        self._arena = Arena()
+        self._current = EMPTY
+        self._size = 0
+        self._versions: dict[int, Root] = {}
+        self._replaced: dict[int, tuple[array[int], array[int]]] = {}
+
+    @classmethod
+    def build(
+        cls,
+        items: Iterable[tuple[bytes, bytes]],
+        window_blocks: int,
+        *,
+        version: int | None = None,
+    ) -> Self:
+        """The map of (key, value) pairs in ascending order of keys, read once, built bottom-up.
+
+        With `version`, the state can be asked for under that number; without, it is the current
+        state until the first `apply`.
+
+        Raises:
+            Malformed: keys do not strictly ascend, or a length is wrong.
+        """
+        index = cls(window_blocks)
+        index._current, index._size = index._arena.plant(items)
+        if version is not None:
+            index._versions[version] = index._current
+        return index
+
+    def __len__(self) -> int:
+        """How many keys the current state holds."""
+        return self._size
+
+    def versions(self) -> list[int]:
+        """The versions that can be asked for, oldest first."""
+        return list(self._versions)
+
+    def root(self, version: int | None = None) -> bytes:
+        """The root hash of a version, or of the current state.
+
+        Raises:
+            InvalidInput: the version is not (or no longer) kept.
+        """
+        return self._root_of(version).hash
+
+    def get(self, key: bytes, version: int | None = None) -> bytes | None:
+        """The value under a key, or None.
+
+        Raises:
+            InvalidInput: the version is not (or no longer) kept.
+            Malformed: the key has not 32 bytes.
+        """
+        leaf, _ = self._find(key, version)
+        return leaf[KEY_BYTES:] if leaf[:KEY_BYTES] == key else None
+
+    def prove(self, key: bytes, version: int | None = None) -> bytes:
+        """The presence proof of a key that the version holds, else its absence proof.
+
+        Raises:
+            InvalidInput: the version is not (or no longer) kept.
+            Malformed: the key has not 32 bytes.
+        """
+        leaf, slots = self._find(key, version)
+        rows, parts = self._arena.rows, [b"" if leaf[:KEY_BYTES] == key else leaf]
+        for slot in reversed(slots):
+            row = (slot & ~1) * UNIT
+            sibling = row if slot & 1 else row + HASH_BYTES
+            parts.append(bytes(rows[row + 64 : row + 65] + rows[sibling : sibling + HASH_BYTES]))
+        return b"".join(parts)
+
+    def apply(self, version: int, updates: Mapping[bytes, bytes]) -> bytes:
+        """Insert or replace the values of one block and make its version; the new root hash.
+
+        Raises:
+            Malformed: a key or a value has not 32 bytes; nothing is changed.
+            ValueError: the version does not follow the newest; nothing is changed.
+        """
+        newest = next(reversed(self._versions), None)
+        if newest is not None and version <= newest:
+            raise ValueError(f"version {version} does not follow version {newest}")
+        keys = sorted(updates)
+        values = [updates[key] for key in keys]
+        if any(len(key) != KEY_BYTES for key in keys):
+            raise Malformed(f"a key of the index has {KEY_BYTES} bytes")
+        if any(len(value) != VALUE_BYTES for value in values):
+            raise Malformed(f"a value of the index has {VALUE_BYTES} bytes")
+        graft = Graft(self._arena, keys, values)
+        self._current = graft.onto(self._current)
+        self._size += graft.inserted
+        if self._versions:
+            self._replaced[version] = (graft.replaced_inner, graft.replaced_leaves)
+        else:
+            self._arena.release(graft.replaced_inner, graft.replaced_leaves)
+        self._versions[version] = self._current
+        self._trim()
+        return self._current.hash
+
+    def _trim(self) -> None:
+        """Let the oldest versions go: what their followers replaced is shown no longer."""
+        while len(self._versions) > self.window_blocks:
+            oldest, follower, *_ = self._versions
+            del self._versions[oldest]
+            self._arena.release(*self._replaced.pop(follower))
+
+    def _root_of(self, version: int | None) -> Root:
+        if version is None:
+            return self._current
+        found = self._versions.get(version)
+        if found is None:
+            kept = f"{min(self._versions)} to {max(self._versions)}" if self._versions else "none"
+            raise InvalidInput(f"version {version} of the index is not kept (kept: {kept})")
+        return found
+
+    def _find(self, key: bytes, version: int | None) -> tuple[bytes, list[int]]:
+        """The leaf where the key stands or would have to stand (empty in the empty map), and the
+        places in `kids` that lead to it."""
+        if len(key) != KEY_BYTES:
+            raise Malformed(f"a key of the index has {KEY_BYTES} bytes")
+        ref, slots = self._root_of(version).ref, list[int]()
+        if ref == NONE:
+            return b"", slots
+        rows, kids = self._arena.rows, self._arena.kids
+        while not ref & 1:
+            bit = rows[ref * UNIT + 64]
+            slots.append(ref + (key[bit >> 3] >> (~bit & 7) & 1))
+            ref = kids[slots[-1]]
+        return self._arena.leaf(ref), slots
