@@ -18,6 +18,12 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
+import msgspec
+from aiohttp import web
+
+from node.api.auth import SESSIONS, bearer_of
+from node.api.problems import Forbidden, Unauthorized
+from node.api.routes import JSON, Content, Route, json_response
 from node.config import Token
 
 SESSIONS_MAX: Final = 10_000
@@ -92,3 +98,34 @@ class Sessions:
 
 def _key(secret: str) -> bytes:
     return sha256(secret[: SECRET_CHARS_MAX + 1].encode("utf-8", "replace")).digest()
+
+
+class EnterLink(msgspec.Struct, frozen=True):
+    """The path of a page that opens one session, once."""
+
+    path: str
+
+
+async def post_session_link(request: web.Request) -> web.Response:
+    """A one-time link for a browser, in the name of the bearer token (a cookie does not do)."""
+    holder = bearer_of(request)
+    if holder is None:
+        raise Unauthorized("send the header Authorization: Bearer <token>")
+    if "read" not in holder.may:
+        raise Forbidden(f"the token '{holder.name}' may not read")
+    code = request.app[SESSIONS].offer_code(holder)
+    return json_response(EnterLink(f"/enter/{code}"), status=201)
+
+
+ROUTES: Final = (
+    Route(
+        "POST",
+        "/v1/session-links",
+        post_session_link,
+        "A one-time link that signs a browser in",
+        "sessions",
+        None,
+        {201: (Content(JSON, EnterLink),)},
+        problems=(401, 403),
+    ),
+)
