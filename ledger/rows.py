@@ -37,7 +37,7 @@ from ledger.block import Block, Refusal, Seal, Tip
 from ledger.encoding import Handle, Hash, PlatformNumber, Signature, TimeMs, Uint, Value, decode
 from ledger.errors import Malformed, StoreDamaged
 from ledger.membership import Validator
-from ledger.store import BLOCK, HEADER, LANE, LEAF, META, PAIR, RECORD, SUBMISSION, Reader
+from ledger.store import BLOCK, HEADER, LANE, LEAF, META, PAIR, RECORD, SUBMISSION, TILE, Reader
 
 T = TypeVar("T")
 
@@ -227,6 +227,11 @@ def block_key(height: int) -> bytes:
 def leaf_key(log_index: int) -> bytes:
     """The key of a leaf of the log."""
     return LEAF + log_index.to_bytes(8)
+
+
+def tile_key(level: int, index: int) -> bytes:
+    """The key of a tile (`ledger/tiles.py`)."""
+    return TILE + level.to_bytes(1) + index.to_bytes(8)
 
 
 def record_key(record_id: bytes) -> bytes:

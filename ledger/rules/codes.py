@@ -50,7 +50,7 @@ RULES: Final = {
     SUBJECT_HAS_NO_KEY: "a subject that signs has registered a key",
     KEY_NOT_REGISTERED: "the key in the record is the one that its subject has registered",
     LINK_ORDER: "the first side of a link comes before the second by (platform, handle)",
-    LINK_EXISTS: "two subjects are linked only while nothing joins them, directly or through others",
+    LINK_EXISTS: "two subjects are linked only while nothing joins them, directly or by others",
     TOO_MANY_LINKS: "links join at most 16 files, so by at most 15 links",
     SAME_PARTY: "worker and client of an engagement are two subjects",
     DOMAINS_UNSORTED: "domain codes ascend, each once",

@@ -1,0 +1,338 @@
+"""Execution of one block's records: judged one by one in final order, entered in log and files.
+
+For each record, in order of lane, height and position:
+
+1. It is judged (`ledger/rules`). If it breaks a rule it gets no entry: its place and the salted
+   hash of the rule's code join the block's refusal list, and nothing else changes.
+2. The registry takes it in: subjects, engagements, links.
+3. Its annotation is fixed, from the tallies as they stand just before it (below).
+4. Its entry becomes the next leaf of the log, its file leaf the next leaf of each file it touches.
+5. The tallies take it in.
+
+| record | files touched | target | annotation | tallies |
+|---|---|---|---|---|
+| subject.register | the subject's | – | [] | rater, if its platform has verified it |
+| subject.link | both sides' | – | [] | – |
+| engagement.open | worker's, client's | – | [] | platform |
+| engagement.outcome | worker's, client's | the open | annotated | platform, pair |
+| rating | worker's, client's | the open | annotated | rated party, pair |
+
+*annotated*: [k, standing, retrospective] (`ledger.bureau.standing.Annotation`). *Counterparty*: of an outcome the client, of a rating the rater. k counts, from 1, the outcomes (or
+ratings) that the same counterparty has had with (given) the same subject. *standing* is the
+counterparty's, in Q16. *retrospective* is 1 iff the open's batch time is more than 7 days after the
+open's `at`, or not before the record's `at`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256 as _sha256
+from typing import Any, Final
+
+from ledger.batch import Batch, Submission, commitment, entry_of
+from ledger.block import Refusal, rule_hash
+from ledger.bureau.standing import (
+    NEW_PLATFORM,
+    Annotation,
+    PlatformTally,
+    RaterTally,
+    after_open,
+    after_outcome,
+    after_overdue,
+    after_rating,
+    grade_of,
+    new_rater,
+    standing,
+    worker_sign,
+)
+from ledger.encoding import encode
+from ledger.errors import Refused
+from ledger.files import KIND_PLATFORM, KIND_RATER, file_value, summary_value
+from ledger.merkle import frontier_append, frontier_root
+from ledger.overlay import DAY_MS, Overlay, stored_dirty
+from ledger.records import TAGS, Record
+from ledger.records.engagement import EngagementOpen, EngagementOutcome
+from ledger.records.rating import Rating
+from ledger.records.subject import SubjectLink, SubjectRegister
+from ledger.rows import (
+    EngagementRow,
+    LeafRow,
+    PairRow,
+    RecordRow,
+    SummaryRow,
+    decode_row,
+    lane_key,
+    read_row,
+)
+from ledger.rules import Vocabulary, check_stateful, check_stateless, enact, read_record
+from ledger.rules.engagement import engagement_key
+from ledger.store import DIRTY, FILE, INDEX, LEAF, RECORD, SUMMARY, Changes, Reader
+
+LATE_OPEN_MS: Final = 7 * DAY_MS
+EMPTY_ANNOTATION: Final = encode(())
+
+_RATER: Final = bytes([KIND_RATER])
+_PLATFORM: Final = bytes([KIND_PLATFORM])
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What an accepted record is entered with: files by subject key, target, annotation."""
+
+    files: tuple[bytes, ...]
+    target: int | None
+    annotation: bytes
+
+
+def is_retrospective(engagement: EngagementRow, at: int) -> bool:
+    """Whether an engagement was opened in hindsight of what is now said of it (`at`, ms)."""
+    known = engagement.known
+    return known > engagement.at + LATE_OPEN_MS or known >= at
+
+
+class BlockRun:
+    """One block under way. Collects every change; the store stays as it is."""
+
+    def __init__(
+        self, chain: bytes, vocabulary: Vocabulary, reader: Reader, first: int, block_time: int
+    ) -> None:
+        self.overlay = Overlay(reader, vocabulary)
+        self.changes: Changes = {}
+        self.leaf_hashes: list[bytes] = []
+        self.refusals: list[Refusal] = []
+        self.records: list[tuple[bytes, int | None, str]] = []
+        self._chain = chain
+        self._vocabulary = vocabulary
+        self._reader = reader
+        self._first = first
+        self._time = block_time
+        self._today = block_time // DAY_MS
+        self._dirty: set[bytes] = set()
+        self._filed: set[bytes] = set()
+        self._effects: dict[type[Record], Callable[[Any], Effect]] = {
+            SubjectRegister: self._register,
+            SubjectLink: self._link,
+            EngagementOpen: self._open,
+            EngagementOutcome: self._outcome,
+            Rating: self._rating,
+        }
+
+    # --- records ---
+
+    def pass_days(self, earlier_time: int) -> None:
+        """Count what has become overdue since the parent block's time (ms)."""
+        first = earlier_time // DAY_MS
+        if first < self._today:
+            for platform, count in self.overlay.dues.pass_days(first, self._today).items():
+                self._tally_platform(platform, after_overdue(self._platform(platform), count))
+
+    def batch(self, header_hash: bytes, batch: Batch) -> None:
+        """Execute a batch's records in order."""
+        header = batch.header
+        self.changes[lane_key(header.lane, header.height)] = header_hash
+        for position, submission in enumerate(batch.submissions):
+            self._record(header.lane, header.height, position, header.time, submission)
+
+    def _record(
+        self, lane: int, height: int, position: int, batch_time: int, submission: Submission
+    ) -> None:
+        record_id = commitment(submission)
+        try:
+            record = read_record(submission.record, self._vocabulary.bounds)
+            check_stateless(self._chain, record, submission.signatures)
+            check_stateful(self.overlay, record, lane, batch_time)
+        except Refused as refused:
+            hashed = rule_hash(submission.salt, refused.rule)
+            self.refusals.append(Refusal(lane, height, position, record_id, hashed))
+            self._refuse(record_id, RecordRow(lane, height, position, None, refused.rule))
+            return
+        log_index = self._first + len(self.leaf_hashes)
+        kind = type(record)
+        enact(self.overlay, record, log_index, batch_time)
+        effect = self._effects[kind](record)
+        place = (lane, height, position)
+        self._enter(place, TAGS[kind], record_id, submission.salt, effect)
+        row = encode((lane, height, position, log_index, ""))
+        self.changes[RECORD + record_id] = row
+        self.records.append((record_id, log_index, ""))
+
+    def _refuse(self, record_id: bytes, row: RecordRow) -> None:
+        """Note a refusal, unless the very same submission stands accepted (a copied one)."""
+        key = RECORD + record_id
+        stored = self.changes.get(key) or self._reader.get(key)
+        if stored is None or read_accepted(key, stored) is None:
+            self.changes[key] = encode(row)
+        self.records.append((record_id, None, row.rule))
+
+    def _enter(
+        self, place: tuple[int, int, int], tag: int, record_id: bytes, salt: bytes, effect: Effect
+    ) -> None:
+        """Log leaf, leaf row, and a leaf in each file."""
+        lane, height, position = place
+        log_index = self._first + len(self.leaf_hashes)
+        index_bytes = log_index.to_bytes(8)
+        annotation = effect.annotation
+        hashed = _sha256(salt + annotation).digest()
+        entry = entry_of(lane, height, position, record_id)
+        self.leaf_hashes.append(_sha256(b"\x00" + entry).digest())
+        time, target = self._time, effect.target
+        self.changes[LEAF + index_bytes] = encode(
+            LeafRow(lane, height, position, time, tag, record_id, target, hashed, annotation)
+        )
+        file_leaf = encode((log_index, time, tag, record_id, target, hashed))
+        leaf_hash = _sha256(b"\x00" + file_leaf).digest()
+        subjects = self.overlay.subjects
+        for subject in effect.files:
+            row = subjects.get(subject)
+            assert row is not None, "files of registered subjects only"
+            length = row.length
+            self.changes[FILE + subject + length.to_bytes(4)] = index_bytes
+            row.frontier = frontier_append(length, row.frontier, leaf_hash)
+            row.length = length + 1
+            subjects.put(subject, row)
+            self._filed.add(subject)
+
+    # --- effects by type ---
+
+    def _register(self, record: SubjectRegister) -> Effect:
+        subject = record.platform.to_bytes(4) + record.handle
+        tally = new_rater(record.assurance)
+        if tally.attested:
+            self._tally_rater(subject, tally)
+        return Effect((subject,), None, EMPTY_ANNOTATION)
+
+    def _link(self, record: SubjectLink) -> Effect:
+        first = record.first_platform.to_bytes(4) + record.first_handle
+        second = record.second_platform.to_bytes(4) + record.second_handle
+        return Effect((first, second), None, EMPTY_ANNOTATION)
+
+    def _open(self, record: EngagementOpen) -> Effect:
+        platform = record.platform
+        tally = after_open(self._platform(platform))
+        self._tally_platform(platform, self._count_due(tally, platform, record.due_until, 1))
+        prefix = platform.to_bytes(4)
+        return Effect((prefix + record.worker, prefix + record.client), None, EMPTY_ANNOTATION)
+
+    def _outcome(self, record: EngagementOutcome) -> Effect:
+        engagement, worker, client = self._parties(record.platform, record.reference)
+        pair = self._pair(client, worker)
+        pair.outcomes += 1
+        worker_row = self.overlay.subjects.get(worker)
+        assert worker_row is not None, "parties are registered"
+        client_standing = self._standing(client)
+        tally = after_outcome(
+            self._platform(record.platform),
+            worker_sign(record.status, record.fault, record.acceptance),
+            earlier_results=worker_row.results,
+            attested=record.basis == "platform",
+            client_standing=client_standing,
+            model=self._vocabulary.model,
+        )
+        tally = self._count_due(tally, record.platform, engagement.due_until, -1)
+        self._tally_platform(record.platform, tally)
+        worker_row.results += 1
+        retrospective = int(is_retrospective(engagement, record.at))
+        annotation = encode(Annotation(pair.outcomes, client_standing, retrospective))
+        return Effect((worker, client), engagement.open, annotation)
+
+    def _rating(self, record: Rating) -> Effect:
+        engagement, worker, client = self._parties(record.platform, record.reference)
+        of_worker = record.direction == "of-worker"
+        rater, rated = (client, worker) if of_worker else (worker, client)
+        pair = self._pair(rater, rated)
+        pair.ratings += 1
+        rater_standing = self._standing(rater)
+        grade = grade_of(self._vocabulary.scales[record.scale], record.value)
+        if grade:
+            before = self._rater(rated)
+            after = after_rating(before, grade, rater_standing, self._vocabulary.model)
+            self._tally_rater(rated, after)
+        retrospective = int(is_retrospective(engagement, record.at))
+        annotation = encode(Annotation(pair.ratings, rater_standing, retrospective))
+        return Effect((worker, client), engagement.open, annotation)
+
+    # --- tallies ---
+
+    def _parties(self, platform: int, reference: bytes) -> tuple[EngagementRow, bytes, bytes]:
+        row = self.overlay.engagements.get(engagement_key(platform, reference))
+        assert row is not None, "an accepted record's engagement is open"
+        prefix = platform.to_bytes(4)
+        return row, prefix + row.worker, prefix + row.client
+
+    def _pair(self, counterparty: bytes, subject: bytes) -> PairRow:
+        key = counterparty + subject
+        row = self.overlay.pairs.get(key) or PairRow(0, 0)
+        self.overlay.pairs.put(key, row)
+        return row
+
+    def _rater(self, subject: bytes) -> RaterTally:
+        tally = self.overlay.raters.get(subject)
+        return tally if tally is not None else new_rater("none")
+
+    def _standing(self, subject: bytes) -> int:
+        return standing(self._rater(subject), self._vocabulary.model)
+
+    def _platform(self, platform: int) -> PlatformTally:
+        return self.overlay.platforms.get(platform.to_bytes(4)) or NEW_PLATFORM
+
+    def _tally_rater(self, subject: bytes, tally: RaterTally) -> None:
+        self.overlay.raters.put(subject, tally)
+        self._dirty.add(_RATER + subject)
+
+    def _tally_platform(self, platform: int, tally: PlatformTally) -> None:
+        key = platform.to_bytes(4)
+        self.overlay.platforms.put(key, tally)
+        self._dirty.add(_PLATFORM + key)
+
+    def _count_due(
+        self, tally: PlatformTally, platform: int, due_until: int, change: int
+    ) -> PlatformTally:
+        """Count an engagement that opens (+1) or closes (−1): overdue, or due on a later day."""
+        day = due_until // DAY_MS
+        if day < self._today:
+            return after_overdue(tally, change)
+        self.overlay.dues.add(platform, day, change)
+        return tally
+
+    # --- the block's end ---
+
+    def finish(self, height: int, *, epoch_ends: bool) -> dict[bytes, bytes]:
+        """Write all changed rows; the block's updates of the index."""
+        updates: dict[bytes, bytes] = {}
+        for subject in self._filed:
+            row = self.overlay.subjects.get(subject)
+            assert row is not None, "a filed subject is registered"
+            head = frontier_root(row.length, row.frontier)
+            updates[_sha256(b"\x00" + subject).digest()] = file_value(row.length, head)
+        if epoch_ends:
+            self._enter_summaries(height, updates)
+        else:
+            for name in self._dirty:
+                self.changes[DIRTY + name] = b""
+        self.overlay.flush(self.changes)
+        for key, value in updates.items():
+            self.changes[INDEX + key] = value
+        return updates
+
+    def _enter_summaries(self, height: int, updates: dict[bytes, bytes]) -> None:
+        """At an epoch's end each summary that changed in it is entered in the index."""
+        stored = set(stored_dirty(self._reader, DIRTY))
+        for name in stored:
+            self.changes[DIRTY + name] = None
+        for name in stored | self._dirty:
+            tally: RaterTally | PlatformTally | None
+            if name[:1] == _RATER:
+                tally = self.overlay.raters.get(name[1:])
+            else:
+                tally = self.overlay.platforms.get(name[1:])
+            assert tally is not None, "a changed summary is there"
+            data = encode(tally)
+            key = SUMMARY + name
+            before = read_row(self._reader, SummaryRow, key)
+            earlier = before.data if before is not None else b""
+            self.changes[key] = encode(SummaryRow(height, data, earlier))
+            updates[_sha256(name).digest()] = summary_value(data)
+
+
+def read_accepted(key: bytes, stored: bytes) -> int | None:
+    """The log index in a stored record row, or None if it tells of a refusal."""
+    return decode_row(RecordRow, key, stored).log_index

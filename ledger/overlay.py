@@ -1,0 +1,166 @@
+"""What one block's execution reads and changes: rows read through to the store, each decoded once.
+
+A table keeps every row that was asked for in the block and remembers which were changed; `flush`
+encodes each changed row once, however often it changed. The store itself is not written.
+"""
+
+from collections.abc import Iterator
+from typing import Final, Generic, TypeVar
+
+import msgspec
+
+from ledger.bureau.standing import PlatformTally, RaterTally
+from ledger.encoding import decoder, encode
+from ledger.errors import StoreDamaged
+from ledger.rows import REPAIR, EngagementRow, PairRow, SubjectRow, describe_key
+from ledger.rules.registry import Vocabulary
+from ledger.store import (
+    DUE,
+    ENGAGEMENT,
+    PAIR,
+    PLATFORM,
+    RATER,
+    SUBJECT,
+    Changes,
+    Reader,
+    after,
+)
+
+Row = TypeVar("Row")
+
+DAY_MS: Final = 86_400_000
+
+
+class OverlayTable(Generic[Row]):
+    """The rows of one prefix, as this block sees them."""
+
+    __slots__ = ("_changed", "_decoder", "_prefix", "_reader", "_rows")
+
+    def __init__(self, reader: Reader, prefix: bytes, kind: type[Row]) -> None:
+        self._reader = reader
+        self._prefix = prefix
+        self._decoder = decoder(kind)
+        self._rows: dict[bytes, Row | None] = {}
+        self._changed: set[bytes] = set()
+
+    def get(self, key: bytes) -> Row | None:
+        """The row as the block has left it so far, or None.
+
+        Raises:
+            StoreDamaged: the stored row cannot be read.
+        """
+        rows = self._rows
+        if key in rows:
+            return rows[key]
+        row = rows[key] = self._load(self._prefix + key)
+        return row
+
+    def _load(self, key: bytes) -> Row | None:
+        data = self._reader.get(key)
+        if data is None:
+            return None
+        try:
+            return self._decoder.decode(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise StoreDamaged(describe_key(key), f"cannot be read: {error}; {REPAIR}") from error
+
+    def put(self, key: bytes, row: Row) -> None:
+        """Keep a new or changed row."""
+        self._rows[key] = row
+        self._changed.add(key)
+
+    def changed(self) -> Iterator[tuple[bytes, Row]]:
+        """Keys and rows that the block has changed."""
+        for key in self._changed:
+            row = self._rows[key]
+            assert row is not None, "a changed row is there"
+            yield key, row
+
+    def flush(self, changes: Changes) -> None:
+        """Write each changed row once."""
+        prefix = self._prefix
+        for key, row in self.changed():
+            changes[prefix + key] = encode(row)
+
+
+class DueDays:
+    """How many open engagements are due on a day, per platform; `V` rows.
+
+    What is due on a day before today's (by block time) and still open is overdue. Days are counted
+    from 1970.
+    """
+
+    __slots__ = ("_counts", "_reader")
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._counts: dict[bytes, int] = {}
+
+    @staticmethod
+    def key(platform: int, day: int) -> bytes:
+        """The key of a platform's day."""
+        return DUE + day.to_bytes(4) + platform.to_bytes(4)
+
+    def add(self, platform: int, day: int, change: int) -> None:
+        """Count one more (or less) open engagement due on a day."""
+        key = self.key(platform, day)
+        count = self._counts.get(key)
+        if count is None:
+            count = int.from_bytes(self._reader.get(key) or b"")
+        self._counts[key] = count + change
+
+    def pass_days(self, first: int, stop: int) -> dict[int, int]:
+        """Let the days first ≤ day < stop pass: per platform, how many are overdue from now on."""
+        overdue: dict[int, int] = {}
+        rows = self._reader.scan(DUE + first.to_bytes(4), DUE + stop.to_bytes(4))
+        for key, value in rows:
+            platform = int.from_bytes(key[5:9])
+            overdue[platform] = overdue.get(platform, 0) + int.from_bytes(value)
+            self._counts[key] = 0
+        return overdue
+
+    def flush(self, changes: Changes) -> None:
+        """Write the changed counts; a day without any has no row."""
+        for key, count in self._counts.items():
+            assert count >= 0, "only what was counted is taken away"
+            changes[key] = count.to_bytes(8) if count else None
+
+
+class Overlay:
+    """All tables of one block's execution. It is a Registry of the rules."""
+
+    __slots__ = (
+        "dues",
+        "engagements",
+        "pairs",
+        "platforms",
+        "raters",
+        "reader",
+        "subjects",
+        "vocabulary",
+    )
+
+    def __init__(self, reader: Reader, vocabulary: Vocabulary) -> None:
+        self.reader = reader
+        self.vocabulary = vocabulary
+        self.subjects = OverlayTable(reader, SUBJECT, SubjectRow)
+        self.engagements = OverlayTable(reader, ENGAGEMENT, EngagementRow)
+        self.pairs = OverlayTable(reader, PAIR, PairRow)
+        self.raters = OverlayTable(reader, RATER, RaterTally)
+        self.platforms = OverlayTable(reader, PLATFORM, PlatformTally)
+        self.dues = DueDays(reader)
+
+    def flush(self, changes: Changes) -> None:
+        """Write every changed row once."""
+        self.subjects.flush(changes)
+        self.engagements.flush(changes)
+        self.pairs.flush(changes)
+        self.raters.flush(changes)
+        self.platforms.flush(changes)
+        self.dues.flush(changes)
+
+
+def stored_dirty(reader: Reader, prefix: bytes) -> Iterator[bytes]:
+    """The names (kind ‖ platform ‖ handle) of summaries changed since the epoch's start."""
+    for key, _ in reader.scan(prefix, after(prefix)):
+        yield key[len(prefix) :]
