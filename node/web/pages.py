@@ -1,0 +1,272 @@
+"""The pages and their addresses.
+
+| address | page |
+|---|---|
+| `/` | sign-in, or look-up for who is signed in |
+| `/sign-in`, `/sign-out` | a session by a token, and its end |
+| `/enter/{code}` | a session by a one-time link |
+| `/lookup` | a worker by handle, or by the own platform's reference |
+| `/subjects/{platform}:{handle}` | the report; `?domain=`, `?page=` |
+| `/subjects/{platform}:{handle}/history.svg` | its history plot; `?domain=`, `?theme=` |
+| `/network` | this node and the network |
+| `/static/style.css` | the one style sheet |
+"""
+
+import asyncio
+import re
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any, Final
+
+from aiohttp import web
+
+from ledger.bureau.answer import Question
+from ledger.errors import InvalidInput
+from ledger.files import read_subject
+from ledger.membership import Validator
+from node.api.auth import COOKIE, SESSIONS, find_token
+from node.api.session import SESSION_SECONDS
+from node.web.dossier import Ground, Report, compile_report
+from node.web.gather import gather
+from node.web.guard import (
+    Handler,
+    PageProblem,
+    form_of,
+    holder_of,
+    need_holder,
+    need_ready,
+    own_path,
+    page,
+)
+from node.web.network import network_view
+from node.web.plot import Plots, Theme
+from node.web.render import HEADERS, Context, environment, go_to, html, svg
+
+PAGE_MAX: Final = 10_000
+TOKEN_CHARS_MAX: Final = 512
+REFERENCE_CHARS_MAX: Final = 512
+_HANDLE: Final = re.compile(r"[0-9a-f]{64}\Z", re.ASCII)
+_DECIMAL: Final = re.compile(r"[1-9][0-9]{0,9}\Z", re.ASCII)
+_THEMES: Final[dict[str, Theme]] = {"light": "light", "dark": "dark"}
+
+
+def add_pages(app: web.Application, node: Any) -> None:
+    """Add the pages of a node to its HTTP application."""
+    pages = Pages(node)
+    get: tuple[tuple[str, Handler], ...] = (
+        ("/", pages.home),
+        ("/enter/{code}", pages.enter_ask),
+        ("/lookup", pages.look_up),
+        ("/subjects/{subject}", pages.report),
+        ("/subjects/{subject}/history.svg", pages.history),
+        ("/network", pages.network),
+        ("/static/style.css", pages.style),
+    )
+    post: tuple[tuple[str, Handler], ...] = (
+        ("/sign-in", pages.sign_in),
+        ("/sign-out", pages.sign_out),
+        ("/enter/{code}", pages.enter),
+        ("/lookup", pages.look_up_form),
+    )
+    for path, handler in get:
+        app.router.add_get(path, page(handler, pages.render))
+    for path, handler in post:
+        app.router.add_post(path, page(handler, pages.render))
+    app.on_cleanup.append(pages.close)
+
+
+class Pages:
+    """The handlers of one node's pages."""
+
+    def __init__(self, node: Any) -> None:
+        self._node = node
+        self._templates = environment()
+        self._plots = Plots()
+        self._style = files("node.web").joinpath("static/style.css").read_bytes()
+
+    async def close(self, app: web.Application) -> None:
+        """End what the pages hold, with the application."""
+        del app
+        self._plots.close()
+
+    def render(self, request: web.Request, template: str, context: Context) -> str:
+        """A template with what every page has."""
+        common: Context = {
+            "holder": holder_of(request),
+            "platform_code": self._code,
+            "own_code": self._code,
+            "platforms": self._node.validators,
+        }
+        return self._templates.get_template(template).render({**common, **context})
+
+    # --- sessions ---
+
+    async def home(self, request: web.Request) -> web.Response:
+        """The first page."""
+        return self._home(request)
+
+    def _home(self, request: web.Request, *, status: int = 200, **context: Any) -> web.Response:
+        defaults: Context = {"message": "", "query": "", "asked_code": "", "next_path": "/"}
+        return html(self.render(request, "home.html", {**defaults, **context}), status=status)
+
+    async def sign_in(self, request: web.Request) -> web.Response:
+        """Open a session for a pasted token."""
+        fields = await form_of(request)
+        next_path = own_path(fields.get("next", "/"))
+        token = find_token(self._node.config.tokens, fields.get("token", "").strip())
+        if token is None or "read" not in token.may:
+            message = "This node does not know the token, or it may not read."
+            return self._home(request, status=403, message=message, next_path=next_path)
+        return self._signed_in(request, request.app[SESSIONS].open(token), next_path)
+
+    async def enter_ask(self, request: web.Request) -> web.Response:
+        """Show whose session a one-time link opens; looking uses nothing up."""
+        code = request.match_info["code"]
+        holder = request.app[SESSIONS].peek_code(code)
+        if holder is None:
+            raise _used_link()
+        return html(self.render(request, "enter.html", {"code": code, "name": holder.name}))
+
+    async def enter(self, request: web.Request) -> web.Response:
+        """Open the session of a one-time link."""
+        await form_of(request)
+        secret = request.app[SESSIONS].take_code(request.match_info["code"])
+        if secret is None:
+            raise _used_link()
+        return self._signed_in(request, secret, "/")
+
+    def _signed_in(self, request: web.Request, secret: str, path: str) -> web.Response:
+        request.app[SESSIONS].close(request.cookies.get(COOKIE, ""))
+        response = go_to(path)
+        response.set_cookie(
+            COOKIE,
+            secret,
+            max_age=SESSION_SECONDS,
+            path="/",
+            httponly=True,
+            samesite="Strict",
+            secure=request.secure,
+        )
+        return response
+
+    async def sign_out(self, request: web.Request) -> web.Response:
+        """End the session."""
+        await form_of(request)
+        request.app[SESSIONS].close(request.cookies.get(COOKIE, ""))
+        response = go_to("/")
+        response.del_cookie(COOKIE, path="/", httponly=True, samesite="Strict")
+        return response
+
+    # --- look-up ---
+
+    async def look_up(self, request: web.Request) -> web.Response:
+        """The look-up form."""
+        need_holder(request)
+        return self._home(request)
+
+    async def look_up_form(self, request: web.Request) -> web.Response:
+        """Go to the report of a handle, or of the own platform's reference."""
+        fields = await form_of(request)
+        need_holder(request)
+        asked, code = fields.get("subject", "").strip(), fields.get("platform", "")
+        if ":" in asked and _HANDLE.match(asked.rpartition(":")[2]):
+            return go_to(f"/subjects/{self._subject(asked)[1]}")
+        if _HANDLE.match(asked):
+            return go_to(f"/subjects/{self._subject(f'{code}:{asked}')[1]}")
+        handle = self._handle_of(asked) if code == self._code else None
+        if handle is None:
+            message = f"Platform {self._code} knows no worker by the reference “{asked}”."
+            if code != self._code:
+                message = "On another platform a worker is looked up by its handle of 64 digits."
+            context = {"message": message, "query": asked, "asked_code": code}
+            return self._home(request, status=404, **context)
+        return go_to(f"/subjects/{self._code}:{handle.hex()}")
+
+    def _handle_of(self, reference: str) -> bytes | None:
+        if not 0 < len(reference) <= REFERENCE_CHARS_MAX:
+            return None
+        try:
+            found: bytes | None = self._node.handle_of(reference)
+        except InvalidInput:
+            return None
+        return found
+
+    # --- report ---
+
+    async def report(self, request: web.Request) -> web.Response:
+        """The report on a worker."""
+        need_holder(request)
+        number = request.query.get("page", "1")
+        if not _DECIMAL.match(number) or int(number) > PAGE_MAX:
+            raise PageProblem(400, "This cannot be read", f"page is a number from 1 to {PAGE_MAX}.")
+        report = await self._report(request, int(number))
+        return html(self.render(request, "report.html", {"report": report}))
+
+    async def history(self, request: web.Request) -> web.Response:
+        """The history plot of a worker."""
+        need_holder(request)
+        theme = _THEMES.get(request.query.get("theme", "light"))
+        if theme is None:
+            raise PageProblem(400, "This cannot be read", "theme is light or dark.")
+        report = await self._report(request, 1)
+        return svg(await self._plots.svg(report.history, theme))
+
+    async def _report(self, request: web.Request, number: int) -> Report:
+        need_ready(request)
+        (platform, handle), name = self._subject(request.match_info["subject"])
+        ground = self._ground()
+        if read_subject(self._node.reader, platform, handle) is None:
+            raise PageProblem(404, "No such worker", f"Nobody has registered the handle {name}.")
+        question = Question(
+            platform, handle, "worker", request.query.get("domain", ""), ground.time_ms
+        )
+        parameters = self._node.state.parameters
+        codes = {each.number: each.code for each in self._node.validators}
+        material = await asyncio.to_thread(
+            gather, self._node.reader, parameters, ground, codes, question
+        )
+        return await asyncio.to_thread(compile_report, material, number)
+
+    def _ground(self) -> Ground:
+        certified = self._node.certified
+        return Ground(certified.height, certified.size, certified.root.hex(), certified.time)
+
+    def _subject(self, text: str) -> tuple[tuple[int, bytes], str]:
+        """Platform and handle of `platform:handle`, and their name with the platform's code.
+
+        Raises:
+            PageProblem: malformed, or no such platform.
+        """
+        platform, _, handle = text.partition(":")
+        if not _HANDLE.match(handle):
+            message = "A worker is named platform:handle; the handle has 64 lowercase hex digits."
+            raise PageProblem(400, "This cannot be read", message)
+        for each in self._node.validators:
+            if platform in {each.code, str(each.number)}:
+                return (each.number, bytes.fromhex(handle)), f"{each.code}:{handle}"
+        raise PageProblem(404, "No such platform", f"No platform of this network is “{platform}”.")
+
+    # --- network ---
+
+    async def network(self, request: web.Request) -> web.Response:
+        """This node and the network."""
+        need_holder(request)
+        ground = self._ground() if self._node.certified is not None else None
+        view = network_view(self._node, ground)
+        return html(self.render(request, "network.html", {"network": view}))
+
+    async def style(self, request: web.Request) -> web.Response:
+        """The style sheet."""
+        del request
+        headers = {**HEADERS, "Cache-Control": "public, max-age=3600"}
+        return web.Response(body=self._style, content_type="text/css", headers=headers)
+
+    @property
+    def _code(self) -> str:
+        members: Sequence[Validator] = self._node.validators
+        return next(each.code for each in members if each.number == self._node.number)
+
+
+def _used_link() -> PageProblem:
+    message = "It was used already, or it is too old. Ask the node for a new one, or sign in."
+    return PageProblem(403, "This link opens nothing any more", message)

@@ -1,0 +1,72 @@
+"""Templates and the headers of every page.
+
+Everything is escaped by default; no page has a script, an inline style or anything from elsewhere,
+and the Content-Security-Policy says so to the browser.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from aiohttp import web
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from ledger.bureau.model import Q16_ONE
+from node.web import words
+
+HEADERS: Final[Mapping[str, str]] = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; "
+        "frame-ancestors 'none'; base-uri 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+# An SVG that is shown as an image styles itself and loads nothing.
+IMAGE_HEADERS: Final[Mapping[str, str]] = {
+    **HEADERS,
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
+    "Cache-Control": "private, max-age=60",
+}
+
+
+def _along(q16: int, start: int, length: int) -> str:
+    """The place of a Q16 share on a line, for a drawing."""
+    return f"{start + q16 * length / Q16_ONE:.1f}"
+
+
+def environment() -> Environment:
+    """The templates, with the words of `words.py` as filters."""
+    made = Environment(
+        loader=PackageLoader("node.web", "templates"),
+        autoescape=select_autoescape(("html",), default_for_string=True, default=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for name in ("reason", "percent", "signed", "day", "minute", "short", "number"):
+        made.filters[name] = getattr(words, name)
+    made.filters["along"] = _along
+    return made
+
+
+def html(text: str, *, status: int = 200, **headers: str) -> web.Response:
+    """A page as a response with its headers."""
+    return web.Response(
+        text=text, status=status, content_type="text/html", headers={**HEADERS, **headers}
+    )
+
+
+def svg(data: bytes) -> web.Response:
+    """A drawing as a response with its headers."""
+    return web.Response(body=data, content_type="image/svg+xml", headers=IMAGE_HEADERS)
+
+
+def go_to(path: str) -> web.Response:
+    """After a form: see the page at this path of our own."""
+    return web.Response(status=303, headers={**HEADERS, "Location": path})
+
+
+Context = dict[str, Any]
