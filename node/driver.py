@@ -1,0 +1,318 @@
+"""The pump: feeds consensus with what happens, and does what it asks for, in the order it asks.
+
+    input → handle → effects → rows to the writer → (fsync) → sends, execution, answers
+
+The one rule that makes it safe: an effect is done only when every `Persist` before it is on disk.
+The writer works meanwhile: inputs go on being handled, their rows gather, and one fsync serves them
+all. Timers and counted refusals are no promise to anybody and are done at once.
+
+`Execute` is done block by block, each in a turn of the event loop of its own: the ledger's state is
+touched by this one thread only. Its rows join the same queue of writes, so that whatever consensus
+persists afterwards is durable only after them.
+
+A failing disk, a damaged row, a `Halt` or a bug of ours stops the pump for good: `stopped` tells why.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final, Protocol
+
+from consensus import simplex
+from consensus.effects import (
+    BatchSealed,
+    Broadcast,
+    CancelTimer,
+    Certified,
+    Effect,
+    Execute,
+    Halt,
+    Persist,
+    Refuse,
+    Send,
+    SetTimer,
+)
+from consensus.inputs import (
+    Executed,
+    Input,
+    LinkDown,
+    LinkUp,
+    Now,
+    Received,
+    SealBatch,
+    TimerFired,
+)
+from consensus.messages import Batches, Blocks, decode_message, encode_message
+from consensus.state import State as ConsensusState
+from ledger.batch import Submission
+from ledger.errors import Malformed, StandingError
+from ledger.rows import CheckpointRow
+from ledger.state import Applied, State, apply_block
+from ledger.store import HEADER, Changes
+from node.bounds import Bounds
+from node.links.peers import Peers
+from node.metrics import Metrics
+from node.storage.leveldb import LevelStore
+
+BULK: Final = (Batches, Blocks)
+"""Messages that may be long: votes and certificates go before them."""
+
+
+DISK_WAIT_S: Final = 0.005
+
+
+def _nothing() -> None:
+    pass
+
+
+class Watcher(Protocol):
+    """Who is told what the pump has done. Called in the event loop; must not block."""
+
+    def sealed(self, effect: BatchSealed) -> None:
+        """An own batch is on disk."""
+
+    def executed(self, block: Execute, applied: Applied) -> None:
+        """A block was executed; `applied.changes` may be added to and are written next."""
+
+    def certified(self, row: CheckpointRow) -> None:
+        """A checkpoint has its quorum."""
+
+
+def now() -> Now:
+    """The steady and the wall clock, in ms."""
+    return Now(time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000)
+
+
+class Driver:
+    """One node's pump. It is the `Listener` of the links."""
+
+    def __init__(
+        self,
+        *,
+        consensus: ConsensusState,
+        ledger: State,
+        store: LevelStore,
+        peers: Peers,
+        bounds: Bounds,
+        metrics: Metrics,
+    ) -> None:
+        self.consensus, self.ledger = consensus, ledger
+        self._store, self._peers, self._bounds, self._metrics = store, peers, bounds, metrics
+        self._loop = asyncio.get_running_loop()
+        self.stopped: asyncio.Future[str] = self._loop.create_future()
+        self._watchers: list[Watcher] = []
+        self._inputs: deque[tuple[Input, Changes | None, Callable[[], None]]] = deque()
+        self._held: deque[tuple[int, Effect]] = deque()
+        self._tickets = self._durable = 0
+        self._blocks: deque[Execute] = deque()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._scheduled = False
+        self._over = False
+        store.on_failure = self._disk_failed
+
+    # --- life ---
+
+    def watch(self, watcher: Watcher) -> None:
+        """Tell this one too."""
+        self._watchers.append(watcher)
+
+    def start(self, effects: Sequence[Effect]) -> None:
+        """Begin with the effects that restoring consensus has yielded."""
+        self._guarded(partial(self._do_all, effects))
+        self._schedule()
+
+    def stop(self) -> None:
+        """Do nothing more. What was submitted to the store is still written when it closes."""
+        self._over = True
+        for handle in self._timers.values():
+            handle.cancel()
+        self._timers.clear()
+
+    def _halt(self, reason: str) -> None:
+        self.stop()
+        if not self.stopped.done():
+            self.stopped.set_result(reason)
+
+    def _disk_failed(self, error: BaseException) -> None:
+        self._halt(f"the disk failed while writing: {error}")
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        """Run a piece of work; whatever it raises stops the node, with the reason."""
+        if self._over:
+            return
+        try:
+            work()
+        except StandingError as error:
+            self._halt(str(error))
+        except Exception as error:
+            self._loop.call_exception_handler({"message": "the pump failed", "exception": error})
+            self._halt(f"a fault of this program: {type(error).__name__}: {error}")
+
+    # --- what happens ---
+
+    def feed(
+        self, event: Input, *, rows: Changes | None = None, then: Callable[[], None] = _nothing
+    ) -> None:
+        """Queue an input; `then` is called when it has been handled."""
+        self._inputs.append((event, rows, then))
+        self._schedule()
+
+    def seal(self, submissions: tuple[Submission, ...], rows: Changes) -> None:
+        """Seal own submissions; `rows` are written in one atomic write with the batch."""
+        self.feed(SealBatch(submissions), rows=rows)
+
+    def link_up(self, peer: int) -> None:
+        """A link stands."""
+        self._metrics.links.inc()
+        self.feed(LinkUp(peer))
+
+    def link_down(self, peer: int) -> None:
+        """A link is gone."""
+        self._metrics.links.dec()
+        self.feed(LinkDown(peer))
+
+    def received(self, peer: int, message: bytes) -> None:
+        """A peer's message, to be handled in its turn; without form it is counted and dropped."""
+        self._metrics.received_bytes.inc(len(message))
+        handled = partial(self._peers.handled, peer, len(message))
+        try:
+            decoded = decode_message(message)
+        except Malformed:
+            handled()
+            self._peers.undecodable(peer)
+            return
+        self.feed(Received(peer, decoded), then=handled)
+
+    def refused(self, peer: int, reason: str) -> None:
+        """A peer, or a stranger (0), was refused."""
+        self._metrics.peer_refusals.labels(str(peer), reason).inc()
+
+    def _schedule(self) -> None:
+        if not self._scheduled and not self._over:
+            self._scheduled = True
+            self._loop.call_soon(self._tick)
+
+    def _tick(self) -> None:
+        self._scheduled = False
+        self._guarded(self._handle_some)
+
+    def _handle_some(self) -> None:
+        for _ in range(self._bounds.inputs_per_tick_max):
+            if not self._inputs:
+                return
+            if self._store.queued_rows > self._bounds.queued_rows_max:
+                self._loop.call_later(DISK_WAIT_S, self._schedule)
+                return
+            event, rows, then = self._inputs.popleft()
+            self.consensus, effects = simplex.handle(self.consensus, event, now())
+            self._do_all(effects if rows is None else _joined(effects, rows))
+            then()
+        self._schedule()
+
+    # --- what is asked for ---
+
+    def _do_all(self, effects: Sequence[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Persist(changes):
+                    self._persist(changes)
+                case SetTimer(timer, at_steady_ms):
+                    self._set_timer(timer, at_steady_ms)
+                case CancelTimer(timer):
+                    self._cancel_timer(timer)
+                case Refuse(peer, reason):
+                    self.refused(peer, reason)
+                case _ if self._durable == self._tickets:
+                    self._do(effect)
+                case _:
+                    self._held.append((self._tickets, effect))
+
+    def _persist(self, changes: Changes) -> None:
+        self._tickets += 1
+        self._store.submit(changes, partial(self._is_durable, self._tickets, time.perf_counter()))
+
+    def _is_durable(self, ticket: int, since_s: float) -> None:
+        self._durable = ticket
+        self._metrics.durable_seconds.observe(time.perf_counter() - since_s)
+        self._guarded(self._do_held)
+
+    def _do_held(self) -> None:
+        while self._held and self._held[0][0] <= self._durable:
+            self._do(self._held.popleft()[1])
+
+    def _do(self, effect: Effect) -> None:
+        match effect:
+            case Send(peer, message):
+                self._peers.send(peer, encode_message(message), bulk=isinstance(message, BULK))
+            case Broadcast(message):
+                self._peers.broadcast(encode_message(message), bulk=isinstance(message, BULK))
+            case Execute():
+                self._blocks.append(effect)
+                if len(self._blocks) == 1:
+                    self._loop.call_soon(self._guarded, self._execute_next)
+            case BatchSealed():
+                for watcher in self._watchers:
+                    watcher.sealed(effect)
+            case Certified(row):
+                self._metrics.certified_height.set(row.height)
+                self._metrics.certified_size.set(row.size)
+                for watcher in self._watchers:
+                    watcher.certified(row)
+            case Halt(reason):
+                self._halt(reason)
+            case _:
+                raise AssertionError(f"{type(effect).__name__} is done at once")
+
+    def _execute_next(self) -> None:
+        block = self._blocks[0]
+        begun_s = time.perf_counter()
+        self.ledger, applied = apply_block(
+            self.ledger, self._store, block.block, block.hash, block.batches
+        )
+        for watcher in self._watchers:
+            watcher.executed(block, applied)
+        self._store.submit(applied.changes)
+        self._count(applied, time.perf_counter() - begun_s)
+        self.feed(Executed(block.block.height, applied.size, applied.root))
+        self._blocks.popleft()
+        if self._blocks:
+            self._loop.call_soon(self._guarded, self._execute_next)
+
+    def _count(self, applied: Applied, seconds: float) -> None:
+        refused = len(applied.refusals)
+        self._metrics.records.labels("final").inc(len(applied.records) - refused)
+        self._metrics.records.labels("refused").inc(refused)
+        self._metrics.block_seconds.observe(seconds)
+        self._metrics.executed_height.set(applied.seal.height)
+
+    # --- timers ---
+
+    def _set_timer(self, timer: str, at_steady_ms: int) -> None:
+        self._cancel_timer(timer)
+        delay_s = max(0, at_steady_ms - now().steady_ms) / 1_000
+        self._timers[timer] = self._loop.call_later(delay_s, self._fire, timer)
+
+    def _cancel_timer(self, timer: str) -> None:
+        handle = self._timers.pop(timer, None)
+        if handle is not None:
+            handle.cancel()
+
+    def _fire(self, timer: str) -> None:
+        self._timers.pop(timer, None)
+        self.feed(TimerFired(timer))
+
+
+def _joined(effects: Sequence[Effect], rows: Changes) -> list[Effect]:
+    """The effects of sealing a batch, with rows added to the write that makes it durable."""
+    sealed = next(effect for effect in effects if isinstance(effect, BatchSealed))
+    key = HEADER + sealed.hash
+    joined = [
+        Persist({**effect.changes, **rows})
+        if isinstance(effect, Persist) and key in effect.changes
+        else effect
+        for effect in effects
+    ]
+    assert joined != list(effects) or not rows, "a sealed batch was persisted"
+    return joined

@@ -1,0 +1,91 @@
+"""Looking ahead: the registry as it will be once this platform's records under way are executed.
+
+Intake judges a record against what execution has written and, over it, what the own records before
+it will change: so an outcome is accepted right behind its open, and a second open is refused before
+the first is final. Only own records are looked ahead over; execution has the last word.
+"""
+
+from collections import deque
+from typing import Final, Generic, TypeVar
+
+import msgspec
+
+from ledger.encoding import decoder
+from ledger.errors import StoreDamaged
+from ledger.records import Record
+from ledger.rows import REPAIR, EngagementRow, SubjectRow, describe_key
+from ledger.rules import Vocabulary, check_stateful, enact
+from ledger.store import ENGAGEMENT, SUBJECT, Reader
+
+Row = TypeVar("Row")
+
+_NOT_YET: Final = 0
+"""Stands for the log index that a record under way will get; no rule reads it."""
+
+
+class AheadTable(Generic[Row]):
+    """Rows of one prefix: those that records under way have changed, then the store's."""
+
+    def __init__(self, reader: Reader, prefix: bytes, kind: type[Row]) -> None:
+        self._reader, self._prefix, self._decoder = reader, prefix, decoder(kind)
+        self._rows: dict[bytes, Row] = {}
+        self._last: dict[bytes, int] = {}
+        self._touched: deque[tuple[int, bytes]] = deque()
+        self.batch = 1
+
+    def get(self, key: bytes) -> Row | None:
+        """The row, or None.
+
+        Raises:
+            StoreDamaged: the stored row cannot be read.
+        """
+        row = self._rows.get(key)
+        if row is not None:
+            return row
+        data = self._reader.get(self._prefix + key)
+        if data is None:
+            return None
+        try:
+            return self._decoder.decode(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            where = describe_key(self._prefix + key)
+            raise StoreDamaged(where, f"cannot be read: {error}; {REPAIR}") from error
+
+    def put(self, key: bytes, row: Row) -> None:
+        """Keep a row that a record under way has made or changed."""
+        self._rows[key] = row
+        if self._last.get(key) != self.batch:
+            self._last[key] = self.batch
+            self._touched.append((self.batch, key))
+
+    def settle(self, batch: int) -> None:
+        """Forget what batches up to this one changed and no later one: it is in the store now."""
+        while self._touched and self._touched[0][0] <= batch:
+            _, key = self._touched.popleft()
+            if self._last.get(key, batch + 1) <= batch:
+                del self._rows[key], self._last[key]
+
+
+class Foresight:
+    """A `ledger.rules.Registry` that is ahead of the ledger by the own records under way."""
+
+    def __init__(self, reader: Reader, vocabulary: Vocabulary, lane: int) -> None:
+        self.vocabulary = vocabulary
+        self.subjects = AheadTable(reader, SUBJECT, SubjectRow)
+        self.engagements = AheadTable(reader, ENGAGEMENT, EngagementRow)
+        self._lane = lane
+
+    def admit(self, record: Record, time_ms: int, batch: int) -> None:
+        """Judge a record that is to stand in the own batch of this number, and look ahead over it.
+
+        Raises:
+            Refused: names the rule and the field; nothing has changed.
+        """
+        check_stateful(self, record, self._lane, time_ms)
+        self.subjects.batch = self.engagements.batch = batch
+        enact(self, record, _NOT_YET, time_ms)
+
+    def settle(self, batch: int) -> None:
+        """Own batches up to this number have been executed."""
+        self.subjects.settle(batch)
+        self.engagements.settle(batch)
