@@ -75,10 +75,20 @@ def log2_q22(value: int) -> int:
 
 
 def ratio_q16(part: int, rest: int) -> int:
-    """part / (part + rest) in Q16, held between 1 and 65,535; both ≥ 0, one > 0, sum < 2^53."""
-    shift = max(0, (part + rest).bit_length() - 36)
-    part, rest = part >> shift, rest >> shift
-    return min(Q16_ONE - 1, max(1, part * Q16_ONE // (part + rest)))  # < 2^36 · 2^16
+    """⌊part · 2^16 / (part + rest)⌋, held between 1 and 65,535; both ≥ 0, the sum 1…2^52 − 1.
+
+    Divided bit by bit, so that it is exact (and never falls when `part` rises) below 2^53.
+    """
+    total, found = part + rest, 0
+    if not rest:
+        return Q16_ONE - 1
+    for _ in range(16):
+        part <<= 1
+        found <<= 1
+        if part >= total:
+            part -= total
+            found += 1
+    return max(1, found)
 
 
 def logit_points(p_q16: int, odds: int, per_doubling: int) -> int:

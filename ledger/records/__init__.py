@@ -15,7 +15,10 @@ from ledger.records.subject import SubjectLink, SubjectRegister
 Record = SubjectRegister | SubjectLink | EngagementOpen | EngagementOutcome | Rating
 
 RECORD_TYPES: Final = (SubjectRegister, SubjectLink, EngagementOpen, EngagementOutcome, Rating)
-TAGS: Final = {kind: int(kind.__struct_config__.tag) for kind in RECORD_TYPES}  # type: ignore[arg-type]
+TAGS: Final[dict[type, int]] = {
+    kind: int(kind.__struct_config__.tag)  # type: ignore[arg-type]
+    for kind in RECORD_TYPES
+}
 RECORD_BYTES_MAX: Final = 4_096
 
 NAMES: Final = {

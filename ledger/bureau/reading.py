@@ -1,0 +1,187 @@
+"""From stored or proven leaves to what the score reads, and the answer straight from a store.
+
+annotation of an outcome or a rating = [pair count, standing, retrospective]; of others = []
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final, Protocol
+
+from ledger.batch import Submission, commitment
+from ledger.block import Seal
+from ledger.bureau.answer import Answer, Question, SubjectRole
+from ledger.bureau.evidence import READ_TYPES, Fact, OpenFile
+from ledger.bureau.score import score
+from ledger.bureau.standing import Annotation, PlatformTally
+from ledger.encoding import decode
+from ledger.errors import BadProof, InvalidInput, StoreDamaged
+from ledger.files import (
+    KIND_PLATFORM,
+    FileItem,
+    FileLeaf,
+    closure,
+    read_file,
+    read_subject,
+    read_summary,
+)
+from ledger.hashing import sha256
+from ledger.parameters import Parameters
+from ledger.records import TAGS, decode_record
+from ledger.records.engagement import EngagementOutcome
+from ledger.records.rating import Rating
+from ledger.rows import REPAIR, BlockRow, block_key, need_row, parameters_key
+from ledger.store import Reader
+
+FILE_LEAVES_MAX: Final = 65_536
+ANNOTATION_BYTES_MAX: Final = 32
+SUMMARY_BYTES_MAX: Final = 64
+NO_ANNOTATION: Final = b"\x90"  # the empty MessagePack array
+
+_ANNOTATED: Final = frozenset({TAGS[EngagementOutcome], TAGS[Rating]})
+
+
+class Certified(Protocol):
+    """A checkpoint that a quorum has cosigned: the block it ends, its size, its note."""
+
+    @property
+    def height(self) -> int:
+        """The block's height."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """The number of leaves."""
+        ...
+
+    @property
+    def note(self) -> bytes:
+        """The note: one log line, exactly q cosignature lines in the validators' order."""
+        ...
+
+
+def open_leaf(leaf: FileLeaf, submission: Submission, annotation: bytes) -> Fact:
+    """What an opening tells, after checking that it is the one that the leaf commits to.
+
+    Raises:
+        BadProof: it is another record, another annotation, or of another type.
+        Malformed: not canonical.
+    """
+    where = f"opening of leaf {leaf.log_index}"
+    if commitment(submission) != leaf.commitment:
+        raise BadProof(f"{where} is not what the leaf commits to")
+    if sha256(submission.salt, annotation) != leaf.annotation_hash:
+        raise BadProof(f"the annotation in the {where} is not what the leaf commits to")
+    record = decode_record(submission.record)
+    if TAGS[type(record)] != leaf.type:
+        raise BadProof(f"{where} is of another type than the leaf")
+    if leaf.type in _ANNOTATED:
+        told = decode(Annotation, annotation, bytes_max=ANNOTATION_BYTES_MAX, what="annotation")
+        return Fact(leaf.time, record, told)
+    if annotation != NO_ANNOTATION:
+        raise BadProof(f"the annotation in the {where} is not empty")
+    return Fact(leaf.time, record, None)
+
+
+def is_read(leaf: FileLeaf) -> bool:
+    """Whether the score reads records of the leaf's type."""
+    return leaf.type in READ_TYPES
+
+
+def opened_file(platform: int, handle: bytes, items: Iterable[FileItem]) -> OpenFile:
+    """A stored file as the score reads it.
+
+    Raises:
+        StoreDamaged: an opening is missing or not the leaf's.
+    """
+    facts: list[Fact] = []
+    for item in items:
+        if not is_read(item.leaf):
+            continue
+        where = f"opening of log entry {item.leaf.log_index}"
+        if item.submission is None:
+            raise StoreDamaged(where, f"is missing; {REPAIR}")
+        try:
+            facts.append(open_leaf(item.leaf, item.submission, item.annotation))
+        except InvalidInput as error:
+            raise StoreDamaged(where, f"{error}; {REPAIR}") from error
+    return OpenFile(platform, handle, facts)
+
+
+def decode_tally(data: bytes) -> PlatformTally:
+    """A platform's summary from its bytes.
+
+    Raises:
+        Malformed: not one.
+    """
+    return decode(PlatformTally, data, bytes_max=SUMMARY_BYTES_MAX, what="platform summary")
+
+
+# --- from a store ---
+
+
+def seal_of(reader: Reader, certified: Certified) -> Seal:
+    """The seal that the checkpoint ends with."""
+    return need_row(reader, BlockRow, block_key(certified.height)).seal
+
+
+def read_parameters(reader: Reader, seal: Seal) -> Parameters:
+    """The parameters that a seal names."""
+    return need_row(reader, Parameters, parameters_key(seal.parameters))
+
+
+def read_closure(
+    reader: Reader, certified: Certified, platform: int, handle: bytes
+) -> list[tuple[int, bytes, Sequence[FileItem]]]:
+    """The subject's file and all linked ones at a checkpoint, ascending by subject.
+
+    Raises:
+        InvalidInput: nobody has registered the subject by then, or there are too many leaves.
+    """
+    row = read_subject(reader, platform, handle)
+    if row is None or row.registered >= certified.size:
+        raise InvalidInput(f"platform {platform} has no subject {handle.hex()}", field="subject")
+    files: list[tuple[int, bytes, Sequence[FileItem]]] = []
+    left = FILE_LEAVES_MAX
+    for number, name in closure(reader, platform, handle, certified.size):
+        items = read_file(reader, number, name, certified.size, leaves_max=left)
+        left -= len(items)
+        files.append((number, name, items))
+    return files
+
+
+def ask(
+    reader: Reader,
+    certified: Certified,
+    platform: int,
+    handle: bytes,
+    *,
+    role: SubjectRole = "worker",
+    domain: str = "",
+    as_of: int | None = None,
+) -> Question:
+    """The question in full: `as_of` is the seal's time unless another, earlier one is asked for.
+
+    Raises:
+        InvalidInput: `as_of` lies behind the seal's time, when nothing is proven yet.
+    """
+    time = seal_of(reader, certified).time
+    if as_of is not None and not 0 <= as_of <= time:
+        raise InvalidInput(f"{as_of} is not between 0 and the seal's time, {time}", field="as_of")
+    return Question(platform, handle, role, domain, time if as_of is None else as_of)
+
+
+def answer(reader: Reader, certified: Certified, question: Question) -> Answer:
+    """The answer from a store, as of a certified checkpoint: the same that its bundle proves.
+
+    Raises:
+        InvalidInput: no such subject or domain.
+        StoreDamaged: a row that is missing or not what was written.
+    """
+    files = [
+        opened_file(number, name, items)
+        for number, name, items in read_closure(
+            reader, certified, question.platform, question.handle
+        )
+    ]
+    summary = read_summary(reader, KIND_PLATFORM, question.platform, b"", certified.height)
+    tally = None if summary is None else decode_tally(summary)
+    return score(files, tally, read_parameters(reader, seal_of(reader, certified)), question)
