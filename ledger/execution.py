@@ -17,10 +17,11 @@ For each record, in order of lane, height and position:
 | engagement.outcome | worker's, client's | the open | annotated | platform, pair |
 | rating | worker's, client's | the open | annotated | rated party, pair |
 
-*annotated*: [k, standing, retrospective] (`ledger.bureau.standing.Annotation`). *Counterparty*: of an outcome the client, of a rating the rater. k counts, from 1, the outcomes (or
-ratings) that the same counterparty has had with (given) the same subject. *standing* is the
-counterparty's, in Q16. *retrospective* is 1 iff the open's batch time is more than 7 days after the
-open's `at`, or not before the record's `at`.
+*annotated*: [k, standing, retrospective] (`ledger.bureau.standing.Annotation`). *Counterparty*: of
+an outcome the client, of a rating the rater. k counts, from 1, the outcomes (or ratings) that the
+same counterparty has had with (given) the same subject. *standing* is the counterparty's, in Q16.
+*retrospective* is 1 iff the open's batch time is more than 7 days after the open's `at`, or not
+before the record's `at`.
 """
 
 from collections.abc import Callable

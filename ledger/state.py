@@ -14,9 +14,8 @@ What a block does, in order:
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
-from typing import Final
 
 from ledger.batch import Batch
 from ledger.block import (
@@ -28,17 +27,15 @@ from ledger.block import (
     encode_seal,
     refusals_hash,
 )
-from ledger.block import block_hash as hash_of_block
 from ledger.encoding import encode
 from ledger.errors import BadProof, Malformed, StoreDamaged
 from ledger.execution import BlockRun
-from ledger.files import entry_at
-from ledger.genesis import Foundation, Genesis, chain_id, epoch_of, genesis_seal
+from ledger.genesis import Genesis, chain_id, epoch_of, genesis_seal
 from ledger.hashing import ZERO_HASH
 from ledger.index import Index
-from ledger.membership import Validator
+from ledger.loading import WINDOW_BLOCKS, load
 from ledger.merkle import Frontier, leaf_hash
-from ledger.parameters import Parameters, parameters_hash
+from ledger.position import Applied, State
 from ledger.rows import (
     GENESIS_KEY,
     HEAD_KEY,
@@ -47,64 +44,16 @@ from ledger.rows import (
     HeadRow,
     ValidatorsRow,
     block_key,
-    describe_key,
     leaf_key,
-    need_row,
     parameters_key,
     tile_key,
     validators_key,
 )
 from ledger.rules import Vocabulary
-from ledger.store import INDEX, Changes, Reader, after
-from ledger.tiles import TILE_HEIGHT, ReadTile, TileReader, append_to_tiles
+from ledger.store import Changes, Reader
+from ledger.tiles import ReadTile, append_to_tiles
 
-WINDOW_BLOCKS: Final = 128
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """The ledger after a block. A value, but for the index, which all states of a node share.
-
-    `cut`: lane → the tip under the newest block. `time`: the block's, in ms. `epoch`: the block's;
-    `validators`: those of the epoch that the next block belongs to.
-    """
-
-    chain: bytes
-    foundation: Foundation
-    parameters: Parameters
-    parameters_hash: bytes
-    vocabulary: Vocabulary
-    height: int
-    block_hash: bytes
-    time: int
-    epoch: int
-    validators: tuple[Validator, ...]
-    cut: Mapping[int, Tip]
-    log: Frontier
-    index: Index
-
-    @property
-    def size(self) -> int:
-        """How many leaves the log has."""
-        return self.log.size
-
-
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """What applying a block yields.
-
-    `changes`: all rows to write, at once. `size`, `root`: the checkpoint after the seal.
-    `first`: the log index of the block's first leaf. `records`: for each submission in order, its
-    id, its log index or None, and the rule that it broke or an empty string.
-    """
-
-    changes: Changes
-    first: int
-    size: int
-    root: bytes
-    seal: Seal
-    refusals: tuple[Refusal, ...]
-    records: tuple[tuple[bytes, int | None, str], ...]
+__all__ = ["WINDOW_BLOCKS", "Applied", "State", "apply_block", "batches_follow", "found", "load"]
 
 
 def found(genesis: Genesis, window_blocks: int = WINDOW_BLOCKS) -> tuple[State, Changes]:
@@ -158,7 +107,7 @@ def apply_block(
     `state`.
 
     Raises:
-        StoreDamaged: a row cannot be read; the index is unchanged.
+        StoreDamaged: a row cannot be read. The state's index must not be used any more: stop.
     """
     _assert_follows(state, block, batches)
     first = state.log.size
@@ -288,109 +237,3 @@ def _close(
         cut=cut,
         log=log,
     )
-
-
-# --- after a restart ---
-
-
-def load(reader: Reader, window_blocks: int = WINDOW_BLOCKS) -> State:
-    """The state that the stored rows tell of. The index is built anew from its rows.
-
-    Raises:
-        StoreDamaged: a row is missing or cannot be read, or rows contradict each other; names what
-            is damaged and how to repair it.
-    """
-    genesis = need_row(reader, Genesis, GENESIS_KEY)
-    head = need_row(reader, HeadRow, HEAD_KEY)
-    foundation = genesis.foundation
-    bounds = foundation.bounds
-    _check_head(reader, foundation, head)
-    parameters = need_row(reader, Parameters, parameters_key(head.parameters))
-    if parameters_hash(parameters) != head.parameters:
-        raise _contradiction(parameters_key(head.parameters), "is not what its key names")
-    next_epoch = epoch_of(head.height + 1, bounds.epoch_blocks)
-    validators = need_row(reader, ValidatorsRow, validators_key(next_epoch)).validators
-    index = load_index(reader, window_blocks, head.height)
-    if index.root() != head.index_root:
-        raise StoreDamaged(
-            f"index rows (keys {INDEX.hex()}…)",
-            f"do not yield the index root that block {head.height} sealed; {REPAIR}",
-        )
-    return State(
-        chain=chain_id(foundation),
-        foundation=foundation,
-        parameters=parameters,
-        parameters_hash=head.parameters,
-        vocabulary=Vocabulary.of(parameters, bounds),
-        height=head.height,
-        block_hash=head.block_hash,
-        time=head.time,
-        epoch=head.epoch,
-        validators=validators,
-        cut={tip.lane: tip for tip in head.cut},
-        log=_load_log(reader, head),
-        index=index,
-    )
-
-
-def load_index(reader: Reader, window_blocks: int, version: int) -> Index:
-    """The index built from its rows.
-
-    Raises:
-        StoreDamaged: a row has not the form of one.
-    """
-    rows = reader.scan(INDEX, after(INDEX))
-    try:
-        return Index.build(
-            ((key[1:], value) for key, value in rows), window_blocks, version=version
-        )
-    except Malformed as error:
-        where = f"index rows (keys {INDEX.hex()}…)"
-        raise StoreDamaged(where, f"{error}; {REPAIR}") from error
-
-
-def _contradiction(key: bytes, message: str) -> StoreDamaged:
-    return StoreDamaged(describe_key(key), f"{message}; {REPAIR}")
-
-
-def _check_head(reader: Reader, foundation: Foundation, head: HeadRow) -> None:
-    """The head row, the newest block row, its seal's leaf and the epoch agree."""
-    row = need_row(reader, BlockRow, block_key(head.height))
-    block = row.block
-    told = (head.block_hash, head.time, head.size, head.index_root, head.parameters)
-    if told != (row.hash, block.time, row.size, row.seal.index_root, row.seal.parameters):
-        raise _contradiction(HEAD_KEY, f"contradicts the row of block {head.height}")
-    if head.epoch != epoch_of(head.height, foundation.bounds.epoch_blocks):
-        raise _contradiction(HEAD_KEY, "names another epoch than its height belongs to")
-    tips = {tip.lane: tip for tip in head.cut}
-    if any(tips.get(tip.lane) != tip for tip in block.tips):
-        raise _contradiction(HEAD_KEY, f"has another cut than block {head.height}")
-    entry = entry_at(reader, head.size - 1)
-    if entry != encode_seal(row.seal):
-        raise _contradiction(leaf_key(head.size - 1), "is not the seal of the newest block")
-    if head.height and row.hash != hash_of_block(chain_id(foundation), block):
-        raise _contradiction(block_key(head.height), "is not the block that its hash names")
-
-
-def _load_log(reader: Reader, head: HeadRow) -> Frontier:
-    """The log's frontier from the head row; the tiles and the block's root must agree with it."""
-    try:
-        log = Frontier.decode(head.size, head.frontier)
-    except Malformed as error:
-        raise _contradiction(HEAD_KEY, str(error)) from error
-    row = need_row(reader, BlockRow, block_key(head.height))
-    if log.root() != row.root:
-        raise _contradiction(HEAD_KEY, "has another log than the newest block's row")
-    tiles = TileReader(lambda level, index: reader.get(tile_key(level, index)) or b"")
-    levels = [level for level in range(head.size.bit_length()) if head.size >> level & 1]
-    begin = 0
-    for level, expected in zip(reversed(levels), log.hashes, strict=True):
-        key = tile_key(level // TILE_HEIGHT, (begin >> (level // TILE_HEIGHT * TILE_HEIGHT)) >> 8)
-        try:
-            node = tiles.read_node(level, begin >> level)
-        except BadProof as error:
-            raise _contradiction(key, str(error)) from error
-        if node != expected:
-            raise _contradiction(key, "contradicts the log of the head row")
-        begin += 1 << level
-    return log
