@@ -6,7 +6,7 @@ from hashlib import sha256
 
 from ledger.records import Record, decode_record
 from ledger.records.subject import SubjectRegister
-from node.importing.dry_run import _name_of
+from node.importing.dry_run import name_of
 from node.importing.plan import Reference
 from node.importing.target import Answer
 
@@ -56,7 +56,7 @@ class FakeNode:
         digest = sha256(data).digest()
         if self.refuse_early(record):
             return Answer("refused", reason="early-rule: refused early")
-        name = _name_of(record)
+        name = name_of(record)
         known = self.known.get(name)
         if known is not None:
             return Answer(
