@@ -23,7 +23,7 @@ import msgspec
 from msgspec import inspect
 
 from ledger.batch import SIGNATURES_MAX
-from ledger.errors import Malformed, Refused
+from ledger.errors import Malformed
 from ledger.records import (
     NAMES,
     RECORD_BYTES_MAX,
@@ -84,8 +84,7 @@ def record_from_json(data: bytes | str | Mapping[str, Any]) -> tuple[bytes, byte
     """Read a record: its canonical bytes, and its signatures end to end.
 
     Raises:
-        Malformed: not JSON, or not the fields of its type; `field` is the path.
-        Refused: rule `unknown-type` for a type that is in no table.
+        Malformed: not JSON, an unknown type, or not the fields of its type; `field` is the path.
     """
     if isinstance(data, bytes | str):
         data = parse_json(data, bytes_max=JSON_RECORD_BYTES_MAX, what="the record")
@@ -96,7 +95,7 @@ def record_from_json(data: bytes | str | Mapping[str, Any]) -> tuple[bytes, byte
     kind = TYPE_OF_NAME.get(name) if isinstance(name, str) else None
     if kind is None:
         known = ", ".join(TYPE_OF_NAME)
-        raise Refused("unknown-type", f"is no record type; there are {known}", field="type")
+        raise Malformed(f"is no record type; there are {known}", field="type")
     record = encode_record(_reader(kind, beside=_BESIDE)(given))
     if len(record) > RECORD_BYTES_MAX:
         raise Oversize(f"a record has {len(record)} bytes, at most {RECORD_BYTES_MAX} are allowed")

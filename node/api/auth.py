@@ -1,0 +1,87 @@
+"""Who asks: bearer tokens, known by their SHA-256 alone, and what each may do.
+
+A token is sent as `Authorization: Bearer <token>`. The pages' cookie stands for a token that was
+given once (node/api/session.py): it may read and never write, so that no other site's form can make
+a browser write here. Every comparison goes over all tokens and takes the same time.
+"""
+
+import hmac
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+
+from node.api.port import NODE
+from node.api.problems import Forbidden, Handler, Unauthorized
+from node.api.routes import Route
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from node.api.session import Sessions
+    from node.config import Token
+
+TOKEN_CHARS_MAX: Final = 512
+HOLDER: Final = "standing_holder"
+SESSIONS: Final["web.AppKey[Sessions]"] = web.AppKey("sessions", object)  # type: ignore[arg-type]
+COOKIE: Final = "standing_session"
+
+
+def find_token(tokens: "Sequence[Token]", given: str) -> "Token | None":
+    """The configured token whose hash is that of the given one."""
+    if len(given) > TOKEN_CHARS_MAX:
+        return None
+    digest = sha256(given.encode("utf-8", "replace")).hexdigest()
+    found = None
+    for token in tokens:
+        if hmac.compare_digest(token.sha256, digest):
+            found = token
+    return found
+
+
+def bearer_of(request: web.Request) -> "Token | None":
+    """The token of the Authorization header, or None if there is no such header.
+
+    Raises:
+        Unauthorized: a header that is no bearer token, or a token that is not known.
+    """
+    header = request.headers.get("Authorization")
+    if header is None:
+        return None
+    scheme, _, given = header.partition(" ")
+    if scheme.lower() != "bearer":
+        raise Unauthorized("the Authorization header must be: Bearer <token>")
+    token = find_token(request.app[NODE].config.tokens, given.strip())
+    if token is None:
+        raise Unauthorized("this node does not know the token; its configuration lists [[tokens]]")
+    return token
+
+
+def cookie_holder(request: web.Request) -> "Token | None":
+    """The token that the pages' session stands for, or None."""
+    return request.app[SESSIONS].holder(request.cookies.get(COOKIE, ""))
+
+
+def reader_of(request: web.Request) -> "Token | None":
+    """Whoever reads here, by header or cookie; None for a stranger."""
+    return bearer_of(request) or cookie_holder(request)
+
+
+def guarded(route: Route) -> Handler:
+    """The route's handler behind its right."""
+    may, handler = route.may, route.handler
+    if may is None:
+        return handler
+
+    async def check(request: web.Request) -> web.StreamResponse:
+        holder = bearer_of(request)
+        if holder is None and may == "read":
+            holder = cookie_holder(request)
+        if holder is None:
+            raise Unauthorized("send the header Authorization: Bearer <token>")
+        if may not in holder.may:
+            raise Forbidden(f"the token '{holder.name}' may not {may}")
+        request[HOLDER] = holder
+        return await handler(request)
+
+    return check

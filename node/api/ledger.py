@@ -1,0 +1,133 @@
+"""The ledger's steps as they stand in the store: for whoever replays it with a member's token.
+
+Answers are MessagePack arrays of at most `limit` items and about PAGE_BYTES bytes, in ascending
+order of height without a gap, beginning at `from`; an empty array says that there is no more.
+
+    blocks    [[height, block row, certified checkpoint row or nil], …]   rows as in ledger/rows.py
+    batches   [batch, …]                                    each `bin`, the bytes of ledger/batch.py
+"""
+
+from typing import Any, Final
+
+import msgspec
+from aiohttp import web
+
+from ledger.batch import Batch, Submission
+from ledger.encoding import encode
+from ledger.errors import StoreDamaged
+from ledger.rows import (
+    REPAIR,
+    HeaderRow,
+    block_key,
+    describe_key,
+    header_key,
+    lane_key,
+    need_row,
+    submission_key,
+)
+from ledger.store import CHECKPOINT, Reader
+from node.api.parameters import only, whole_number
+from node.api.port import NODE
+from node.api.routes import MSGPACK, Content, Parameter, Route
+
+PAGE_BYTES: Final = 4 * 1_024 * 1_024
+PAGE_ITEMS_MAX: Final = 1_024
+HEIGHT_MAX: Final = 2**53 - 1
+LANE_MAX: Final = 2**32 - 1
+
+
+async def get_blocks(request: web.Request) -> web.Response:
+    """Executed blocks from a height up."""
+    only(request, ("from", "limit"))
+    height = whole_number(request, "from", 0, HEIGHT_MAX, 0)
+    limit = whole_number(request, "limit", 1, PAGE_ITEMS_MAX, PAGE_ITEMS_MAX)
+    reader: Reader = request.app[NODE].reader
+    rows: list[Any] = []
+    size_bytes = 0
+    while len(rows) < limit and size_bytes < PAGE_BYTES:
+        row = reader.get(block_key(height))
+        if row is None:
+            break
+        certified = reader.get(CHECKPOINT + height.to_bytes(8))
+        rows.append((height, row, certified))
+        size_bytes += len(row)
+        height += 1
+    return _page(rows)
+
+
+async def get_batches(request: web.Request) -> web.Response:
+    """A lane's final batches from a height up."""
+    only(request, ("lane", "from", "limit"))
+    lane = whole_number(request, "lane", 1, LANE_MAX, request.app[NODE].number)
+    height = whole_number(request, "from", 1, HEIGHT_MAX, 1)
+    limit = whole_number(request, "limit", 1, PAGE_ITEMS_MAX, PAGE_ITEMS_MAX)
+    reader: Reader = request.app[NODE].reader
+    batches: list[bytes] = []
+    size_bytes = 0
+    while len(batches) < limit and size_bytes < PAGE_BYTES:
+        header_hash = reader.get(lane_key(lane, height))
+        if header_hash is None:
+            break
+        batch = encode(read_batch(reader, header_hash))
+        batches.append(batch)
+        size_bytes += len(batch)
+        height += 1
+    return _page(batches)
+
+
+def read_batch(reader: Reader, header_hash: bytes) -> Batch:
+    """A batch of the store by its header hash.
+
+    Raises:
+        StoreDamaged: its header or a submission is missing, or not what was written.
+    """
+    row = need_row(reader, HeaderRow, header_key(header_hash))
+    keys = (submission_key(header_hash, position) for position in range(row.header.count))
+    submissions = tuple(need_row(reader, Submission, key) for key in keys)
+    if row.header.count != len(submissions):
+        raise StoreDamaged(describe_key(header_key(header_hash)), f"has another count; {REPAIR}")
+    return Batch(row.header, row.signature, submissions)
+
+
+def _page(rows: list[Any]) -> web.Response:
+    return web.Response(body=msgspec.msgpack.encode(rows), content_type=MSGPACK)
+
+
+_FROM: Final = Parameter(
+    "from", "query", {"type": "integer", "minimum": 0}, "the first height that is wanted"
+)
+_LIMIT: Final = Parameter(
+    "limit", "query", {"type": "integer", "minimum": 1, "maximum": PAGE_ITEMS_MAX}, "how many"
+)
+_LANE: Final = Parameter(
+    "lane",
+    "query",
+    {"type": "integer", "minimum": 1, "maximum": LANE_MAX},
+    "the platform's number; without it, this node's own",
+)
+_PAGE: Final = {"type": "string", "contentEncoding": "binary"}
+
+ROUTES: Final = (
+    Route(
+        "GET",
+        "/v1/ledger/blocks",
+        get_blocks,
+        "Executed blocks with their certified checkpoints, for replay",
+        "ledger",
+        "read",
+        {200: (Content(MSGPACK, _PAGE),)},
+        parameters=(_FROM, _LIMIT),
+        problems=(400,),
+    ),
+    Route(
+        "GET",
+        "/v1/ledger/batches",
+        get_batches,
+        "A lane's final batches with their payloads, for replay",
+        "ledger",
+        "read",
+        {200: (Content(MSGPACK, _PAGE),)},
+        parameters=(_LANE, _FROM, _LIMIT),
+        problems=(400,),
+    ),
+)

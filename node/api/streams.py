@@ -1,0 +1,195 @@
+"""Records in bulk: NDJSON and MessagePack bodies, read and answered piece by piece.
+
+Nothing is kept but the piece at hand, so a body may have any length; while the node is busy the
+body is not read further, which holds its sender back. The answer begins with the first piece:
+a client reads while it writes.
+
+NDJSON: one record per line, one answer line per record line, in order; empty lines are passed over.
+MessagePack: one or more arrays of `[record bin, signatures bin]`; one answer line per array: a JSON
+array of answers, in order. A body that loses its framing gets one last line with the problem.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import Any, Final
+
+import msgpack
+import msgspec
+from aiohttp import StreamReader, web
+
+from ledger.errors import InvalidInput, Malformed
+from node.api.json_records import JSON_RECORD_BYTES_MAX, record_from_json
+from node.api.json_text import Oversize
+from node.api.offers import RecordAnswer, offer_of, submit, wait_final
+from node.api.port import NODE, Node
+from node.api.problems import Problem, TryLater, problem_of
+from node.api.routes import NDJSON
+from node.intake import Offer
+
+PIECE_RECORDS_MAX: Final = 1_024
+ARRAY_RECORDS_MAX: Final = 8_192
+ARRAY_BYTES_MAX: Final = 16 * 1_024 * 1_024
+BIN_BYTES_MAX: Final = 64 * 1_024
+PATIENCE_S: Final = 30.0
+# After so many records a reader lets other work of the node go first.
+YIELD_RECORDS: Final = 128
+
+_encode: Final = msgspec.json.encode
+
+
+async def answer_ndjson(request: web.Request, wait_s: float) -> web.StreamResponse:
+    """Read records line by line; answer line by line."""
+    node = request.app[NODE]
+    response: web.StreamResponse | None = None
+    async for piece in numbered_lines(request.content):
+        items = await _read_all([line for _, line in piece], _offer_of_line)
+        answers = await _handed_in(node, items, wait_s, patience_s=PATIENCE_S)
+        response = response or await _begin(request)
+        lines = [
+            _encode(msgspec.structs.replace(answer, line=number))
+            for (number, _), answer in zip(piece, answers, strict=True)
+        ]
+        await response.write(b"\n".join(lines) + b"\n")
+    return await _end(response)
+
+
+async def answer_msgpack(request: web.Request, wait_s: float) -> web.StreamResponse:
+    """Read arrays of records; answer a line per array."""
+    node = request.app[NODE]
+    response: web.StreamResponse | None = None
+    try:
+        async for array in arrays(request.content):
+            items = await _read_all(array, _offer_of_pair)
+            patience_s = PATIENCE_S if response else 0.0
+            answers = await _handed_in(node, items, wait_s, patience_s=patience_s)
+            if response is None:
+                _push_back_if_all_busy(answers)
+                response = await _begin(request)
+            await response.write(_encode(answers) + b"\n")
+    except InvalidInput as error:
+        if response is None:
+            raise
+        await response.write(_encode([RecordAnswer(problem=problem_of(error))]) + b"\n")
+    return await _end(response)
+
+
+async def _handed_in(
+    node: Node, items: Sequence[Offer | Problem], wait_s: float, *, patience_s: float
+) -> list[RecordAnswer]:
+    answers = await submit(node, items, patience_s=patience_s)
+    return await wait_final(node, answers, wait_s) if wait_s else answers
+
+
+async def _read_all(items: Sequence[Any], read: Callable[[Any], Offer]) -> list[Offer | Problem]:
+    """Each item's offer, or its problem; other work of the node goes on in between."""
+    made: list[Offer | Problem] = []
+    for at, item in enumerate(items, 1):
+        try:
+            made.append(read(item))
+        except InvalidInput as error:
+            made.append(problem_of(error))
+        if at % YIELD_RECORDS == 0:
+            await asyncio.sleep(0)
+    return made
+
+
+def _offer_of_line(line: bytes | None) -> Offer:
+    if line is None:
+        raise Oversize(f"the line is longer than {JSON_RECORD_BYTES_MAX} bytes")
+    return offer_of(*record_from_json(line))
+
+
+def _offer_of_pair(pair: Any) -> Offer:
+    match pair:
+        case [bytes() as record, bytes() as signatures]:
+            return offer_of(record, signatures)
+    raise Malformed("is not an array of two bin: record, signatures")
+
+
+def _push_back_if_all_busy(answers: Sequence[RecordAnswer]) -> None:
+    """Nothing of the body was taken: the whole request comes again later."""
+    delays = [answer.problem.retry_after_s for answer in answers if answer.problem]
+    if delays and len(delays) == len(answers) and all(delays):
+        raise TryLater("too many records are not final yet; send this again later", max(delays))
+
+
+async def _begin(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse(status=202)
+    response.content_type = NDJSON
+    await response.prepare(request)
+    return response
+
+
+async def _end(response: web.StreamResponse | None) -> web.StreamResponse:
+    if response is None:
+        raise Malformed("the body holds no record")
+    await response.write_eof()
+    return response
+
+
+# --- framing ---
+
+
+async def numbered_lines(content: StreamReader) -> AsyncIterator[list[tuple[int, bytes | None]]]:
+    """Runs of lines, numbered from 1, without empty ones; None for one that is too long."""
+    number, rest, skipping = 0, b"", False
+    async for data in content.iter_any():
+        *whole, rest = (rest + data).split(b"\n")
+        found: list[tuple[int, bytes | None]] = []
+        for line in whole:
+            number += 1
+            found += _kept(number, line, skipping=skipping)
+            skipping = False
+        if len(rest) > JSON_RECORD_BYTES_MAX:
+            rest, skipping = b"", True
+        for piece in _pieces(found):
+            yield piece
+    last = _kept(number + 1, rest, skipping=skipping)
+    if last:
+        yield last
+
+
+def _kept(number: int, line: bytes, *, skipping: bool) -> list[tuple[int, bytes | None]]:
+    if skipping or len(line) > JSON_RECORD_BYTES_MAX:
+        return [(number, None)]
+    line = line.strip()
+    return [(number, line)] if line else []
+
+
+def _pieces(
+    found: list[tuple[int, bytes | None]],
+) -> Iterator[list[tuple[int, bytes | None]]]:
+    for start in range(0, len(found), PIECE_RECORDS_MAX):
+        yield found[start : start + PIECE_RECORDS_MAX]
+
+
+async def arrays(content: StreamReader) -> AsyncIterator[list[Any]]:
+    """The arrays of a MessagePack stream.
+
+    Raises:
+        Malformed: something that is no array, or broken framing.
+        Oversize: more records, or more bytes, than an array may have.
+    """
+    unpacker = msgpack.Unpacker(
+        use_list=True,
+        raw=True,
+        max_buffer_size=ARRAY_BYTES_MAX,
+        max_array_len=ARRAY_RECORDS_MAX,
+        max_bin_len=BIN_BYTES_MAX,
+        max_str_len=0,
+        max_map_len=0,
+        max_ext_len=0,
+    )
+    async for data in content.iter_any():
+        try:
+            unpacker.feed(data)
+            for value in unpacker:
+                if not isinstance(value, list):
+                    raise Malformed("the body is not an array of [record, signatures]")
+                yield value
+        except msgpack.BufferFull as error:
+            raise Oversize(f"an array has more than {ARRAY_BYTES_MAX} bytes") from error
+        except (msgpack.UnpackException, ValueError) as error:
+            raise Malformed(f"the body is not MessagePack of this form: {error}") from error
+    if unpacker.tell() != content.total_bytes:
+        raise Malformed("the body ends within an array")
