@@ -25,6 +25,7 @@ RETRY_LONGEST_S: Final = 5.0
 CONNECT_S: Final = 5.0
 REQUEST_S: Final = 120.0
 ARRAY_RECORDS: Final = 2_048
+STATES_IDS: Final = 8_192
 ANSWER_BYTES_MAX: Final = 256 * 1_024 * 1_024
 LINE_BYTES_MAX: Final = 1 * 1_024 * 1_024
 
@@ -172,6 +173,18 @@ class Client:
             found.append(await self._get_json(f"/v1/records/{record_id}", query))
         return found
 
+    async def states(
+        self, record_ids: Sequence[str], *, wait_final: bool = False
+    ) -> list[tuple[str, str]]:
+        """(state, broken rule) of many records, in order; waits up to a minute if asked to."""
+        found: list[tuple[str, str]] = []
+        for start in range(0, len(record_ids), STATES_IDS):
+            body = msgspec.json.encode({"ids": record_ids[start : start + STATES_IDS]})
+            query = {"wait": "final"} if wait_final else {}
+            made = msgspec.json.decode(await self._post("/v1/records/states", body, _JSON, query))
+            found += [(each["state"], each["rule"]) for each in made["states"]]
+        return found
+
     async def receipt(self, record_id: str) -> bytes:
         """The receipt of a final record."""
         return await self._get(f"/v1/records/{record_id}/receipt")
@@ -244,6 +257,10 @@ class Client:
                         yield msgspec.json.decode(line[6:])
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unreachable(self._unreachable(error)) from error
+
+    async def metrics(self) -> str:
+        """The node's counters, in Prometheus's text form."""
+        return (await self._get("/metrics")).decode()
 
     async def sign_in_link(self) -> str:
         """A whole address that signs its reader into the pages, once."""

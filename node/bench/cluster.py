@@ -18,12 +18,11 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-import aiohttp
-
 from node.bench import measure
 from node.bench.feeder import Certified, Feeder
 from node.bench.load import PlatformLoad, Population
 from node.bench.measure import Cost
+from node.client import Client
 from node.federation import Federation
 
 LONE_SAMPLES: Final = 100
@@ -74,7 +73,7 @@ class Cluster:
             cpu_us=measure.cpu_us(pid),
             rss_max_mib=measure.rss_max_mib(pid),
             disk_bytes=await asyncio.to_thread(measure.disk_bytes, feeder.seat.config.data),
-            wire_bytes=int(measure.counter(await feeder.metrics(), WIRE_METRIC)),
+            wire_bytes=int(measure.counter(await feeder.client.metrics(), WIRE_METRIC)),
         )
 
     @contextlib.asynccontextmanager
@@ -110,12 +109,10 @@ WIRE_METRIC: Final = "standing_peer_sent_bytes_total"
 async def measure_cluster(federation: Federation, plan: Plan, progress: Progress) -> dict[str, Any]:
     """Run the plan on a started federation and return its figures (FIGURES of `bench cluster`)."""
     count = len(federation.seats)
-    timeout = aiohttp.ClientTimeout(total=120)
-    connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
+    async with contextlib.AsyncExitStack() as stack:
         feeders = [
             Feeder(
-                session,
+                await stack.enter_async_context(Client(seat.url, seat.token)),
                 seat,
                 PlatformLoad(
                     federation.chain, seat.number, (place, count), plan.population, plan.seed
@@ -138,7 +135,6 @@ async def measure_cluster(federation: Federation, plan: Plan, progress: Progress
             "nodes": count,
             "tls": await _all_tls(federation),
             "load": asdict(plan),
-            "pushbacks": sum(feeder.pushbacks for feeder in feeders),
         }
 
 

@@ -13,19 +13,16 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
-
-import aiohttp
-import msgspec
+from typing import Any, Final
 
 from ledger.errors import StandingError
 from node.bench.load import Engagement, Offer, PlatformLoad
+from node.client import Client
 from node.federation import Seat
 
 RIPE_BLOCKS: Final = 10
 OPEN_ENGAGEMENTS_MAX: Final = 200_000
 POLL_S: Final = 0.1
-REQUEST_TIMEOUT_S: Final = 60
 _IDLE_S: Final = 0.01
 
 
@@ -56,36 +53,24 @@ class _Chunk:
 class Feeder:
     """One node's feeding. `run` feeds until cancelled; the counts may be read at any time."""
 
-    def __init__(
-        self, session: aiohttp.ClientSession, seat: Seat, load: PlatformLoad, chunk_records: int
-    ) -> None:
+    def __init__(self, client: Client, seat: Seat, load: PlatformLoad, chunk_records: int) -> None:
+        self.client = client
         self.seat = seat
         self.load = load
         self.acknowledged = 0
         self.confirmed = 0
-        self.pushbacks = 0
         self.height = 0
-        self._session = session
         self._chunk_records = chunk_records
-        self._headers = {"Authorization": f"Bearer {seat.token}"}
         self._waiting: deque[_Chunk] = deque()
         self._unripe: deque[tuple[int, tuple[Engagement, ...]]] = deque()
         self._unripe_count = 0
 
     async def certified(self) -> Certified:
         """The node's newest certified checkpoint."""
-        url = f"{self.seat.url}/v1/network"
-        async with self._session.get(url, headers=self._headers) as response:
-            response.raise_for_status()
-            checkpoint = msgspec.json.decode(await response.read())["checkpoint"]
+        checkpoint = (await self.client.network())["checkpoint"]
+        if checkpoint is None:
+            return Certified(0, 1)
         return Certified(checkpoint["height"], checkpoint["size"])
-
-    async def metrics(self) -> str:
-        """The node's /metrics text."""
-        url = f"{self.seat.url}/metrics"
-        async with self._session.get(url, headers=self._headers) as response:
-            response.raise_for_status()
-            return await response.text()
 
     async def run(
         self, *, streams: int, window_records: int, records_per_s: float | None = None
@@ -118,9 +103,11 @@ class Feeder:
     async def lone(self) -> float:
         """Submit one open and wait until it is final: the time this took, in ms."""
         engagement = self.load.engagements(1)[0]
-        body = msgspec.msgpack.encode([self.load.open(engagement, _now_ms())])
+        offers = [self.load.open(engagement, _now_ms())]
         begun = time.perf_counter()
-        await self._send(body, "?wait=final")
+        answers = _accepted(await self.client.submit_msgpack(offers, wait_final=True))
+        if answers[0]["state"] != "final":
+            raise LoadFailed(f"a lone record at {self.seat.code} is not final: {answers[0]}")
         return (time.perf_counter() - begun) * 1_000
 
     async def _feed(self, window_records: int) -> None:
@@ -150,24 +137,9 @@ class Feeder:
         return [self.load.open(e, now_ms) for e in opened], opened
 
     async def _post(self, offers: Sequence[Offer], opened: tuple[Engagement, ...]) -> None:
-        answers = await self._send(msgspec.msgpack.encode(offers), "")
+        answers = _accepted(await self.client.submit_msgpack(offers))
         self.acknowledged += len(offers)
         self._waiting.append(_Chunk(answers[-1]["id"], len(offers), opened))
-
-    async def _send(self, body: bytes, query: str) -> list[dict[str, str]]:
-        headers = {**self._headers, "Content-Type": "application/msgpack"}
-        deadline = time.monotonic() + REQUEST_TIMEOUT_S
-        while time.monotonic() < deadline:
-            url = f"{self.seat.url}/v1/records{query}"
-            async with self._session.post(url, data=body, headers=headers) as response:
-                answer = await response.read()
-                if response.status < 300:
-                    return _accepted(answer)
-                if response.status != 503:
-                    raise LoadFailed(f"{self.seat.code} refused the load: {answer[:500]!r}")
-                self.pushbacks += 1
-                await asyncio.sleep(float(response.headers.get("Retry-After", "1")))
-        raise LoadFailed(f"{self.seat.code} took nothing for {REQUEST_TIMEOUT_S} s")
 
     async def _confirm(self) -> None:
         while True:
@@ -186,20 +158,16 @@ class Feeder:
         await asyncio.sleep(POLL_S)
 
     async def _is_final(self, record_id: str) -> bool:
-        url = f"{self.seat.url}/v1/records/{record_id}"
-        async with self._session.get(url, headers=self._headers) as response:
-            response.raise_for_status()
-            state = msgspec.json.decode(await response.read())["state"]
+        state = (await self.client.record(record_id))["state"]
         if state == "refused":
             raise LoadFailed(f"{self.seat.code} refused record {record_id} of the load")
         return bool(state == "final")
 
 
-def _accepted(answer: bytes) -> list[dict[str, str]]:
-    answers: list[dict[str, str]] = msgspec.json.decode(answer)
+def _accepted(answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for each in answers:
         if "id" not in each:
-            raise LoadFailed(f"a record of the load was refused: {each}")
+            raise LoadFailed(f"a record of the load was not taken: {each}")
     return answers
 
 

@@ -1,7 +1,9 @@
 """Who looks at a page, and what a page answers when something is wrong.
 
 A form is taken only from our own pages: the browser says where it comes from (Sec-Fetch-Site, or
-Origin), and the session's cookie is not sent along by other sites (SameSite=Strict).
+else Origin), and the session's cookie is not sent along by other sites (SameSite=Strict). Our pages
+send no referrer, so a browser that knows no Sec-Fetch-Site, or leaves it out (http, not localhost),
+gives our own forms' Origin as `null`: that is let pass, for the cookie alone decides what is shown.
 """
 
 import logging
@@ -70,7 +72,7 @@ def check_same_site(request: web.Request) -> None:
     if site is not None:
         own = site in {"same-origin", "none"}
     else:
-        own = origin is None or origin == f"{request.scheme}://{request.host}"
+        own = origin in {None, "null", f"{request.scheme}://{request.host}"}
     if not own:
         raise PageProblem(403, "Refused", "This form was sent by another site.")
 

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from ledger.bureau.answer import Question
+from ledger.bureau.reading import ask
 from ledger.errors import InvalidInput
 from ledger.files import read_subject
 from ledger.membership import Validator
@@ -214,16 +214,16 @@ class Pages:
     async def _report(self, request: web.Request, number: int) -> Report:
         need_ready(request)
         (platform, handle), name = self._subject(request.match_info["subject"])
-        ground = self._ground()
-        if read_subject(self._node.reader, platform, handle) is None:
+        certified = self._node.certified
+        row = read_subject(self._node.reader, platform, handle)
+        if row is None or row.registered >= certified.size:
             raise PageProblem(404, "No such worker", f"Nobody has registered the handle {name}.")
-        question = Question(
-            platform, handle, "worker", request.query.get("domain", ""), ground.time_ms
+        question = ask(
+            self._node.reader, certified, platform, handle, domain=request.query.get("domain", "")
         )
-        parameters = self._node.state.parameters
         codes = {each.number: each.code for each in self._node.validators}
         material = await asyncio.to_thread(
-            gather, self._node.reader, parameters, ground, codes, question
+            gather, self._node.reader, certified, self._ground(), codes, question
         )
         return await asyncio.to_thread(compile_report, material, number)
 

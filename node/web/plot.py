@@ -113,7 +113,7 @@ def draw(history: History, theme: Theme) -> bytes:
     with rc_context(_SETTINGS):
         figure = Figure(figsize=SIZE_INCHES)
         figure.patch.set_alpha(0)
-        axes = figure.add_axes((0.085, 0.17, 0.9, 0.7))
+        axes = figure.add_axes((0.085, 0.09, 0.9, 0.8))
         _draw_course(axes, history, _COLOURS[theme])
         _draw_outcomes(axes, history, _COLOURS[theme])
         _dress(axes, _COLOURS[theme])

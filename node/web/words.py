@@ -28,6 +28,7 @@ STATUSES: Final = {
     "unresolved": "unresolved",
 }
 SHORT_HANDLE_DIGITS: Final = 8
+NARROW: Final = "\N{NARROW NO-BREAK SPACE}"
 
 
 def reason(code: str) -> str:
@@ -39,10 +40,10 @@ def percent(q16: int) -> str:
     """A Q16 share in whole percent, rounded to the nearest; never 0 or 100 unless it is that."""
     rounded = (q16 * 100 + Q16_ONE // 2) // Q16_ONE
     if rounded == 0 and q16 > 0:
-        return "under 1 %"
+        return f"under 1{NARROW}%"
     if rounded == 100 and q16 < Q16_ONE:
-        return "over 99 %"
-    return f"{rounded} %"
+        return f"over 99{NARROW}%"
+    return f"{rounded}{NARROW}%"
 
 
 def signed(points: int) -> str:
@@ -66,8 +67,8 @@ def short(handle: str) -> str:
 
 
 def number(value: int) -> str:
-    """A whole number with thin spaces between groups of three."""
-    return f"{value:,}".replace(",", " ")
+    """A whole number with narrow spaces between groups of three."""
+    return f"{value:,}".replace(",", NARROW)
 
 
 def _moment(time_ms: int) -> datetime:
