@@ -14,7 +14,18 @@ import msgspec
 from aiohttp import web
 from prometheus_client import Counter, Histogram
 
-from node.api import events, handles, health, ledger, log, network, records, session, subjects
+from node.api import (
+    events,
+    handles,
+    health,
+    ledger,
+    log,
+    network,
+    records,
+    session,
+    states,
+    subjects,
+)
 from node.api.auth import SESSIONS, guarded
 from node.api.openapi import document
 from node.api.port import NODE, Node
@@ -44,6 +55,7 @@ async def openapi_json(request: web.Request) -> web.Response:
 
 ROUTES: Final[tuple[Route, ...]] = (
     *records.ROUTES,
+    *states.ROUTES,
     *subjects.ROUTES,
     *handles.ROUTES,
     *network.ROUTES,

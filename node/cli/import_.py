@@ -143,7 +143,10 @@ def _report(task: _Task, tally: Tally, seconds: float, *, as_json: bool) -> None
     rejects_file = str(task.rejects) if tally.rejected else None
     if tally.rejected:
         stderr.print(
-            f"{tally.rejected} rows were rejected: see {task.rejects}", style="yellow", markup=False
+            f"{tally.rejected} rows were rejected: see {task.rejects}",
+            style="yellow",
+            markup=False,
+            soft_wrap=True,
         )
     if as_json:
         figures: dict[str, Any] = {
@@ -161,11 +164,12 @@ def _report(task: _Task, tally: Tally, seconds: float, *, as_json: bool) -> None
         print_json(figures)
         return
     verb = "would be applied" if task.dry_run else "applied"
-    stdout.print(f"{task.mapping.title or task.file.name}", markup=False)
+    stdout.print(task.mapping.title or task.file.name, markup=False, soft_wrap=True)
     stdout.print(
         f"{tally.rows} rows = {tally.applied} {verb} + {tally.rejected} rejected + "
         f"{tally.duplicates} duplicates; {tally.records} records in {seconds:.1f} s",
         markup=False,
+        soft_wrap=True,
     )
     if task.mapping.note:
-        stdout.print(f"Note: {task.mapping.note}", markup=False)
+        stdout.print(f"Note: {task.mapping.note}", markup=False, soft_wrap=True)
