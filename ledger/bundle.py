@@ -33,8 +33,8 @@ from ledger.encoding import encode
 from ledger.errors import InvalidInput
 from ledger.files import KIND_FILE, KIND_PLATFORM, FileItem, index_key, read_summary
 from ledger.index import Index
-from ledger.rows import BlockRow, block_key, need_row
-from ledger.store import TILE, Reader
+from ledger.rows import BlockRow, block_key, need_row, tile_key
+from ledger.store import Reader
 from ledger.tiles import TileReader
 
 __all__ = ["Step", "Verified", "build_bundle", "decode_bundle", "verify_bundle"]
@@ -87,7 +87,7 @@ def build_bundle(reader: Reader, index: Index, certified: Certified, question: Q
 
 def _inclusion(reader: Reader, size: int) -> tuple[bytes, ...]:
     """The inclusion proof of the last of `size` leaves."""
-    tiles = TileReader(lambda level, at: reader.get(TILE + bytes([level]) + at.to_bytes(8)) or b"")
+    tiles = TileReader(lambda level, at: reader.get(tile_key(level, at)) or b"")
     return tuple(merkle.inclusion_proof(tiles.read_node, size - 1, size))
 
 
