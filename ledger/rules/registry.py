@@ -1,7 +1,7 @@
 """What the rules read and what an accepted record changes in it: subjects and engagements.
 
 Two rooms hold such a registry: execution (`ledger/overlay.py`), whose word is final, and intake
-(`ledger/foresight.py`), which looks ahead over a platform's own records that are still under way.
+(in the node), which looks ahead over a platform's own records that are still under way.
 """
 
 from collections.abc import Mapping
