@@ -86,7 +86,8 @@ async def form_of(request: web.Request) -> dict[str, str]:
     check_same_site(request)
     if request.content_type != "application/x-www-form-urlencoded":
         raise PageProblem(415, "Not a form", "This address takes the form of its page only.")
-    if (request.content_length or FORM_BYTES_MAX + 1) > FORM_BYTES_MAX:
+    length = request.content_length
+    if length is None or length > FORM_BYTES_MAX:
         raise PageProblem(413, "Too large", f"A form has at most {FORM_BYTES_MAX} bytes.")
     fields = await request.post()
     return {name: value for name, value in fields.items() if isinstance(value, str)}

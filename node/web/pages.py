@@ -7,7 +7,7 @@
 | `/enter/{code}` | a session by a one-time link |
 | `/lookup` | a worker by handle, or by the own platform's reference |
 | `/subjects/{platform}:{handle}` | the report; `?domain=`, `?page=` |
-| `/subjects/{platform}:{handle}/history.svg` | its history plot; `?domain=`, `?theme=` |
+| `/subjects/{platform}:{handle}/history.svg` | its history plot; `?domain=`, `?theme=`, `?size=` |
 | `/network` | this node and the network |
 | `/static/style.css` | the one style sheet |
 """
@@ -39,7 +39,7 @@ from node.web.guard import (
     page,
 )
 from node.web.network import network_view
-from node.web.plot import Plots, Theme
+from node.web.plot import Plots, Size, Theme
 from node.web.render import HEADERS, Context, environment, go_to, html, svg
 
 PAGE_MAX: Final = 10_000
@@ -48,6 +48,7 @@ REFERENCE_CHARS_MAX: Final = 512
 _HANDLE: Final = re.compile(r"[0-9a-f]{64}\Z", re.ASCII)
 _DECIMAL: Final = re.compile(r"[1-9][0-9]{0,9}\Z", re.ASCII)
 _THEMES: Final[dict[str, Theme]] = {"light": "light", "dark": "dark"}
+_SIZES: Final[dict[str, Size]] = {"wide": "wide", "narrow": "narrow"}
 
 
 def add_pages(app: web.Application, node: Any) -> None:
@@ -206,10 +207,12 @@ class Pages:
         """The history plot of a worker."""
         need_holder(request)
         theme = _THEMES.get(request.query.get("theme", "light"))
-        if theme is None:
-            raise PageProblem(400, "This cannot be read", "theme is light or dark.")
+        size = _SIZES.get(request.query.get("size", "wide"))
+        if theme is None or size is None:
+            message = "theme is light or dark, size is wide or narrow."
+            raise PageProblem(400, "This cannot be read", message)
         report = await self._report(request, 1)
-        return svg(await self._plots.svg(report.history, theme))
+        return svg(await self._plots.svg(report.history, theme, size))
 
     async def _report(self, request: web.Request, number: int) -> Report:
         need_ready(request)

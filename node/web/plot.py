@@ -17,12 +17,17 @@ from typing import Any, Final, Literal
 from ledger.bureau.model import Q16_ONE
 
 Theme = Literal["light", "dark"]
+Size = Literal["wide", "narrow"]
 Kind = Literal["good", "bad", "neutral"]
 
 POINTS_MAX: Final = 200
 OUTCOMES_MAX: Final = 2_000
 PLOTS_KEPT: Final = 256
-SIZE_INCHES: Final = (6.4, 2.8)
+# figure in inches → axes in shares of it
+_SIZES: Final[dict[Size, tuple[tuple[float, float], tuple[float, float, float, float]]]] = {
+    "wide": ((6.4, 2.8), (0.085, 0.09, 0.9, 0.8)),
+    "narrow": ((3.6, 2.7), (0.15, 0.09, 0.83, 0.74)),
+}
 _SETTINGS: Final[Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "standing",
@@ -82,15 +87,15 @@ class Plots:
 
     def __init__(self) -> None:
         self._drawer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="plots")
-        self._kept: OrderedDict[tuple[History, Theme], bytes] = OrderedDict()
+        self._kept: OrderedDict[tuple[History, Theme, Size], bytes] = OrderedDict()
 
-    async def svg(self, history: History, theme: Theme) -> bytes:
+    async def svg(self, history: History, theme: Theme, size: Size) -> bytes:
         """The SVG of a history."""
-        key = (history, theme)
+        key = (history, theme, size)
         found = self._kept.get(key)
         if found is None:
             loop = asyncio.get_running_loop()
-            found = await loop.run_in_executor(self._drawer, draw, history, theme)
+            found = await loop.run_in_executor(self._drawer, draw, history, theme, size)
             self._kept[key] = found
             while len(self._kept) > PLOTS_KEPT:
                 self._kept.popitem(last=False)
@@ -103,7 +108,7 @@ class Plots:
         self._drawer.shutdown(wait=False, cancel_futures=True)
 
 
-def draw(history: History, theme: Theme) -> bytes:
+def draw(history: History, theme: Theme, size: Size = "wide") -> bytes:
     """Draw a history as SVG (UTF-8). Not to be called from two threads at once."""
     from matplotlib import rc_context  # noqa: PLC0415 - half a second, and only pages need it
     from matplotlib.figure import Figure  # noqa: PLC0415
@@ -111,12 +116,13 @@ def draw(history: History, theme: Theme) -> bytes:
     assert len(history.course) <= POINTS_MAX, "the course of a score is bounded"
     assert len(history.outcomes) <= OUTCOMES_MAX, "the outcomes drawn are bounded"
     with rc_context(_SETTINGS):
-        figure = Figure(figsize=SIZE_INCHES)
+        inches, place = _SIZES[size]
+        figure = Figure(figsize=inches)
         figure.patch.set_alpha(0)
-        axes = figure.add_axes((0.085, 0.09, 0.9, 0.8))
+        axes = figure.add_axes(place)
         _draw_course(axes, history, _COLOURS[theme])
         _draw_outcomes(axes, history, _COLOURS[theme])
-        _dress(axes, _COLOURS[theme])
+        _dress(axes, _COLOURS[theme], legend_columns=4 if size == "wide" else 2)
         made = io.BytesIO()
         figure.savefig(made, format="svg", metadata=_METADATA)
     return made.getvalue()
@@ -147,7 +153,7 @@ def _draw_outcomes(axes: Any, history: History, colours: dict[str, str]) -> None
             )  # fmt: skip
 
 
-def _dress(axes: Any, colours: dict[str, str]) -> None:
+def _dress(axes: Any, colours: dict[str, str], *, legend_columns: int) -> None:
     from matplotlib import dates  # noqa: PLC0415
 
     made: Any = dates
@@ -165,7 +171,7 @@ def _dress(axes: Any, colours: dict[str, str]) -> None:
     handles, _ = axes.get_legend_handles_labels()
     if handles:
         axes.legend(
-            loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=4, frameon=False,
+            loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=legend_columns, frameon=False,
             labelcolor=colours["text"], handletextpad=0.4, columnspacing=1.4, borderaxespad=0.2,
         )  # fmt: skip
 
