@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from node.config import Token
 
 TOKEN_CHARS_MAX: Final = 512
-HOLDER: Final = "standing_holder"
 SESSIONS: Final["web.AppKey[Sessions]"] = web.AppKey("sessions", object)  # type: ignore[arg-type]
 COOKIE: Final = "standing_session"
 
@@ -81,7 +80,6 @@ def guarded(route: Route) -> Handler:
             raise Unauthorized("send the header Authorization: Bearer <token>")
         if may not in holder.may:
             raise Forbidden(f"the token '{holder.name}' may not {may}")
-        request[HOLDER] = holder
         return await handler(request)
 
     return check

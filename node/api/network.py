@@ -7,7 +7,7 @@ import msgspec
 from aiohttp import web
 
 from ledger.genesis import Genesis
-from ledger.state import State
+from ledger.position import State
 from node.api.auth import reader_of
 from node.api.port import NODE
 from node.api.routes import JSON, Content, Route, json_response
@@ -87,7 +87,7 @@ async def get_network(request: web.Request) -> web.Response:
     """The network; link states are told to those who may read."""
     node = request.app[NODE]
     reader = reader_of(request)
-    linked = frozenset(node.linked()) if reader is not None and "read" in reader.may else None
+    linked = frozenset(node.linked) if reader is not None and "read" in reader.may else None
     members = tuple(
         Member(
             each.number,

@@ -12,8 +12,11 @@ from typing import Final
 import msgspec
 
 from ledger.errors import Malformed, Refused
-from ledger.records import RECORD_BYTES_MAX
-from ledger.rules.codes import MALFORMED
+from ledger.records import RECORD_BYTES_MAX, Record, decode_record
+from ledger.records.engagement import EngagementOpen, EngagementOutcome
+from ledger.records.rating import Rating
+from ledger.records.subject import SubjectLink, SubjectRegister
+from ledger.rules import codes
 from ledger.signing import SIGNATURE_BYTES
 from node.api.json_text import Oversize
 from node.api.port import Node
@@ -22,6 +25,16 @@ from node.intake import Accepted, Busy, Conflict, Duplicate, Offer, RefusedOffer
 
 SIGNATURES_BYTES_MAX: Final = 4 * SIGNATURE_BYTES
 WAIT_FINAL_S_MAX: Final = 60.0
+
+
+# What names a record (node/intake.py), and the rule that a second one of that name breaks.
+_NAMED_BY: Final[dict[type[Record], tuple[str, str]]] = {
+    SubjectRegister: (codes.SUBJECT_EXISTS, "handle"),
+    SubjectLink: (codes.LINK_EXISTS, "second_handle"),
+    EngagementOpen: (codes.ENGAGEMENT_EXISTS, "reference"),
+    EngagementOutcome: (codes.OUTCOME_EXISTS, "reference"),
+    Rating: (codes.RATING_EXISTS, "direction"),
+}
 
 
 class RecordAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -61,16 +74,15 @@ async def submit(
     answers: list[RecordAnswer] = [
         RecordAnswer(problem=item if isinstance(item, Problem) else None) for item in items
     ]
-    waiting = [at for at, item in enumerate(items) if isinstance(item, Offer)]
+    waiting = [(at, item) for at, item in enumerate(items) if isinstance(item, Offer)]
     while waiting:
-        offers = [items[at] for at in waiting]
-        results = await node.submit(offers)  # type: ignore[arg-type]
-        busy: list[int] = []
+        results = await node.submit([offer for _, offer in waiting])
+        busy: list[tuple[int, Offer]] = []
         pause_s = 0.0
-        for at, result in zip(waiting, results, strict=True):
-            answers[at] = _answer(node, result)
+        for (at, offer), result in zip(waiting, results, strict=True):
+            answers[at] = _answer(node, offer, result)
             if isinstance(result, Busy):
-                busy.append(at)
+                busy.append((at, offer))
                 pause_s = max(pause_s, float(result.retry_after_s))
         if not busy or clock() + pause_s > until_s:
             break
@@ -79,7 +91,7 @@ async def submit(
     return answers
 
 
-def _answer(node: Node, result: Result) -> RecordAnswer:
+def _answer(node: Node, offer: Offer, result: Result) -> RecordAnswer:
     match result:
         case Accepted(record_id):
             return RecordAnswer(id=record_id.hex(), state="durable")
@@ -91,15 +103,21 @@ def _answer(node: Node, result: Result) -> RecordAnswer:
                 id=record_id.hex(), state=state, duplicate=True, log_index=log_index
             )
         case Conflict(record_id):
-            message = "other content stands under this platform and reference already"
-            return RecordAnswer(problem=problem_of(ConflictFound(message, record_id)))
-        case RefusedOffer(rule, message, field) if rule == MALFORMED:
+            return RecordAnswer(problem=problem_of(_conflict(offer, record_id)))
+        case RefusedOffer(rule, message, field) if rule == codes.MALFORMED:
             return RecordAnswer(problem=problem_of(Malformed(message, field=field)))
         case RefusedOffer(rule, message, field):
             return RecordAnswer(problem=problem_of(Refused(rule, message, field=field)))
         case Busy(retry_after_s):
             message = "too many records are not final yet; send this one again later"
             return RecordAnswer(problem=problem_of(TryLater(message, retry_after_s)))
+
+
+def _conflict(offer: Offer, record_id: bytes) -> ConflictFound:
+    """The rule that execution would name, and the field that names such a record."""
+    rule, field = _NAMED_BY[type(decode_record(offer.record))]
+    message = f"other content stands under this name already, as record {record_id.hex()}"
+    return ConflictFound(rule, message, field=field, record_id=record_id)
 
 
 async def wait_final(

@@ -1,7 +1,7 @@
 """What the HTTP face asks of a node. The composition root's `Node` is one; tests have another."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from aiohttp import web
 
@@ -10,33 +10,13 @@ if TYPE_CHECKING:
 
     from ledger.genesis import Genesis
     from ledger.membership import Validator
-    from ledger.state import State
+    from ledger.position import State
     from ledger.store import Reader
     from node.config import Config
     from node.events import Events
     from node.intake import Offer, Result
+    from node.tracking import RecordStatus
     from node.view import Certificate
-
-RecordStateName = Literal["durable", "ordered", "final", "refused"]
-
-
-class RecordStatus(Protocol):
-    """What became of a record; `rule` is not empty iff it was refused."""
-
-    @property
-    def record_id(self) -> bytes: ...  # noqa: D102
-    @property
-    def state(self) -> RecordStateName: ...  # noqa: D102
-    @property
-    def rule(self) -> str: ...  # noqa: D102
-    @property
-    def log_index(self) -> int | None: ...  # noqa: D102
-    @property
-    def lane(self) -> int: ...  # noqa: D102
-    @property
-    def height(self) -> int: ...  # noqa: D102
-    @property
-    def position(self) -> int: ...  # noqa: D102
 
 
 class Node(Protocol):
@@ -67,6 +47,8 @@ class Node(Protocol):
     @property
     def metrics(self) -> "CollectorRegistry": ...  # noqa: D102
     @property
+    def linked(self) -> Sequence[int]: ...  # noqa: D102
+    @property
     def ready(self) -> bool: ...  # noqa: D102
 
     async def submit(self, offers: "Sequence[Offer]") -> "list[Result]":
@@ -75,7 +57,7 @@ class Node(Protocol):
 
     async def wait_final(
         self, record_ids: Sequence[bytes], timeout_s: float
-    ) -> "Sequence[RecordStatus]":
+    ) -> "list[RecordStatus]":
         """The records' states once each is final or refused, or when the time is up."""
         ...
 

@@ -59,11 +59,11 @@ class NotFound(StandingError):
     """What was asked for is not here."""
 
 
-class ConflictFound(StandingError):
-    """The platform's reference stands already, with other bytes."""
+class ConflictFound(Refused):
+    """Another record stands under this one's name already: the one with `record_id`."""
 
-    def __init__(self, message: str, record_id: bytes) -> None:
-        super().__init__(message)
+    def __init__(self, rule: str, message: str, *, field: str, record_id: bytes) -> None:
+        super().__init__(rule, message, field=field)
         self.record_id = record_id
 
 
@@ -102,11 +102,11 @@ TABLE: Final[tuple[tuple[type[Exception], int, str, str], ...]] = (
     (Malformed, 400, "malformed", "Not in the form that is asked for"),
     (BadSignature, 422, "bad-signature", "A signature does not hold"),
     (BadProof, 422, "bad-proof", "A proof does not hold"),
+    (ConflictFound, 409, "conflict", "Other content stands under this name already"),
     (Refused, 422, "refused", "A rule of the ledger is broken"),
     (Unauthorized, 401, "unauthorized", "A bearer token is needed"),
     (Forbidden, 403, "forbidden", "The token may not do this"),
     (NotFound, 404, "not-found", "Not found"),
-    (ConflictFound, 409, "conflict", "The reference stands already with other content"),
     (UnsupportedType, 415, "unsupported-type", "Content type not read here"),
     (NotReady, 503, "not-ready", "The node is not ready"),
     (TryLater, 503, "busy", "The node is busy"),
@@ -130,7 +130,7 @@ def problem_of(error: Exception) -> Problem:
     if isinstance(error, Malformed):
         rule = MALFORMED
     if isinstance(error, ConflictFound):
-        rule, record_id = "conflict", error.record_id.hex()
+        record_id = error.record_id.hex()
     if isinstance(error, TryLater):
         retry_after_s = error.retry_after_s
     detail = str(error)[:DETAIL_CHARS_MAX]
