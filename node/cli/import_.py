@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import aiohttp
 import typer
 
-from ledger.errors import Malformed
+from ledger.errors import Malformed, Misconfigured, StandingError
 from node.cli.output import fail, print_json, stderr, stdout
+from node.cli.target import NODE_URL, JsonOption, NodeOption, TokenFileOption, read_token
 from node.importing.dry_run import DryRun
 from node.importing.mapping import Mapping, read_mapping
 from node.importing.node_target import NodeTarget
@@ -53,15 +53,8 @@ def import_(
     file: Annotated[Path, typer.Argument(help="The CSV or JSONL file.", metavar="FILE")],
     *,
     mapping: Annotated[Path, typer.Option(help="How its rows become records (TOML).")],
-    node: Annotated[
-        str, typer.Option(envvar="STANDING_NODE", help="The node's address.")
-    ] = "http://127.0.0.1:8440",
-    token_file: Annotated[
-        Path | None, typer.Option(help="A file that holds the node's token.")
-    ] = None,
-    token: Annotated[
-        str, typer.Option(envvar="STANDING_TOKEN", help="The token itself.", show_default=False)
-    ] = "",
+    node: NodeOption = NODE_URL,
+    token_file: TokenFileOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Judge everything here, send nothing.")
     ] = False,
@@ -69,7 +62,7 @@ def import_(
     rejects: Annotated[
         Path | None, typer.Option(help="Where rejected rows go (default: here, by FILE's name).")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Import a file of a platform's own history: worker, client, engagement, outcome, rating."""
     if not file.is_file():
@@ -79,7 +72,7 @@ def import_(
         read_mapping(mapping),
         rejects or Path(f"{file.name}.rejects.jsonl"),
         node.rstrip("/"),
-        _token(token, token_file, dry_run=dry_run),
+        _token(token_file, dry_run=dry_run),
         dry_run,
         limit,
     )
@@ -89,20 +82,16 @@ def import_(
     except KeyboardInterrupt:
         stderr.print("interrupted: call the same command again and it goes on from there")
         raise typer.Exit(130) from None
-    except Malformed as error:
+    except (Malformed, Misconfigured) as error:
         fail(str(error))
-    except (OSError, aiohttp.ClientError) as error:
-        fail(f"{error}; what was imported stands, call the same command again to go on", code=1)
+    except (OSError, StandingError) as error:
+        fail(f"{error} (what was imported stands; call the same command again to go on)")
     _report(task, tally, time.monotonic() - started, as_json=as_json)
     raise typer.Exit(1 if tally.rejected else 0)
 
 
-def _token(token: str, token_file: Path | None, *, dry_run: bool) -> str:
-    if token_file is not None:
-        try:
-            return token_file.read_text(encoding="ascii").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            fail(f"the token file {token_file} cannot be read: {error}")
+def _token(token_file: Path | None, *, dry_run: bool) -> str:
+    token = "" if dry_run else read_token(token_file)
     if not token and not dry_run:
         fail("a node's token is needed: --token-file FILE, or STANDING_TOKEN (or try --dry-run)")
     return token
