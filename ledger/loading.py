@@ -3,10 +3,10 @@
 from typing import Final
 
 from ledger.block import block_hash as hash_of_block
-from ledger.block import encode_seal
-from ledger.errors import BadProof, Malformed, StoreDamaged
+from ledger.block import encode_seal, refusals_hash
+from ledger.errors import BadProof, InvalidInput, Malformed, StoreDamaged
 from ledger.files import entry_at
-from ledger.genesis import Foundation, Genesis, chain_id, epoch_of
+from ledger.genesis import Foundation, Genesis, chain_id, check_genesis, epoch_of
 from ledger.index import Index
 from ledger.merkle import Frontier
 from ledger.parameters import Parameters, parameters_hash
@@ -20,6 +20,7 @@ from ledger.rows import (
     ValidatorsRow,
     block_key,
     describe_key,
+    lane_key,
     leaf_key,
     need_row,
     parameters_key,
@@ -44,6 +45,7 @@ def load(reader: Reader, window_blocks: int = WINDOW_BLOCKS) -> State:
     head = need_row(reader, HeadRow, HEAD_KEY)
     foundation = genesis.foundation
     bounds = foundation.bounds
+    _check_founding(reader, genesis)
     _check_head(reader, foundation, head)
     parameters = need_row(reader, Parameters, parameters_key(head.parameters))
     if parameters_hash(parameters) != head.parameters:
@@ -93,6 +95,17 @@ def _contradiction(key: bytes, message: str) -> StoreDamaged:
     return StoreDamaged(describe_key(key), f"{message}; {REPAIR}")
 
 
+def _check_founding(reader: Reader, genesis: Genesis) -> None:
+    """The genesis row is a genesis, and the one that block 0 was made from."""
+    try:
+        check_genesis(genesis)
+    except InvalidInput as error:
+        raise _contradiction(GENESIS_KEY, str(error)) from error
+    founded = need_row(reader, BlockRow, block_key(0))
+    if founded.hash != chain_id(genesis.foundation):
+        raise _contradiction(GENESIS_KEY, "is not the genesis of the stored blocks")
+
+
 def _check_head(reader: Reader, foundation: Foundation, head: HeadRow) -> None:
     """The head row, the newest block row, its seal's leaf and the epoch agree."""
     row = need_row(reader, BlockRow, block_key(head.height))
@@ -102,12 +115,17 @@ def _check_head(reader: Reader, foundation: Foundation, head: HeadRow) -> None:
         raise _contradiction(HEAD_KEY, f"contradicts the row of block {head.height}")
     if head.epoch != epoch_of(head.height, foundation.bounds.epoch_blocks):
         raise _contradiction(HEAD_KEY, "names another epoch than its height belongs to")
+    for tip in head.cut:
+        if reader.get(lane_key(tip.lane, tip.height)) != tip.hash:
+            raise _contradiction(HEAD_KEY, f"has another tip of lane {tip.lane} than its lane row")
     tips = {tip.lane: tip for tip in head.cut}
     if any(tips.get(tip.lane) != tip for tip in block.tips):
         raise _contradiction(HEAD_KEY, f"has another cut than block {head.height}")
     entry = entry_at(reader, head.size - 1)
     if entry != encode_seal(row.seal):
         raise _contradiction(leaf_key(head.size - 1), "is not the seal of the newest block")
+    if refusals_hash(row.refusals) != row.seal.refusals:
+        raise _contradiction(block_key(head.height), "has other refusals than its seal")
     if head.height and row.hash != hash_of_block(chain_id(foundation), block):
         raise _contradiction(block_key(head.height), "is not the block that its hash names")
 

@@ -1,15 +1,22 @@
-"""A small ledger in memory for tests: platforms with keys, batches, blocks, stored as a node does."""
+"""A small ledger in memory for tests: platforms with keys, batches and blocks, rows and all."""
 
 from collections.abc import Sequence
 from hashlib import sha256
 
-from ledger.batch import Batch, Header, Submission, batch_root, commitment, header_hash
-from ledger.batch import header_message
+from ledger.batch import (
+    Batch,
+    Header,
+    Submission,
+    batch_root,
+    commitment,
+    header_hash,
+    header_message,
+)
 from ledger.block import Block, Tip, block_hash
+from ledger.bureau.model import FIRST_MODEL
 from ledger.encoding import encode
 from ledger.genesis import FIRST_BOUNDS, Bounds, Foundation, Genesis, chain_id, epoch_of
 from ledger.membership import PURPOSES, Proofs, Validator, possession_message
-from ledger.bureau.model import FIRST_MODEL
 from ledger.parameters import FIRST_DOMAINS, FIRST_SCALES, Parameters
 from ledger.records import (
     EngagementOpen,

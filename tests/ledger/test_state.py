@@ -1,0 +1,331 @@
+"""Founding, executing and loading: what a block writes, and what a restart refuses."""
+
+import pytest
+from msgspec.structs import replace
+
+from ledger import merkle
+from ledger.block import encode_seal, refusals_hash, rule_hash
+from ledger.bureau.standing import Annotation, PlatformTally, RaterTally, standing
+from ledger.encoding import decode, encode
+from ledger.errors import StoreDamaged
+from ledger.files import (
+    closure,
+    entry_at,
+    file_head,
+    file_value,
+    index_key,
+    read_file,
+    read_subject,
+    read_summary,
+    summary_value,
+)
+from ledger.genesis import FIRST_BOUNDS, Genesis, genesis_seal
+from ledger.hashing import sha256
+from ledger.index import EMPTY_ROOT
+from ledger.merkle import leaf_hash
+from ledger.records import RECORD_TYPES, TAGS
+from ledger.rows import (
+    HEAD_KEY,
+    BlockRow,
+    RecordRow,
+    block_key,
+    leaf_key,
+    need_row,
+    read_row,
+    record_key,
+    tile_key,
+)
+from ledger.state import apply_block, load
+from ledger.store import INDEX, MemoryStore
+from ledger.tiles import TileReader
+from tests.ledger.world import DAY, START, World, genesis_of, handle, reference
+
+
+def small_epochs(epoch_blocks: int = 2) -> Genesis:
+    return genesis_of(bounds=replace(FIRST_BOUNDS, epoch_blocks=epoch_blocks))
+
+
+def busy(world: World) -> None:
+    """Two workers, two clients, engagements with outcomes and ratings, on two platforms."""
+    world.put(1, [world.register("w", key=True), world.register("c", assurance="document")])
+    world.put(2, [world.register("w2", 2, key=True), world.register("c2", 2)])
+    world.block()
+    world.run(world.open("a"), world.open("b"), world.link((1, "w"), (2, "w2")))
+    world.put(2, [world.open("x", "w2", "c2", platform=2)])
+    world.run(world.outcome("a"), world.rating("a"), world.rating("b", value=1))
+    world.run(world.rating("a", "w", direction="of-client"))
+    world.run(world.outcome("b", status="late", lateness_band=2), world.rating("b"))
+
+
+@pytest.fixture
+def world() -> World:
+    made = World(small_epochs())
+    busy(made)
+    return made
+
+
+def test_block_zero_is_genesis_seal() -> None:
+    world = World()
+    seal = genesis_seal(world.genesis.foundation)
+    assert entry_at(world.store, 0) == encode_seal(seal)
+    assert world.state.log.root() == leaf_hash(encode_seal(seal))
+    row = need_row(world.store, BlockRow, block_key(0))
+    assert (row.first, row.size, row.hash) == (0, 1, world.chain)
+    assert world.state.index.root() == EMPTY_ROOT
+
+
+def test_log_is_the_entries_and_the_seal_is_last(world: World) -> None:
+    size = world.state.size
+    entries = [entry_at(world.store, at) for at in range(size)]
+    hashes = [leaf_hash(each) for each in entries]
+    assert merkle.root(hashes) == world.state.log.root()
+    for height in range(world.state.height + 1):
+        row = need_row(world.store, BlockRow, block_key(height))
+        assert entries[row.size - 1] == encode_seal(row.seal)
+        assert merkle.root(hashes[: row.size]) == row.root
+    tiles = TileReader(lambda level, index: world.store.get(tile_key(level, index)) or b"")
+    proof = merkle.inclusion_proof(tiles.read_node, 3, size)
+    merkle.verify_inclusion(hashes[3], 3, size, proof, world.state.log.root())
+
+
+def test_index_holds_every_file_head(world: World) -> None:
+    for platform, name in ((1, "w"), (1, "c"), (2, "w2"), (2, "c2")):
+        items = read_file(world.store, platform, handle(name), world.state.size)
+        head = file_head([item.leaf_bytes for item in items])
+        key = index_key(0, platform, handle(name))
+        assert world.state.index.get(key) == file_value(len(items), head)
+        assert world.store.get(INDEX + key) == file_value(len(items), head)
+        for item in items:
+            assert item.submission is not None
+            assert item.leaf.annotation_hash == sha256(item.submission.salt, item.annotation)
+
+
+def test_file_has_each_record_about_its_subject(world: World) -> None:
+    tags = [TAGS[kind] for kind in RECORD_TYPES]
+    register, link, opened, outcome, rating = tags
+    items = read_file(world.store, 1, handle("w"), world.state.size)
+    assert [item.leaf.type for item in items] == [
+        register, opened, opened, link, outcome, rating, rating, rating, outcome,
+    ]  # fmt: skip
+    client = read_file(world.store, 1, handle("c"), world.state.size)
+    assert [item.leaf.type for item in client] == [
+        register, opened, opened, outcome, rating, rating, rating, outcome,
+    ]  # fmt: skip
+    opens = {item.leaf.log_index for item in items if item.leaf.type == opened}
+    targets = {item.leaf.target for item in items if item.leaf.type in {outcome, rating}}
+    assert targets == opens
+    earlier = read_file(world.store, 1, handle("w"), items[3].leaf.log_index)
+    assert earlier == items[:3]
+
+
+def test_second_rating_of_a_party_is_refused_with_a_salted_rule(world: World) -> None:
+    again = world.submit(world.rating("b"))
+    applied = world.run(again)
+    (refusal,) = applied.refusals
+    assert refusal.rule_hash == rule_hash(again.salt, "rating-exists")
+    assert applied.seal.refusals == refusals_hash(applied.refusals)
+    assert applied.records == ((refusal.commitment, None, "rating-exists"),)
+    row = need_row(world.store, RecordRow, record_key(refusal.commitment))
+    assert (row.log_index, row.rule) == (None, "rating-exists")
+    assert applied.size == applied.first + 1
+
+
+def test_annotations_count_pairs_and_carry_the_standing_before() -> None:
+    world = World()
+    model = world.state.parameters.model
+    world.run(world.register("w"), world.register("c", assurance="in-person"))
+    world.run(world.open("a"), world.open("b"))
+    world.time += 1_000
+    world.run(
+        world.outcome("a"),
+        world.rating("a"),
+        world.rating("b", "w", direction="of-client", value=1),
+        world.rating("b", value=2),
+        world.outcome("b"),
+    )
+    items = read_file(world.store, 1, handle("w"), world.state.size)[3:]
+    seen = [decode(Annotation, item.annotation, bytes_max=64) for item in items]
+    attested = standing(RaterTally(0, 0, attested=True), model)
+    assert [each.pair_count for each in seen] == [1, 1, 1, 2, 2]
+    assert [each.standing_q16 for each in seen[:2]] == [attested, attested]
+    once_praised = standing(RaterTally(attested, 0, attested=False), model)
+    assert seen[2].standing_q16 == once_praised
+    assert 0 < once_praised < attested
+    assert seen[3].standing_q16 == seen[4].standing_q16 < attested, "the client was rated badly"
+    assert {each.retrospective for each in seen} == {0}
+
+
+@pytest.mark.parametrize(
+    ("opened_days_ago", "ended_days_ago", "expected"),
+    [(0, -1, 0), (6, -1, 0), (8, -1, 1), (3, 1, 1), (3, 0, 1)],
+)
+def test_retrospective(opened_days_ago: int, ended_days_ago: int, expected: int) -> None:
+    world = World()
+    world.run(world.register("w", at=START - 90 * DAY), world.register("c", at=START - 90 * DAY))
+    known = world.time + 1
+    world.run(world.open("a", at=known - opened_days_ago * DAY), time=known)
+    world.run(world.outcome("a", at=known - ended_days_ago * DAY), time=known + 2 * DAY)
+    item = read_file(world.store, 1, handle("w"), world.state.size)[-1]
+    assert decode(Annotation, item.annotation, bytes_max=64).retrospective == expected
+
+
+def test_epoch_end_enters_summaries_and_names_the_next_set() -> None:
+    world = World(small_epochs(3))
+    world.run(world.register("w"), world.register("c", assurance="document"))
+    applied = world.run(world.open("a"))
+    assert applied.seal.validators is None
+    key = index_key(2, 1)
+    assert world.state.index.get(key) is None
+    assert read_summary(world.store, 2, 1, b"", world.state.height) is None
+    applied = world.run(world.outcome("a"), world.rating("a"))
+    assert applied.seal.validators == world.genesis.foundation.validators
+    tally = PlatformTally(opened=1, closed=1, newcomers=1, newcomers_good=1, overdue=0)
+    assert world.state.index.get(key) == summary_value(encode(tally))
+    assert read_summary(world.store, 2, 1, b"", world.state.height) == encode(tally)
+    rater = index_key(1, 1, handle("c"))
+    assert world.state.index.get(rater) is not None
+    assert not list(world.store.scan(b"D", b"E"))
+
+
+def test_summary_of_the_epoch_before_is_still_read() -> None:
+    world = World(small_epochs(2))
+    world.run(world.register("w"), world.register("c"))
+    world.run(world.open("a"))
+    world.run(world.open("b"))
+    world.run(world.open("c"))
+    newest = read_summary(world.store, 2, 1, b"", 4)
+    before = read_summary(world.store, 2, 1, b"", 3)
+    assert newest is not None
+    assert before is not None
+    assert decode(PlatformTally, newest, bytes_max=99).opened == 3
+    assert decode(PlatformTally, before, bytes_max=99).opened == 1
+    assert world.state.index.get(index_key(2, 1), 3) == summary_value(before)
+
+
+def overdue(world: World) -> int:
+    row = read_row(world.store, PlatformTally, b"Q" + (1).to_bytes(4))
+    return 0 if row is None else row.overdue
+
+
+def test_open_engagements_become_overdue_with_time_and_close_again() -> None:
+    world = World()
+    world.run(world.register("w"), world.register("c"))
+    world.run(world.open("a"), world.open("b"), world.open("z", due_until=world.time + 90 * DAY))
+    assert overdue(world) == 0
+    world.run(world.register("d"), time=world.time + 40 * DAY)
+    assert overdue(world) == 2
+    world.run(world.outcome("a"))
+    assert overdue(world) == 1
+    old = world.time - 400 * DAY
+    world.run(world.open("old", at=old), world.outcome("z"))
+    assert overdue(world) == 2
+    world.run(world.outcome("old", at=old), world.outcome("b"))
+    assert overdue(world) == 0
+    assert not list(world.store.scan(b"V", b"W"))
+
+
+def test_links_join_files_at_a_size(world: World) -> None:
+    size = world.state.size
+    both = [(1, handle("w")), (2, handle("w2"))]
+    assert closure(world.store, 1, handle("w"), size) == both
+    assert closure(world.store, 2, handle("w2"), size) == both
+    assert closure(world.store, 1, handle("w"), 4) == [(1, handle("w"))]
+    row = read_subject(world.store, 2, handle("w2"))
+    assert row is not None
+    assert row.links == ((1).to_bytes(4) + handle("w"),)
+
+
+def test_copied_submission_in_a_foreign_lane_harms_nobody() -> None:
+    world = World()
+    world.run(world.register("w"), world.register("c"))
+    original = world.submit(world.open("a"))
+    world.put(1, [])
+    assert world.run(original, lane=2).records[0][2] == "foreign-platform"
+    applied = world.run(original)
+    record_id, log_index, rule = applied.records[0]
+    assert (log_index, rule) == (applied.first, "")
+    world.run(original, lane=2)
+    row = need_row(world.store, RecordRow, record_key(record_id))
+    assert row.log_index == log_index, "the copy's refusal does not hide the original"
+
+
+def test_duplicate_record_in_two_lanes_is_entered_once() -> None:
+    world = World()
+    world.put(1, [world.register("w", key=True)])
+    world.run(world.register("w2", 2, key=True), lane=2)
+    link = world.link((1, "w"), (2, "w2"))
+    world.put(1, [link])
+    assert [rule for *_, rule in world.run(link, lane=2).records] == ["", "link-exists"]
+
+
+def test_same_handle_on_two_platforms_is_two_subjects() -> None:
+    world = World()
+    world.put(1, [world.register("w")])
+    assert [rule for *_, rule in world.run(world.register("w", 2), lane=2).records] == ["", ""]
+    assert len(read_file(world.store, 1, handle("w"), world.state.size)) == 1
+
+
+def test_execution_is_a_function_of_its_inputs(world: World) -> None:
+    world.put(1, [world.register("n"), world.open("e")])
+    block, name, batches = world.next_block()
+    other = load(world.store.copy(), 4)
+    _, one = apply_block(world.state, world.store, block, name, batches)
+    _, two = apply_block(other, world.store.copy(), block, name, batches)
+    assert one == two
+
+
+def test_load_continues_where_it_stopped(world: World) -> None:
+    state = load(world.store, 16)
+    for name in ("height", "block_hash", "time", "epoch", "validators", "cut", "log", "chain"):
+        assert getattr(state, name) == getattr(world.state, name), name
+    assert state.index.root() == world.state.index.root()
+    world.state = state
+    assert world.rules(world.outcome("a"), world.register("new")) == ["outcome-exists", ""]
+
+
+@pytest.mark.parametrize(
+    ("key", "named"),
+    [
+        (HEAD_KEY, "meta row head"),
+        (b"Mgenesis", "meta row genesis"),
+        (block_key(5), "block row 5"),
+        (tile_key(0, 0), "tile"),
+        (INDEX + index_key(0, 1, handle("w")), "index rows"),
+    ],
+)
+@pytest.mark.parametrize("at", [0, 20, -1])
+def test_load_refuses_a_damaged_store(world: World, key: bytes, named: str, at: int) -> None:
+    assert world.state.height == 5
+    row = bytearray(world.store.get(key) or b"")
+    row[at] ^= 1
+    world.store.write({key: bytes(row)})
+    with pytest.raises(StoreDamaged, match="move the node's data folder away"):
+        load(world.store)
+
+
+@pytest.mark.parametrize("key", [HEAD_KEY, b"Mgenesis", block_key(5), leaf_key(18)])
+def test_load_names_a_missing_row(world: World, key: bytes) -> None:
+    assert world.state.size == 19
+    world.store.write({key: None})
+    with pytest.raises(StoreDamaged, match=key.hex()):
+        load(world.store)
+
+
+def test_an_unfounded_store_has_no_genesis() -> None:
+    with pytest.raises(StoreDamaged, match="genesis"):
+        load(MemoryStore())
+
+
+def test_block_that_does_not_follow_is_our_own_bug(world: World) -> None:
+    world.put(1, [])
+    block, name, batches = world.next_block()
+    with pytest.raises(AssertionError):
+        apply_block(world.state, world.store, block, name, batches + batches)
+    with pytest.raises(AssertionError):
+        apply_block(world.state, world.store, block, name, [])
+
+
+def test_engagement_references_are_per_platform(world: World) -> None:
+    world.put(1, [world.register("k")])
+    assert world.rules(world.open("a", "w2", "c2", platform=2), lane=2) == ["", ""]
+    assert reference("a") == reference("a")
