@@ -1,0 +1,179 @@
+"""Checkpoints: cosigning every executed block, collecting q cosignatures, certified rows.
+
+Upon `Executed`: cosign the checkpoint (size, root) after the block, store it (`Ks`), send it to
+all; blocks that are known to be certified already (catching up) are not cosigned again. Upon a
+cosignature: once the block is executed here, compare, check the signature, count. q equal ones are
+a certified checkpoint: row `C`, exactly q of them, ascending by number. Heights only rise: a
+checkpoint above makes those below it that are not complete unnecessary.
+
+    signed = `cosignature/v1\\ntime <s>\\n` ‖ checkpoint text, by the cosigner key
+
+If f + 1 validators cosign another root or size after a block than execution found here, the node
+halts: either its execution or f + 1 others are wrong, and going on would certify it.
+"""
+
+from consensus import evidence, safety
+from consensus.certificate import Seats
+from consensus.effects import Broadcast, Certified, Halt
+from consensus.epochs import seats_of
+from consensus.gate import keep_evidence
+from consensus.messages import Cosignature
+from consensus.state import State
+from ledger.checkpoint import Checkpoint, cosignature_message
+from ledger.encoding import encode
+from ledger.genesis import epoch_of
+from ledger.rows import CheckpointRow, CosignatureRow
+from ledger.store import CHECKPOINT
+
+
+def executed(state: State, height: int, size: int, root: bytes) -> None:
+    """Upon the result of a block's execution."""
+    checkpoints = state.checkpoints
+    checkpoints.results[height] = (size, root)
+    rows = [row for (_, at), row in checkpoints.ahead.items() if at == height]
+    for row in rows:
+        take_row(state, None, row)
+    if height > checkpoints.certified:
+        _cosign(state, height, size, root)
+        for number, each in checkpoints.unchecked.pop(height, {}).items():
+            receive(state, number, each)
+    _forget(state)
+
+
+def _cosign(state: State, height: int, size: int, root: bytes) -> None:
+    config = state.config
+    time_s = max(0, state.now.wall_ms // 1_000)
+    message = cosignature_message(time_s, Checkpoint(config.origin, size, root).text())
+    signature = config.keys.cosigner.sign(message)
+    own = Cosignature(height, size, root, time_s, signature, False)
+    state.checkpoints.own[height] = own
+    row = safety.CosignedRow(size, root, time_s, signature)
+    state.persist({safety.cosigned_key(height): encode(row)})
+    state.emit(Broadcast(own))
+    _count(state, config.me, own)
+
+
+def receive(state: State, number: int, cosignature: Cosignature) -> None:
+    """Upon a cosignature above the last certified height (the caller answers the others)."""
+    checkpoints, height = state.checkpoints, cosignature.height
+    if height <= checkpoints.certified:
+        return
+    result = checkpoints.results.get(height)
+    if result is None:
+        if height <= state.executed_height + state.config.limits.uncertified_heights_max:
+            checkpoints.unchecked.setdefault(height, {})[number] = cosignature
+        return
+    known = checkpoints.checked.get(height, {}).get(number)
+    if known is not None and (known.size, known.root) == (cosignature.size, cosignature.root):
+        return
+    config = state.config
+    seats = seats_of(config, epoch_of(height, config.bounds.epoch_blocks))
+    text = Checkpoint(config.origin, cosignature.size, cosignature.root).text()
+    message = cosignature_message(cosignature.time_s, text)
+    seat = seats.by_number.get(number)
+    if seat is None or not config.verify(seat.cosigner_key, message, cosignature.signature):
+        state.refuse(number, "cosignature")
+        return
+    if known is not None:
+        _accuse(state, number, known, cosignature)
+        return
+    _count(state, number, cosignature)
+
+
+def _count(state: State, number: int, cosignature: Cosignature) -> None:
+    """Count a cosignature that holds; certify or halt when there are enough."""
+    height = cosignature.height
+    checked = state.checkpoints.checked.setdefault(height, {})
+    checked[number] = cosignature
+    size, root = state.checkpoints.results[height]
+    seats = seats_of(state.config, epoch_of(height, state.config.bounds.epoch_blocks))
+    equal = {n: each for n, each in checked.items() if (each.size, each.root) == (size, root)}
+    if len(checked) - len(equal) >= seats.witnesses:
+        _halt(state, height, size, root)
+    elif len(equal) >= seats.quorum:
+        numbers = sorted(equal)[: seats.quorum]
+        signed = tuple(CosignatureRow(n, equal[n].time_s, equal[n].signature) for n in numbers)
+        _certify(state, CheckpointRow(height, size, root, signed))
+
+
+def take_row(state: State, peer: int | None, row: CheckpointRow) -> None:
+    """Upon q cosignatures from a peer, or from those kept until execution reached them."""
+    checkpoints, height = state.checkpoints, row.height
+    if height <= checkpoints.certified:
+        return
+    result = checkpoints.results.get(height)
+    if result is None:
+        if peer is not None and height <= state.final.block.height:
+            checkpoints.ahead[peer, height] = row
+        return
+    config = state.config
+    seats = seats_of(config, epoch_of(height, config.bounds.epoch_blocks))
+    if not row_holds(state, seats, row):
+        if peer is not None:
+            state.refuse(peer, "checkpoint")
+    elif result != (row.size, row.root):
+        _halt(state, height, *result)
+    else:
+        _certify(state, row)
+
+
+def row_holds(state: State, seats: Seats, row: CheckpointRow) -> bool:
+    """Whether the row has exactly q valid cosignatures of distinct validators, ascending."""
+    numbers = [each.number for each in row.cosignatures]
+    if len(numbers) != seats.quorum or numbers != sorted(set(numbers)):
+        return False
+    text = Checkpoint(state.config.origin, row.size, row.root).text()
+    return all(
+        each.number in seats.by_number
+        and state.config.verify(
+            seats.by_number[each.number].cosigner_key,
+            cosignature_message(each.time_s, text),
+            each.signature,
+        )
+        for each in row.cosignatures
+    )
+
+
+def _certify(state: State, row: CheckpointRow) -> None:
+    if row.height <= state.checkpoints.certified:
+        return
+    state.persist({CHECKPOINT + row.height.to_bytes(8): encode(row)})
+    state.checkpoints.certified, state.checkpoints.row = row.height, row
+    state.emit(Certified(row))
+    _forget(state)
+
+
+def _forget(state: State) -> None:
+    """Drop what stands at or below the last certified height."""
+    checkpoints = state.checkpoints
+    floor = checkpoints.certified
+    stale = [height for height in checkpoints.own if height <= floor]
+    if stale:
+        state.persist({safety.cosigned_key(height): None for height in stale})
+    for heights in (checkpoints.own, checkpoints.unchecked, checkpoints.checked):
+        for height in [height for height in heights if height <= floor]:
+            del heights[height]
+    for height in [height for height in checkpoints.results if height < floor]:
+        del checkpoints.results[height]
+    for key in [key for key in checkpoints.ahead if key[1] <= floor]:
+        del checkpoints.ahead[key]
+
+
+def _accuse(state: State, number: int, one: Cosignature, other: Cosignature) -> None:
+    if one.size != other.size:
+        return
+    first, second = sorted(
+        evidence.part((each.size, each.root, each.time_s), each.signature) for each in (one, other)
+    )
+    found = evidence.Evidence(evidence.TWO_ROOTS, number, 0, one.size, first, second)
+    keep_evidence(state, found)
+
+
+def _halt(state: State, height: int, size: int, root: bytes) -> None:
+    state.halted = True
+    state.emit(
+        Halt(
+            f"enough validators cosigned another result for block {height} than this node's "
+            f"size {size}, root {root.hex()}: compare the entries of the block with a peer's"
+        )
+    )

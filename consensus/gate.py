@@ -1,0 +1,238 @@
+"""The first gate: which batches are taken in, and what follows from it.
+
+A batch is accepted from anyone on its header alone: the lane is a platform's; its predecessor is
+held (or it waits for it, as an orphan, within bounds); count, byte bounds and root hold; its time
+is later and its epoch not earlier than its predecessor's; the lane key of its epoch signed it. No
+clock and no record decides. An accepted batch is persisted (`H`, `S`, `Kh` rows), then hinted to
+all if it is on this node's branch.
+
+Upon first hinting a batch that is more than `quiet_lane_ms` newer than the own tip, a platform
+whose own clock is also that far past its own tip seals one empty batch: time moves though one
+platform works, and a batch dated ahead starts no echo."""
+
+from consensus import evidence
+from consensus.effects import BatchSealed, Broadcast
+from consensus.epochs import seats_of
+from consensus.lanes import Held, Lane
+from consensus.messages import Batches, Hint
+from consensus.safety import EVIDENCE, pending_key
+from consensus.state import State
+from ledger.batch import (
+    Batch,
+    Header,
+    Submission,
+    batch_root,
+    commitment,
+    header_hash,
+    header_message,
+)
+from ledger.encoding import Signature, Value, decoder, encode
+from ledger.store import HEADER, SUBMISSION, Changes, Reader, after
+
+
+class SignedHeader(Value):
+    """An `H` row."""
+
+    header: Header
+    signature: Signature
+
+
+def seal(state: State, submissions: tuple[Submission, ...]) -> None:
+    """Upon `SealBatch`: make the own lane's next batch, store it, push it to all."""
+    config = state.config
+    lane = state.lanes.lanes[config.me]
+    assert len(submissions) <= config.bounds.batch_records_max, "intake bounds a batch's records"
+    below = state.lanes.time_of(lane.top)
+    header = Header(
+        state.epoch,
+        config.me,
+        lane.top.height + 1,
+        lane.top.hash,
+        len(submissions),
+        batch_root([commitment(each) for each in submissions]),
+        max(below + 1, state.now.wall_ms),
+    )
+    signature = config.keys.lane.sign(header_message(config.chain, header))
+    batch = Batch(header, signature, submissions)
+    held = Held(header_hash(config.chain, header), batch, len(encode(batch)))
+    assert held.bytes <= config.bounds.batch_bytes_max, "intake bounds a batch's bytes"
+    _take_in(state, lane, held)
+    state.emit(BatchSealed(held.hash, header.height, header.count))
+    state.emit(Broadcast(Batches((batch,))))
+
+
+def receive(state: State, peer: int, batch: Batch) -> None:
+    """Upon a batch from a peer, pushed or asked for."""
+    header = batch.header
+    lane = state.lanes.get(header.lane)
+    if lane is None:
+        state.refuse(peer, "batch_lane")
+        return
+    hash_ = header_hash(state.config.chain, header)
+    if hash_ in state.lanes.held or header.height <= lane.base.height:
+        return
+    below = state.lanes.successor_of(lane, header)
+    if below is None:
+        _keep_orphan(state, peer, batch)
+        return
+    size = len(encode(batch))
+    if not _has_room(state, lane, header, size):
+        state.refuse(peer, "batch_room")
+        return
+    reason = _fault(state, batch, below, size)
+    if reason:
+        state.refuse(peer, reason)
+        return
+    _take_in(state, lane, Held(hash_, batch, size))
+    waiting = state.lanes.orphans.pop(hash_, None)
+    if waiting is not None:
+        receive(state, *waiting)
+
+
+def _keep_orphan(state: State, peer: int, batch: Batch) -> None:
+    """A batch without its predecessor: keep it within bounds, and take it for a hint."""
+    orphans = state.lanes.orphans
+    if len(orphans) >= state.config.limits.orphans_max:
+        orphans.pop(next(iter(orphans)))
+    orphans[batch.header.previous] = (peer, batch)
+    note_hint(
+        state,
+        peer,
+        Hint(
+            (Held(header_hash(state.config.chain, batch.header), batch, 0).tip,),
+        ),
+    )
+
+
+def _has_room(state: State, lane: Lane, header: Header, size: int) -> bool:
+    """Bounds of memory, which give way to what a proposal or final block needs."""
+    if f"batches {lane.number}" in state.fetches or lane.final.height >= header.height:
+        return True
+    limits = state.config.limits
+    if header.previous != lane.top.hash and len(lane.off) >= limits.siblings_max:
+        return False
+    return lane.bytes + size <= limits.lane_bytes_max
+
+
+def _fault(state: State, batch: Batch, below: tuple[int, int], size: int) -> str:
+    """The code of the rule that a batch breaks, or nothing."""
+    config, header = state.config, batch.header
+    if header.count != len(batch.submissions) or header.count > config.bounds.batch_records_max:
+        return "batch_count"
+    if size > config.bounds.batch_bytes_max:
+        return "batch_bytes"
+    if header.time <= below[0]:
+        return "batch_time"
+    if not max(1, below[1]) <= header.epoch <= state.epoch + 1:
+        return "batch_epoch"
+    seat = seats_of(config, header.epoch).by_number.get(header.lane)
+    if seat is None:
+        return "batch_lane"
+    if not config.verify(seat.lane_key, header_message(config.chain, header), batch.signature):
+        return "batch_signature"
+    if header.root != batch_root([commitment(each) for each in batch.submissions]):
+        return "batch_root"
+    return ""
+
+
+def _take_in(state: State, lane: Lane, held: Held) -> None:
+    header = held.header
+    other = _sibling(state, lane, header)
+    state.persist(_rows(state, held))
+    on_branch = state.lanes.hold(lane, held)
+    if other is not None:
+        _accuse(state, held.batch, other.batch)
+    if on_branch:
+        state.emit(Broadcast(Hint((lane.top,))))
+        if header.lane != state.config.me:
+            _move_time(state, header.time)
+
+
+def _sibling(state: State, lane: Lane, header: Header) -> Held | None:
+    for hash_ in (lane.branch.get(header.height), *lane.off):
+        held = state.lanes.held.get(hash_) if hash_ else None
+        if held is not None and held.header.height == header.height:
+            return held
+    return None
+
+
+def _accuse(state: State, one: Batch, other: Batch) -> None:
+    header = one.header
+    first, second = sorted(evidence.part(batch.header, batch.signature) for batch in (one, other))
+    keep_evidence(
+        state,
+        evidence.Evidence(evidence.TWO_BATCHES, header.lane, 0, header.height, first, second),
+    )
+
+
+def keep_evidence(state: State, found: evidence.Evidence) -> None:
+    """Store one piece of evidence per (key, slot), so many per validator."""
+    key = evidence.evidence_key(EVIDENCE, found)
+    known = sum(each.number == found.number for each in state.evidence.values())
+    if key in state.evidence or known >= state.config.limits.evidence_per_validator_max:
+        return
+    state.evidence[key] = found
+    state.persist({key: encode(found)})
+
+
+def _rows(state: State, held: Held) -> Changes:
+    header = held.header
+    state.arrivals += 1
+    changes: Changes = {
+        HEADER + held.hash: encode(SignedHeader(header, held.batch.signature)),
+        pending_key(header.lane, header.height, held.hash): state.arrivals.to_bytes(8),
+    }
+    prefix = SUBMISSION + held.hash
+    for position, submission in enumerate(held.batch.submissions):
+        changes[prefix + position.to_bytes(2)] = encode(submission)
+    return changes
+
+
+def _move_time(state: State, time: int) -> None:
+    """The rule of the quiet lane (module docstring)."""
+    own = state.lanes.time_of(state.lanes.lanes[state.config.me].top)
+    late_from = own + state.config.timing.quiet_lane_ms
+    if time > late_from and state.now.wall_ms > late_from:
+        seal(state, ())
+
+
+def note_hint(state: State, peer: int, hint: Hint) -> None:
+    """Upon a hint: count it; a batch that does not come by itself is pulled after a while."""
+    for tip in hint.tips:
+        if state.lanes.hint(peer, tip):
+            lane = state.lanes.lanes[tip.lane]
+            if lane.wanted_at is None:
+                lane.wanted_at = state.now.steady_ms + state.config.timing.fetch_delay_ms
+
+
+def drop_siblings(state: State) -> None:
+    """Remove batches that can no longer become final; what they prove stands in evidence rows."""
+    changes: Changes = {}
+    for lane in state.lanes:
+        for held in state.lanes.prune(lane):
+            header = held.header
+            changes[HEADER + held.hash] = None
+            changes[pending_key(header.lane, header.height, held.hash)] = None
+            for position in range(header.count):
+                changes[SUBMISSION + held.hash + position.to_bytes(2)] = None
+    if changes:
+        state.persist(changes)
+
+
+def stored_header(reader: Reader, hash_: bytes) -> SignedHeader | None:
+    """A header row."""
+    row = reader.get(HEADER + hash_)
+    return None if row is None else decoder(SignedHeader).decode(row)
+
+
+def stored_batch(reader: Reader, hash_: bytes) -> Batch | None:
+    """A batch from its rows, or None if not all of them are there."""
+    signed = stored_header(reader, hash_)
+    if signed is None:
+        return None
+    prefix = SUBMISSION + hash_
+    read = decoder(Submission).decode
+    submissions = tuple(read(row) for _, row in reader.scan(prefix, after(prefix)))
+    if len(submissions) != signed.header.count:
+        return None
+    return Batch(signed.header, signed.signature, submissions)

@@ -1,0 +1,303 @@
+"""Lanes: which batches are held, who holds how much, and how far a proposal may reach.
+
+Batches are held by hash. A lane has a *base* (its tip under the last executed cut), and above it a
+*branch*: the batches that this node hints, each the successor of the one below. Of two siblings the
+first that came is on the branch, until a final cut names the other (`settle`). Other held batches
+lie *off* the branch: they may still be proposed, fetched and executed, and they are evidence.
+
+A peer's hint 'I durably hold lane i up to height h, hash x' counts for batch x and all its
+ancestors. A hint whose batch is not held here is kept apart (`ahead`) until the batch comes.
+*Covered* is the highest batch of a lane, held here, that q hints (the own included) cover.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from ledger.batch import Batch, Header
+from ledger.block import Tip
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A batch that passed the first gate and is durable; `bytes` is its encoded length."""
+
+    hash: bytes
+    batch: Batch
+    bytes: int
+
+    @property
+    def header(self) -> Header:
+        """Its header."""
+        return self.batch.header
+
+    @property
+    def tip(self) -> Tip:
+        """The batch as a tip."""
+        return Tip(self.header.lane, self.header.height, self.hash)
+
+
+class Path(Enum):
+    """Why there is no path between two tips."""
+
+    MISSING = 1
+    """A batch on it is not held."""
+    ASTRAY = 2
+    """The upper tip does not descend from the lower."""
+
+
+@dataclass(slots=True)
+class Lane:
+    """One platform's lane, above its last executed batch."""
+
+    number: int
+    base: Tip
+    base_time: int
+    base_epoch: int
+    final: Tip
+    covered: Tip
+    top: Tip
+    branch: dict[int, bytes] = field(default_factory=dict)
+    hints: dict[int, Tip] = field(default_factory=dict)
+    ahead: dict[int, Tip] = field(default_factory=dict)
+    off: set[bytes] = field(default_factory=set)
+    bytes: int = 0
+    wanted_at: int | None = None
+    """When (steady ms) hinted batches that did not come are to be pulled."""
+
+    def on_branch(self, tip: Tip) -> bool:
+        """Whether the tip is this node's branch at its height (executed tips are)."""
+        if tip.height <= self.base.height:
+            return tip.height < self.base.height or tip.hash == self.base.hash
+        return self.branch.get(tip.height) == tip.hash
+
+
+def new_lane(number: int, chain: bytes) -> Lane:
+    """A lane without a batch: its tip has height 0 and the chain id for a hash."""
+    zero = Tip(number, 0, chain)
+    return Lane(number, zero, 0, 0, zero, zero, zero)
+
+
+class Lanes:
+    """All lanes of a node. Arithmetic only: what is persisted and sent is decided in `gate`."""
+
+    def __init__(self, me: int, quorum: int, lanes: Iterable[Lane]) -> None:
+        self.me = me
+        self.quorum = quorum
+        self.lanes = {lane.number: lane for lane in lanes}
+        self.held: dict[bytes, Held] = {}
+        self.orphans: dict[bytes, tuple[int, Batch]] = {}
+
+    def __iter__(self) -> Iterator[Lane]:
+        return iter(self.lanes.values())
+
+    def get(self, number: int) -> Lane | None:
+        """A lane by its platform's number."""
+        return self.lanes.get(number)
+
+    def time_of(self, tip: Tip) -> int:
+        """The time of a held or executed tip's batch, in ms; 0 where a lane has no batch."""
+        held = self.held.get(tip.hash)
+        return held.header.time if held else self.lanes[tip.lane].base_time
+
+    def successor_of(self, lane: Lane, header: Header) -> tuple[int, int] | None:
+        """(time, epoch) of the batch below a header, if that is held or the base."""
+        if header.previous == lane.base.hash and header.height == lane.base.height + 1:
+            return lane.base_time, lane.base_epoch
+        below = self.held.get(header.previous)
+        if below is None or below.header.lane != lane.number:
+            return None
+        if below.header.height + 1 != header.height:
+            return None
+        return below.header.time, below.header.epoch
+
+    def hold(self, lane: Lane, held: Held) -> bool:
+        """Take in a batch whose predecessor is held; True if it is now on the branch."""
+        self.held[held.hash] = held
+        lane.bytes += held.bytes
+        on_branch = held.header.previous == lane.top.hash
+        if on_branch:
+            self._climb(lane, held)
+        else:
+            lane.off.add(held.hash)
+        for peer, tip in [*lane.ahead.items()]:
+            if tip.hash == held.hash:
+                del lane.ahead[peer]
+                self._set_hint(lane, peer, tip)
+        if lane.final.hash == held.hash and not on_branch:
+            self.settle(lane)
+        self.cover(lane)
+        return on_branch
+
+    def _climb(self, lane: Lane, held: Held) -> None:
+        lane.branch[held.header.height] = held.hash
+        lane.off.discard(held.hash)
+        lane.top = lane.hints[self.me] = held.tip
+
+    # --- hints ---
+
+    def hint(self, peer: int, tip: Tip) -> bool:
+        """Note a peer's hint; True if its batch is not held here and so may have to be pulled."""
+        lane = self.lanes.get(tip.lane)
+        if lane is None or tip.height <= lane.final.height:
+            return False
+        if tip.hash in self.held:
+            self._set_hint(lane, peer, tip)
+            self.cover(lane)
+            return False
+        known = lane.ahead.get(peer)
+        if known is None or known.height < tip.height:
+            lane.ahead[peer] = tip
+        return True
+
+    def _set_hint(self, lane: Lane, peer: int, tip: Tip) -> None:
+        known = lane.hints.get(peer)
+        if (
+            known is None
+            or known.height < tip.height
+            or (lane.on_branch(tip) and not lane.on_branch(known))
+        ):
+            lane.hints[peer] = tip
+
+    def forget_peer(self, peer: int) -> None:
+        """Forget which batches a peer has that are not held here (it may never send them)."""
+        for lane in self:
+            lane.ahead.pop(peer, None)
+
+    def cover(self, lane: Lane) -> None:
+        """Recompute the highest batch that q hints cover."""
+        above = [tip for tip in lane.hints.values() if tip.height > lane.final.height]
+        lane.covered = lane.final
+        if len(above) < self.quorum:
+            return
+        if all(lane.branch.get(tip.height) == tip.hash for tip in above):
+            heights = sorted((tip.height for tip in above), reverse=True)
+            height = heights[self.quorum - 1]
+            lane.covered = Tip(lane.number, height, lane.branch[height])
+            return
+        counts: dict[bytes, int] = {}
+        for tip in above:
+            for held in self._down(tip.hash, lane.final.height):
+                counts[held.hash] = counts.get(held.hash, 0) + 1
+        for hash_, count in counts.items():
+            tip = self.held[hash_].tip
+            if count >= self.quorum and tip.height > lane.covered.height:
+                lane.covered = tip
+
+    def short_of_quorum(self, lane: Lane) -> list[int]:
+        """The peers that have not hinted this node's top batch, if too few have."""
+        if lane.top.height <= max(lane.final.height, lane.covered.height):
+            return []
+        return [
+            peer
+            for peer in self.lanes
+            if peer != self.me
+            and (peer not in lane.hints or lane.hints[peer].height < lane.top.height)
+        ]
+
+    # --- paths ---
+
+    def _down(self, hash_: bytes, floor: int) -> Iterator[Held]:
+        held = self.held.get(hash_)
+        while held is not None and held.header.height > floor:
+            yield held
+            held = self.held.get(held.header.previous)
+
+    def path(self, low: Tip, high: Tip) -> list[Held] | Path:
+        """The batches above `low` up to `high`, ascending; `low` is at the base or above it."""
+        lane = self.lanes[high.lane]
+        if high.height < low.height:
+            return Path.ASTRAY
+        if lane.on_branch(low) and lane.branch.get(high.height) == high.hash:
+            return [
+                self.held[lane.branch[height]] for height in range(low.height + 1, high.height + 1)
+            ]
+        found: list[Held] = []
+        at = high.hash
+        for height in range(high.height, low.height, -1):
+            held = self.held.get(at)
+            if held is None:
+                return Path.ASTRAY if at == lane.base.hash else Path.MISSING
+            if held.header.height != height or held.header.lane != high.lane:
+                return Path.ASTRAY
+            found.append(held)
+            at = held.header.previous
+        return found[::-1] if at == low.hash else Path.ASTRAY
+
+    def held_above(self, tip: Tip) -> int:
+        """The height above which the batches up to a tip that is not held have to be fetched.
+
+        That is the top of the branch or just below the tip; where batches came that do not fit
+        there, the tip is of another branch, and everything above the base is fetched.
+        """
+        lane = self.lanes[tip.lane]
+        for _, batch in self.orphans.values():
+            header = batch.header
+            if header.lane == tip.lane and header.height <= lane.top.height + 1:
+                return lane.base.height
+        return min(lane.top.height, tip.height - 1)
+
+    # --- final and executed cuts ---
+
+    def finalize(self, cut: Mapping[int, Tip]) -> None:
+        """Note the last final cut."""
+        for number, tip in cut.items():
+            lane = self.lanes.get(number)
+            if lane is None or tip.height <= lane.final.height:
+                continue
+            lane.final = tip
+            self.settle(lane)
+            for known in [lane.hints, lane.ahead]:
+                for peer in [p for p, t in known.items() if t.height <= tip.height]:
+                    if peer != self.me:
+                        del known[peer]
+            self.cover(lane)
+
+    def settle(self, lane: Lane) -> None:
+        """Turn the branch to the final tip, once that is held."""
+        if lane.on_branch(lane.final):
+            return
+        path = self.path(lane.base, lane.final)
+        if isinstance(path, Path):
+            return
+        lane.off.update(lane.branch.values())
+        lane.branch.clear()
+        for held in path:
+            self._climb(lane, held)
+        for held in sorted((self.held[h] for h in lane.off), key=lambda each: each.header.height):
+            if held.header.previous == lane.top.hash:
+                self._climb(lane, held)
+
+    def prune(self, lane: Lane) -> list[Held]:
+        """Drop what lies off the branch and can no longer become final; what was dropped."""
+        if not lane.off or not lane.on_branch(lane.final):
+            return []
+        dropped: list[Held] = []
+        for held in sorted((self.held[h] for h in lane.off), key=lambda each: each.header.height):
+            header = held.header
+            alive = header.height > lane.final.height and (
+                header.previous in self.held or header.previous == lane.base.hash
+            )
+            if not alive:
+                del self.held[held.hash]
+                lane.off.discard(held.hash)
+                lane.bytes -= held.bytes
+                dropped.append(held)
+        return dropped
+
+    def execute(self, cut: Mapping[int, Tip]) -> list[Held]:
+        """Move the bases to an executed cut; the batches that it executed."""
+        done: list[Held] = []
+        for number, tip in cut.items():
+            lane = self.lanes.get(number)
+            if lane is None or tip.height <= lane.base.height:
+                continue
+            for height in range(lane.base.height + 1, tip.height + 1):
+                held = self.held.pop(lane.branch.pop(height))
+                lane.bytes -= held.bytes
+                lane.base_time, lane.base_epoch = held.header.time, held.header.epoch
+                done.append(held)
+            lane.base = tip
+            if lane.top.height <= tip.height:
+                lane.top = tip
+        return done

@@ -1,0 +1,238 @@
+"""Votes of a view: signing own ones, counting all, forming certificates, entering the next view.
+
+Upon a proposal of the view's leader: store it. A second one of the same view is evidence. Upon a
+vote: check its signature once, count it; q equal votes are a certificate. Upon a certificate,
+formed or received: store it; a notarization, nullification or finalization of view v ≥ the current
+one opens view v + 1. Each view that is nullified doubles the time that the next one is given, each
+final block halves it again, within the bounds of `Timing`. Upon a notarization of a view that this
+node has not nullified: it votes finalize. Every own vote stands behind the `Persist` of its row.
+"""
+
+from consensus import evidence, safety
+from consensus.certificate import (
+    FINALIZE,
+    NOTARIZE,
+    NULLIFY,
+    PROPOSE,
+    Certificate,
+    check_certificate,
+    statement_message,
+)
+from consensus.effects import Broadcast
+from consensus.gate import keep_evidence
+from consensus.messages import CertificateMessage, Proposal, Vote
+from consensus.state import Round, State
+from consensus.votes import Counted
+from ledger.block import Block, block_hash
+from ledger.encoding import encode
+from ledger.errors import InvalidInput
+from ledger.hashing import ZERO_HASH
+
+# --- signing ---
+
+
+def sign_vote(state: State, round_: Round, kind: int, hash_: bytes) -> None:
+    """Make, store, send and count an own vote; the rules of `safety` have been asked."""
+    config = state.config
+    message = statement_message(config.chain, kind, state.epoch, round_.view, hash_)
+    signature = config.keys.vote.sign(message)
+    vote = round_.own[kind] = Vote(kind, state.epoch, round_.view, hash_, signature, False)
+    key = safety.vote_key(state.epoch, round_.view, kind)
+    keep_row(state, round_.view, key, encode(safety.VoteRow(hash_, signature)))
+    state.emit(Broadcast(vote))
+    count_vote(state, config.me, vote)
+
+
+def sign_proposal(state: State, block: Block) -> None:
+    """Store and send an own proposal."""
+    config = state.config
+    hash_ = block_hash(config.chain, block)
+    message = statement_message(config.chain, PROPOSE, state.epoch, block.view, hash_)
+    proposal = Proposal(block, config.keys.vote.sign(message), False)
+    keep_proposal(state, state.round(block.view), proposal, hash_)
+    state.emit(Broadcast(proposal))
+
+
+def keep_row(state: State, view: int, key: bytes, value: bytes) -> None:
+    """Persist a row of this epoch's view; it goes when a block is final at or above the view."""
+    state.rows.setdefault(view, []).append(key)
+    state.persist({key: value})
+
+
+# --- proposals ---
+
+
+def receive_proposal(state: State, peer: int, proposal: Proposal) -> None:
+    """Upon a proposal of this epoch, of a view above the last final one and within bounds."""
+    config, block = state.config, proposal.block
+    if state.leader(block.view) != peer:
+        state.refuse(peer, "proposal_leader")
+        return
+    round_ = state.round(block.view)
+    hash_ = block_hash(config.chain, block)
+    if hash_ in round_.hashes and hash_ == round_.hash:
+        return
+    message = statement_message(config.chain, PROPOSE, block.epoch, block.view, hash_)
+    key = state.seats.by_number[peer].vote_key
+    if not config.verify(key, message, proposal.signature):
+        state.refuse(peer, "proposal_signature")
+        return
+    if round_.proposal is None:
+        keep_proposal(state, round_, proposal, hash_)
+        return
+    _accuse_leader(state, round_, peer, hash_, proposal.signature)
+    keep_block(state, block, hash_)
+
+
+def keep_proposal(state: State, round_: Round, proposal: Proposal, hash_: bytes) -> None:
+    """Store the first proposal of a view."""
+    round_.proposal, round_.hash = proposal, hash_
+    state.waits.proposed_at = state.now.steady_ms
+    keep_block(state, proposal.block, hash_)
+    row = encode(safety.ProposalRow(proposal.block, proposal.signature))
+    keep_row(state, round_.view, safety.proposal_key(state.epoch, round_.view, hash_), row)
+
+
+def keep_block(state: State, block: Block, hash_: bytes) -> None:
+    """Remember a block of this epoch, within the bound of blocks per view."""
+    if hash_ in state.blocks or block.view <= state.final_view:
+        return
+    round_ = state.round(block.view)
+    if len(round_.hashes) >= state.config.limits.blocks_per_view_max and (
+        hash_ != round_.notarized
+    ):
+        return
+    round_.hashes.append(hash_)
+    state.blocks[hash_] = block
+
+
+def _accuse_leader(state: State, round_: Round, peer: int, hash_: bytes, signature: bytes) -> None:
+    assert round_.proposal is not None, "a conflict needs a first proposal"
+    assert round_.hash is not None, "a proposal has its hash"
+    pairs = sorted([(round_.hash, round_.proposal.signature), (hash_, signature)])
+    parts = [
+        evidence.part((state.epoch, round_.view, each), signature_) for each, signature_ in pairs
+    ]
+    found = evidence.Evidence(
+        evidence.TWO_PROPOSALS, peer, state.epoch, round_.view, parts[0], parts[1]
+    )
+    keep_evidence(state, found)
+
+
+# --- counting ---
+
+
+def receive_vote(state: State, peer: int, vote: Vote) -> None:
+    """Upon a vote of this epoch, of a view above the last final one and within bounds."""
+    round_ = state.round(vote.view)
+    if vote.kind == NULLIFY and vote.hash != ZERO_HASH:
+        state.refuse(peer, "vote_hash")
+        return
+    counted = round_.tallies[vote.kind].look(peer, vote.hash)
+    if counted is Counted.KNOWN:
+        return
+    certificate = round_.certificates.get(vote.kind)
+    if counted is Counted.ADDED and certificate is not None and certificate.hash == vote.hash:
+        return
+    message = statement_message(state.config.chain, vote.kind, vote.epoch, vote.view, vote.hash)
+    key = state.seats.by_number[peer].vote_key
+    if not state.config.verify(key, message, vote.signature):
+        state.refuse(peer, "vote_signature")
+        return
+    count_vote(state, peer, vote)
+
+
+def count_vote(state: State, number: int, vote: Vote) -> None:
+    """Count a vote whose signature holds; form the certificate that it completes."""
+    round_ = state.round(vote.view)
+    tally = round_.tallies[vote.kind]
+    counted = tally.add(number, vote.hash, vote.signature)
+    _accuse_voter(state, round_, number, vote, counted)
+    quorum = state.seats.quorum
+    if (
+        counted is Counted.ADDED
+        and vote.kind not in round_.certificates
+        and tally.count(vote.hash) >= quorum
+    ):
+        signatures = tally.signatures(vote.hash, quorum)
+        add_certificate(state, Certificate(vote.kind, vote.epoch, vote.view, vote.hash, signatures))
+
+
+def _accuse_voter(state: State, round_: Round, number: int, vote: Vote, counted: Counted) -> None:
+    """Two notarizes (or finalizes) of different blocks, or finalize beside nullify."""
+    kind, other_kind = evidence.TWO_NOTARIZES, vote.kind
+    if counted is not Counted.CONFLICT:
+        kind = evidence.FINALIZE_AND_NULLIFY
+        other_kind = {FINALIZE: NULLIFY, NULLIFY: FINALIZE}.get(vote.kind, 0)
+    elif vote.kind != NOTARIZE:
+        return
+    other = round_.tallies[other_kind].vote_of(number) if other_kind else None
+    if other is None:
+        return
+    first = evidence.part((vote.epoch, vote.view, other[0]), other[1])
+    second = evidence.part((vote.epoch, vote.view, vote.hash), vote.signature)
+    if (kind == evidence.FINALIZE_AND_NULLIFY and vote.kind == FINALIZE) or (
+        kind == evidence.TWO_NOTARIZES and second < first
+    ):
+        first, second = second, first
+    keep_evidence(state, evidence.Evidence(kind, number, vote.epoch, vote.view, first, second))
+
+
+# --- certificates ---
+
+
+def receive_certificate(state: State, peer: int, message: CertificateMessage) -> None:
+    """Upon a certificate of this epoch above the last final view, with or without its block."""
+    certificate, block = message.certificate, message.block
+    known = state.rounds.get(certificate.view)
+    if known is None or known.certificates.get(certificate.kind) is None:
+        try:
+            check_certificate(state.config.chain, state.seats, state.config.verify, certificate)
+        except InvalidInput:
+            state.refuse(peer, "certificate")
+            return
+        add_certificate(state, certificate)
+    round_ = state.round(certificate.view)
+    if block is None or block.view != certificate.view or block.epoch != state.epoch:
+        return
+    hash_ = block_hash(state.config.chain, block)
+    if hash_ == round_.notarized:
+        keep_certified_block(state, block, hash_)
+
+
+def keep_certified_block(state: State, block: Block, hash_: bytes) -> None:
+    """Remember and store a block that q validators signed."""
+    if hash_ in state.blocks:
+        return
+    keep_block(state, block, hash_)
+    row = encode(safety.ProposalRow(block, safety.UNSIGNED))
+    keep_row(state, block.view, safety.proposal_key(state.epoch, block.view, hash_), row)
+
+
+def add_certificate(state: State, certificate: Certificate) -> None:
+    """Store a certificate that holds, and follow it into the next view."""
+    view, kind = certificate.view, certificate.kind
+    state.round(view).certificates[kind] = certificate
+    key = safety.certificate_key(state.epoch, view, kind)
+    keep_row(state, view, key, encode(certificate))
+    if view < state.view:
+        return
+    if kind == NULLIFY:
+        waits, timing = state.waits, state.config.timing
+        waits.view_timeout_ms = min(2 * waits.view_timeout_ms, timing.view_timeout_max_ms)
+    state.view = view + 1
+    state.waits.entered_at = state.now.steady_ms
+    state.waits.view_waited = 0
+
+
+def vote_finalize(state: State) -> bool:
+    """Finalize every notarized view that the rules allow; True if a vote was signed."""
+    voted = False
+    for view in sorted(state.rounds):
+        round_ = state.rounds[view]
+        hash_ = round_.notarized
+        if hash_ is None or FINALIZE in round_.certificates or not safety.may_finalize(round_):
+            continue
+        sign_vote(state, round_, FINALIZE, hash_)
+        voted = True
+    return voted

@@ -1,0 +1,191 @@
+"""The state of a node's consensus, and the small pieces that every rule reads.
+
+The caller hands the state over with each input: `simplex.handle` changes it in place and gives it
+back. Effects gather in `out`.
+"""
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from consensus.certificate import (
+    FINALIZE,
+    NOTARIZE,
+    NULLIFY,
+    Certificate,
+    Seats,
+)
+from consensus.config import Config
+from consensus.effects import CancelTimer, Effect, Persist, Refuse, SetTimer
+from consensus.evidence import Evidence
+from consensus.inputs import Now
+from consensus.lanes import Lanes
+from consensus.messages import CertificateMessage, Cosignature, Message, Proposal, Vote
+from consensus.votes import Tally
+from ledger.block import Block, Tip
+from ledger.rows import CheckpointRow
+from ledger.store import Changes, Reader
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A block whose ancestors down to the last final block are known; `cut`: lane → tip."""
+
+    block: Block
+    hash: bytes
+    cut: Mapping[int, Tip]
+
+
+@dataclass(slots=True)
+class Round:
+    """What is known of one view. `own` are this node's votes by kind."""
+
+    view: int
+    proposal: Proposal | None = None
+    hash: bytes | None = None
+    invalid: bool = False
+    hashes: list[bytes] = field(default_factory=list)
+    own: dict[int, Vote] = field(default_factory=dict)
+    tallies: dict[int, Tally] = field(
+        default_factory=lambda: {NOTARIZE: Tally(), NULLIFY: Tally(), FINALIZE: Tally()}
+    )
+    certificates: dict[int, Certificate] = field(default_factory=dict)
+
+    @property
+    def notarized(self) -> bytes | None:
+        """The hash of the view's notarized block (a finalization shows it as well)."""
+        found = self.certificates.get(NOTARIZE) or self.certificates.get(FINALIZE)
+        return found.hash if found else None
+
+    @property
+    def nullified(self) -> bool:
+        """Whether q validators nullified the view."""
+        return NULLIFY in self.certificates
+
+
+@dataclass(slots=True)
+class Peer:
+    """What a node remembers of a peer, besides its hints."""
+
+    up: bool = False
+    final_height: int = 0
+    answered_at: int = -(10**9)
+    next_epoch: list[Message] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Something asked of a peer; `until` is when (steady ms) another is asked; for batches,
+    `above` is the height above which they were asked for."""
+
+    peer: int
+    until: int
+    above: int = 0
+
+
+@dataclass(slots=True)
+class Final:
+    """A final block that is not executed, and the cut that it moves."""
+
+    candidate: Candidate
+    before: Mapping[int, Tip]
+
+
+@dataclass(slots=True)
+class Checkpoints:
+    """Execution's results and cosignatures above the last certified checkpoint."""
+
+    certified: int = 0
+    row: CheckpointRow | None = None
+    results: dict[int, tuple[int, bytes]] = field(default_factory=dict)
+    own: dict[int, Cosignature] = field(default_factory=dict)
+    unchecked: dict[int, dict[int, Cosignature]] = field(default_factory=dict)
+    checked: dict[int, dict[int, Cosignature]] = field(default_factory=dict)
+    ahead: dict[tuple[int, int], CheckpointRow] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Waits:
+    """Timers and what they count."""
+
+    armed: dict[str, int] = field(default_factory=dict)
+    view_timeout_ms: int = 0
+    view_waited: int = 0
+    """The view whose time is running, or 0."""
+    entered_at: int = 0
+    proposed_at: int = -(10**9)
+    """When the newest proposal was made or came."""
+    resend_ms: int = 0
+    progress: tuple[int, ...] = ()
+
+
+@dataclass(slots=True)
+class State:
+    """All of a node's consensus."""
+
+    config: Config
+    reader: Reader
+    now: Now
+    epoch: int
+    view: int
+    seats: Seats
+    final: Candidate
+    final_view: int
+    executed_height: int
+    lanes: Lanes
+    finalization: CertificateMessage | None = None
+    rounds: dict[int, Round] = field(default_factory=dict)
+    blocks: dict[bytes, Block] = field(default_factory=dict)
+    candidates: dict[bytes, Candidate] = field(default_factory=dict)
+    queue: deque[Final] = field(default_factory=deque)
+    issued: int = 0
+    checkpoints: Checkpoints = field(default_factory=Checkpoints)
+    peers: dict[int, Peer] = field(default_factory=dict)
+    fetches: dict[str, Fetch] = field(default_factory=dict)
+    wanted: dict[int, tuple[Tip, int | None]] = field(default_factory=dict)
+    """Lane → (tip that a block under way needs, who should hold it); renewed with each input."""
+    evidence: dict[bytes, Evidence] = field(default_factory=dict)
+    waits: Waits = field(default_factory=Waits)
+    rows: dict[int, list[bytes]] = field(default_factory=dict)
+    """Keys of this epoch's rows by view, to be removed once a block is final above them."""
+    arrivals: int = 0
+    halted: bool = False
+    out: list[Effect] = field(default_factory=list)
+
+    def emit(self, effect: Effect) -> None:
+        """Add an effect."""
+        self.out.append(effect)
+
+    def persist(self, changes: Changes) -> None:
+        """Write rows before anything that follows."""
+        self.out.append(Persist(changes))
+
+    def refuse(self, peer: int, reason: str) -> None:
+        """Count a peer's fault."""
+        self.out.append(Refuse(peer, reason))
+
+    def round(self, view: int) -> Round:
+        """The round of a view, made on first use; the caller has bounded the view."""
+        found = self.rounds.get(view)
+        if found is None:
+            found = self.rounds[view] = Round(view)
+        return found
+
+    def leader(self, view: int) -> int:
+        """Who leads a view of this epoch."""
+        return self.seats.leader(self.epoch, view)
+
+    def set_timer(self, timer: str, at: int) -> None:
+        """Ask for a timer, unless it is set for that time already."""
+        if self.waits.armed.get(timer) != at:
+            self.waits.armed[timer] = at
+            self.out.append(SetTimer(timer, at))
+
+    def cancel_timer(self, timer: str) -> None:
+        """Forget a timer, if it is set."""
+        if self.waits.armed.pop(timer, None) is not None:
+            self.out.append(CancelTimer(timer))
+
+    def peers_up(self) -> list[int]:
+        """The peers whose links stand."""
+        return [number for number, peer in self.peers.items() if peer.up]

@@ -1,0 +1,59 @@
+"""What others may read of the state: pushback for intake, and where consensus stands for people."""
+
+from dataclasses import dataclass
+
+from consensus import pacing
+from consensus.state import State
+from ledger.block import Tip
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """Where a node's consensus stands. `waits`: what work waits, in words; empty when idle."""
+
+    epoch: int
+    view: int
+    leader: int
+    final_height: int
+    final_hash: bytes
+    executed_height: int
+    certified_height: int
+    tips: tuple[Tip, ...]
+    final_tips: tuple[Tip, ...]
+    peers_up: tuple[int, ...]
+    view_timeout_ms: int
+    evidence: int
+    waits: tuple[str, ...]
+
+
+def pending_records(state: State) -> int:
+    """The own records that are sealed in batches and not under a final cut."""
+    lane = state.lanes.lanes[state.config.me]
+    held = (state.lanes.held[hash_] for hash_ in lane.branch.values())
+    return sum(each.header.count for each in held if each.header.height > lane.final.height)
+
+
+def describe(state: State) -> Description:
+    """Where consensus stands now."""
+    waits = []
+    if any(lane.covered.height > lane.final.height for lane in state.lanes):
+        waits.append("tips that a quorum holds are not final")
+    if pacing.view_work(state) and not waits:
+        waits.append("a notarized block is not final")
+    if pacing.cosign_work(state):
+        waits.append("a final block lacks cosignatures")
+    return Description(
+        epoch=state.epoch,
+        view=state.view,
+        leader=state.leader(state.view),
+        final_height=state.final.block.height,
+        final_hash=state.final.hash,
+        executed_height=state.executed_height,
+        certified_height=state.checkpoints.certified,
+        tips=tuple(lane.top for lane in state.lanes),
+        final_tips=tuple(lane.final for lane in state.lanes),
+        peers_up=tuple(state.peers_up()),
+        view_timeout_ms=state.waits.view_timeout_ms,
+        evidence=len(state.evidence),
+        waits=tuple(waits),
+    )

@@ -1,0 +1,124 @@
+"""What must hold after every step of every run. A breach is a `Violation`."""
+
+from collections import defaultdict
+
+from consensus.certificate import FINALIZE, NULLIFY, Certificate
+from consensus.effects import BatchSealed, Certified, Execute, Halt
+from consensus.messages import Batches, Blocks, CertificateMessage, Message, Proposal, Vote
+from consensus.quorum import quorum, witnesses
+from ledger.store import HEADER, SUBMISSION
+
+
+class Violation(AssertionError):
+    """A safety or progress rule was broken."""
+
+
+def check(condition: bool, text: str) -> None:
+    if not condition:
+        raise Violation(text)
+
+
+class Checker:
+    """Sees every message that an honest node sends and every effect that it carries out."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+        self.quorum = quorum(n)
+        self.blocks: dict[int, bytes] = {}
+        self.roots: dict[int, tuple[int, bytes]] = {}
+        self.heights: dict[int, int] = defaultdict(int)
+        self.certified: dict[int, int] = defaultdict(int)
+        self.votes: dict[tuple[int, int, int, int], bytes] = {}
+        self.proposals: dict[tuple[int, int, int], bytes] = {}
+        self.batches: dict[tuple[int, int], bytes] = {}
+        self.lanes: dict[int, dict[int, int]] = defaultdict(lambda: defaultdict(int))
+        self.acknowledged: dict[bytes, int] = {}
+
+    # --- messages of honest nodes ---
+
+    def sent(self, source: int, message: Message) -> None:
+        match message:
+            case Vote():
+                self._vote(source, message)
+            case Proposal(block, signature):
+                slot = (source, block.epoch, block.view)
+                known = self.proposals.setdefault(slot, signature)
+                check(known == signature, f"{source} proposed twice in {slot}")
+            case CertificateMessage(certificate):
+                self._certificate(certificate)
+            case Blocks(finalization=certificate):
+                self._certificate(certificate)
+            case _:
+                pass
+
+    def _vote(self, source: int, vote: Vote) -> None:
+        slot = (source, vote.epoch, vote.view, vote.kind)
+        known = self.votes.setdefault(slot, vote.hash)
+        check(known == vote.hash, f"{source} voted twice in {slot}")
+        other = {FINALIZE: NULLIFY, NULLIFY: FINALIZE}.get(vote.kind)
+        clash = other is not None and (source, vote.epoch, vote.view, other) in self.votes
+        check(not clash, f"{source} signed finalize and nullify in view {vote.view}")
+
+    def _certificate(self, certificate: Certificate) -> None:
+        numbers = {each.number for each in certificate.signatures}
+        full = len(numbers) == len(certificate.signatures) == self.quorum
+        check(full, "a certificate has not q distinct signers")
+
+    # --- effects of honest nodes ---
+
+    def executed(self, node: int, effect: Execute, stores: list) -> None:
+        height = effect.block.height
+        known = self.blocks.setdefault(height, effect.hash)
+        check(known == effect.hash, f"fork: two final blocks at height {height}")
+        below = self.blocks.get(height - 1)
+        check(below in (None, effect.block.parent), f"block {height} does not link")
+        lanes = self.lanes[node]
+        for hash_, batch in effect.batches:
+            lane, at = batch.header.lane, batch.header.height
+            check(at == lanes[lane] + 1, f"lane {lane} jumps from {lanes[lane]} to {at}")
+            lanes[lane] = at
+            name = self.batches.setdefault((lane, at), hash_)
+            check(name == hash_, f"two final batches in lane {lane} at {at}")
+        for tip in effect.block.tips:
+            check(lanes[tip.lane] == tip.height, f"lane {tip.lane} does not reach its tip")
+        if height > self.heights[node] and known is effect.hash:
+            self._durable(effect, stores)
+        self.heights[node] = max(self.heights[node], height)
+
+    def _durable(self, effect: Execute, stores: list) -> None:
+        need = witnesses(self.n) if len(stores) == self.n else 1
+        for hash_, batch in effect.batches:
+            last = SUBMISSION + hash_ + max(0, batch.header.count - 1).to_bytes(2)
+            holders = sum(
+                store.get(HEADER + hash_) is not None
+                and (not batch.header.count or store.get(last) is not None)
+                for store in stores
+            )
+            check(holders >= need, f"a final batch is durable at {holders} nodes only")
+
+    def certified_row(self, node: int, effect: Certified) -> None:
+        row = effect.row
+        check(row.height > self.certified[node], "certified heights rise")
+        self.certified[node] = row.height
+        known = self.roots.setdefault(row.height, (row.size, row.root))
+        check(known == (row.size, row.root), f"two certified roots at {row.height}")
+        numbers = {each.number for each in row.cosignatures}
+        check(len(numbers) == len(row.cosignatures) == self.quorum, "not q distinct cosigners")
+
+    def sealed(self, node: int, effect: BatchSealed) -> None:
+        self.acknowledged[effect.hash] = node
+
+    def halted(self, node: int, effect: Halt) -> None:
+        raise Violation(f"honest node {node} halted: {effect.reason}")
+
+    def restarted(self, node: int, executed_height: int, cut: dict) -> None:
+        """A restarted node goes on from its durable head."""
+        self.heights[node] = executed_height
+        lanes = self.lanes[node]
+        lanes.clear()
+        for number, tip in cut.items():
+            lanes[number] = tip.height
+
+
+def batches_of(message: Message) -> tuple:
+    return message.batches if isinstance(message, Batches) else ()

@@ -1,0 +1,486 @@
+"""A whole network on a virtual clock: nodes with their shells, disks, links and clocks.
+
+A node's shell carries out effects in their order. What stands behind a `Persist` waits until it
+is durable: a flush takes a seeded while and makes durable whatever had gathered. A crash loses what was
+not flushed, everything in memory, and all timers; a restart has the disk's rows alone.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from hashlib import blake2b, sha256
+from random import Random
+
+from consensus import simplex, view
+from consensus.config import Config, Keys, Limits, Timing
+from consensus.effects import (
+    BatchSealed,
+    Broadcast,
+    CancelTimer,
+    Certified,
+    Effect,
+    Execute,
+    Halt,
+    Persist,
+    Refuse,
+    Send,
+    SetTimer,
+)
+from consensus.inputs import Executed, Input, LinkDown, LinkUp, Now, Received, SealBatch, TimerFired
+from consensus.messages import Message
+from consensus.state import State
+from ledger import signing
+from ledger.batch import Submission
+from ledger.genesis import FIRST_BOUNDS, Bounds
+from ledger.membership import Validator
+from ledger.store import HEADER, MemoryStore
+from tests.simulation.checkers import Checker, Violation, check
+from tests.simulation.clock import Clock
+from tests.simulation.execution import Ledger, load
+from tests.simulation.network import Network, Weather
+
+CHAIN = sha256(b"a simulated network").digest()
+ORIGIN = "standing.example/simulation"
+WALL_MS = 1_700_000_000_000
+
+Outgoing = Callable[["Node", int, Message], list[Message]]
+
+
+@dataclass(frozen=True)
+class CheapKey:
+    """A keyed hash for a signature: quick, and no secret."""
+
+    public: bytes
+
+    def sign(self, message: bytes) -> bytes:
+        return blake2b(message, key=self.public).digest()
+
+
+def cheap_verify(public: bytes, message: bytes, signature: bytes) -> bool:
+    return blake2b(message, key=public).digest() == signature
+
+
+def make_keys(n: int, *, real: bool) -> tuple[list[Keys], tuple[Validator, ...]]:
+    keys, validators = [], []
+    for number in range(1, n + 1):
+        seeds = [sha256(f"{number} {purpose}".encode()).digest() for purpose in range(6)]
+        make = signing.SigningKey.from_seed if real else CheapKey
+        lane, vote, cosigner = (make(seed) for seed in seeds[:3])
+        keys.append(Keys(lane, vote, cosigner))
+        publics = [seeds[3], lane.public, vote.public, cosigner.public, seeds[4]]
+        validators.append(Validator(number, f"p{number}", *publics, seeds[5]))
+    return keys, tuple(validators)
+
+
+class Node:
+    def __init__(self, cluster: "Cluster", config: Config, skew_ms: int) -> None:
+        self.cluster = cluster
+        self.config = config
+        self.number = config.me
+        self.skew_ms = skew_ms
+        self.store = MemoryStore()
+        self.up = False
+        self.honest = True
+        self.outgoing: Outgoing | None = None
+        self.life = 0
+        self.paused_until_us = 0
+        self.state: State
+        self.ledger: Ledger
+        self.outbox: deque[Effect] = deque()
+        self.flushing = False
+        self.timers: dict[str, int] = {}
+        self.fsync_us = 1_500
+
+    # --- life ---
+
+    def start(self) -> None:
+        self.life += 1
+        self.up = True
+        self.outbox.clear()
+        self.timers.clear()
+        self.flushing = False
+        self.ledger = load(self.store, CHAIN)
+        head = self.ledger.head
+        if self.honest:
+            self.cluster.checker.restarted(self.number, head.height, dict(head.cut))
+        self.state, effects = simplex.restore(self.config, self.store, head, self.now())
+        self.carry_out(effects)
+
+    def crash(self, *, keep: int = 0) -> None:
+        """Lose everything that is not durable; of the writes under way, the first `keep` remain."""
+        for effect in [each for each in self.outbox if isinstance(each, Persist)][:keep]:
+            self.store.write(effect.changes)
+        self.up = False
+        self.life += 1
+        self.outbox.clear()
+
+    def now(self) -> Now:
+        ms = self.cluster.clock.now_us // 1_000
+        return Now(ms, WALL_MS + ms + self.skew_ms)
+
+    # --- the pump ---
+
+    def feed(self, given: Input) -> None:
+        if not self.up:
+            return
+        wait = self.paused_until_us - self.cluster.clock.now_us
+        if wait > 0:
+            self.cluster.clock.after(wait, self._same_life(lambda: self.feed(given)))
+            return
+        self.state, effects = simplex.handle(self.state, given, self.now())
+        self.carry_out(effects)
+
+    def carry_out(self, effects: tuple[Effect, ...]) -> None:
+        for effect in effects:
+            match effect:
+                case SetTimer(timer, at):
+                    self._set_timer(timer, at)
+                case CancelTimer(timer):
+                    self.timers.pop(timer, None)
+                case _:
+                    self.outbox.append(effect)
+        self._drain()
+
+    def _drain(self) -> None:
+        if self.flushing:
+            return
+        while self.outbox and not isinstance(self.outbox[0], Persist):
+            self._do(self.outbox.popleft())
+            if self.flushing or not self.up:
+                return
+        if self.outbox:
+            self.flushing = True
+            gathered = len(self.outbox)
+            delay = self.cluster.random.randrange(self.fsync_us // 2, self.fsync_us * 2)
+            self.cluster.clock.after(delay, self._same_life(lambda: self._flushed(gathered)))
+
+    def _flushed(self, gathered: int) -> None:
+        ready = [self.outbox.popleft() for _ in range(gathered)]
+        for effect in ready:
+            if isinstance(effect, Persist):
+                self.store.write(effect.changes)
+        self.flushing = False
+        rest = [effect for effect in ready if not isinstance(effect, Persist)]
+        self.outbox.extendleft(reversed(rest))
+        self._drain()
+
+    def _do(self, effect: Effect) -> None:
+        cluster = self.cluster
+        match effect:
+            case Send(peer, message):
+                self._send(peer, message)
+            case Broadcast(message):
+                for peer in cluster.nodes:
+                    if peer != self.number:
+                        self._send(peer, message)
+            case Execute():
+                self._execute(effect)
+            case BatchSealed():
+                cluster.checker.sealed(self.number, effect)
+            case Certified():
+                cluster.note("certified", self.number, effect.row.height)
+                if self.honest:
+                    cluster.checker.certified_row(self.number, effect)
+            case Refuse(peer, reason):
+                cluster.refused(self, peer, reason)
+            case Halt():
+                if self.honest:
+                    cluster.checker.halted(self.number, effect)
+            case _:
+                raise AssertionError(effect)
+
+    def _execute(self, effect: Execute) -> None:
+        if self.honest:
+            stores = [node.store for node in self.cluster.nodes.values() if node.honest]
+            self.cluster.checker.executed(self.number, effect, stores)
+        changes = self.ledger.apply(effect)
+        head = self.ledger.head
+        self.cluster.note("executed", self.number, head.height)
+        self.outbox.append(Persist(changes))
+        self.cluster.clock.after(
+            200,
+            self._same_life(lambda: self.feed(Executed(head.height, head.size, head.root))),
+        )
+
+    def _send(self, peer: int, message: Message) -> None:
+        messages = [message] if self.outgoing is None else self.outgoing(self, peer, message)
+        for each in messages:
+            if self.honest:
+                self.cluster.checker.sent(self.number, each)
+            self.cluster.note(type(each).__name__, self.number, peer)
+            self.cluster.network.send(self.number, peer, each)
+
+    def _set_timer(self, timer: str, at: int) -> None:
+        self.timers[timer] = at
+        wait = at * 1_000 - self.cluster.clock.now_us
+        self.cluster.clock.after(wait, self._same_life(lambda: self._fire(timer, at)))
+
+    def _fire(self, timer: str, at: int) -> None:
+        if self.timers.get(timer) == at:
+            del self.timers[timer]
+            self.feed(TimerFired(timer))
+
+    def _same_life(self, action: Callable[[], None]) -> Callable[[], None]:
+        life = self.life
+
+        def guarded() -> None:
+            if self.life == life:
+                action()
+
+        return guarded
+
+
+class Cluster:
+    def __init__(
+        self,
+        n: int = 4,
+        seed: int = 0,
+        *,
+        weather: Weather | None = None,
+        bounds: Bounds = FIRST_BOUNDS,
+        timing: Timing | None = None,
+        limits: Limits | None = None,
+        real_signatures: bool = False,
+        skew_ms: int = 20,
+    ) -> None:
+        self.random = Random(seed)
+        self.clock = Clock()
+        self.network = Network(self.clock, self.random, weather or Weather())
+        self.network.deliver = self._deliver
+        self.checker = Checker(n)
+        self.trace = sha256()
+        self.refusals: dict[tuple[int, int, str], int] = {}
+        self.unexpected: list[str] = []
+        self.faults = 0
+        keys, validators = make_keys(n, real=real_signatures)
+        verify = signing.verify if real_signatures else cheap_verify
+        self.nodes: dict[int, Node] = {}
+        for number in range(1, n + 1):
+            config = Config(
+                CHAIN,
+                ORIGIN,
+                number,
+                validators,
+                keys[number - 1],
+                verify,
+                bounds,
+                timing or Timing(),
+                limits or Limits(),
+            )
+            skew = self.random.randrange(-skew_ms, skew_ms + 1)
+            self.nodes[number] = Node(self, config, skew)
+        self._linked: set[tuple[int, int]] = set()
+        self._records = 0
+
+    # --- running ---
+
+    def start(self) -> "Cluster":
+        for node in self.nodes.values():
+            node.start()
+        self.link_all()
+        return self
+
+    def run_ms(self, duration_ms: int) -> None:
+        """Run for so long."""
+        until = self.clock.now_us + duration_ms * 1_000
+        while (at := self.clock.next_us()) is not None and at <= until:
+            self.clock.step()
+        self.clock.now_us = until
+
+    def run_until(self, condition: Callable[[], bool], limit_ms: int, what: str) -> int:
+        """Run until a condition holds; how long that took, in ms."""
+        start = self.clock.now_us
+        while not condition():
+            at = self.clock.next_us()
+            if at is None or at > start + limit_ms * 1_000:
+                raise Violation(f"no progress in {limit_ms} ms: {what}\n{self.picture()}")
+            self.clock.step()
+        return (self.clock.now_us - start) // 1_000
+
+    def note(self, *what: object) -> None:
+        """Take something into the trace."""
+        self.trace.update(f"{self.clock.now_us} {what}".encode())
+
+    def refused(self, node: Node, peer: int, reason: str) -> None:
+        key = (node.number, peer, reason)
+        self.refusals[key] = self.refusals.get(key, 0) + 1
+        if self.nodes[peer].honest and node.honest:
+            self.unexpected.append(f"{node.number} refused {reason} of {peer}")
+
+    def picture(self) -> str:
+        """Where everybody stands, for a person."""
+        lines = [f"at {self.clock.now_us // 1_000} ms"]
+        for node in self.nodes.values():
+            about = view.describe(node.state)
+            lines.append(
+                f"  {node.number} {'up' if node.up else 'down'} epoch {about.epoch} view "
+                f"{about.view} (leader {about.leader}) final {about.final_height} executed "
+                f"{about.executed_height} certified {about.certified_height} tips "
+                f"{[t.height for t in about.tips]} final {[t.height for t in about.final_tips]} "
+                f"waits {about.waits} timers {sorted(node.timers)} up {about.peers_up}"
+            )
+        return "\n".join(lines)
+
+    # --- links ---
+
+    def _deliver(self, source: int, target: int, message: Message) -> None:
+        pair = (min(source, target), max(source, target))
+        if pair in self._linked:
+            self.nodes[target].feed(Received(source, message))
+
+    def link(self, a: int, b: int) -> None:
+        pair = (min(a, b), max(a, b))
+        if pair in self._linked or not (self.nodes[a].up and self.nodes[b].up):
+            return
+        if {(a, b), (b, a)} & self.network.blocked:
+            return
+        self._linked.add(pair)
+        self.nodes[a].feed(LinkUp(b))
+        self.nodes[b].feed(LinkUp(a))
+
+    def unlink(self, a: int, b: int) -> None:
+        pair = (min(a, b), max(a, b))
+        if pair in self._linked:
+            self._linked.discard(pair)
+            self.nodes[a].feed(LinkDown(b))
+            self.nodes[b].feed(LinkDown(a))
+
+    def link_all(self) -> None:
+        for a in self.nodes:
+            for b in self.nodes:
+                if a < b:
+                    self.link(a, b)
+
+    def partition(self, *groups: tuple[int, ...]) -> None:
+        """Cut all links between groups."""
+        self.faults += 1
+        side = {number: at for at, group in enumerate(groups) for number in group}
+        for a in self.nodes:
+            for b in self.nodes:
+                if a != b and side.get(a) != side.get(b):
+                    self.network.blocked.add((a, b))
+                    self.unlink(a, b)
+
+    def block(self, source: int, target: int) -> None:
+        """Lose everything in one direction, without anybody's notice."""
+        self.faults += 1
+        self.network.blocked.add((source, target))
+
+    def heal(self) -> None:
+        """End all cuts; links that lost anything are made anew."""
+        for a, b in sorted(self.network.blocked):
+            self.unlink(a, b)
+        self.network.blocked.clear()
+        self.link_all()
+
+    def relink(self) -> None:
+        """Break and remake every link (what a transport does after losses)."""
+        for a, b in sorted(self._linked):
+            self.unlink(a, b)
+        self.link_all()
+
+    # --- faults ---
+
+    def crash(self, number: int, *, keep: int = 0) -> None:
+        self.faults += 1
+        node = self.nodes[number]
+        if not node.up:
+            return
+        for other in self.nodes:
+            if other != number:
+                pair = (min(number, other), max(number, other))
+                if pair in self._linked:
+                    self._linked.discard(pair)
+                    self.nodes[other].feed(LinkDown(number))
+        node.crash(keep=keep)
+
+    def restart(self, number: int) -> None:
+        if self.nodes[number].up:
+            return
+        self.nodes[number].start()
+        for other in self.nodes:
+            if other != number:
+                self.link(number, other)
+
+    def make_byzantine(self, number: int, outgoing: Outgoing | None = None) -> Node:
+        node = self.nodes[number]
+        node.honest, node.outgoing = False, outgoing
+        return node
+
+    # --- work ---
+
+    def submissions(self, count: int) -> tuple[Submission, ...]:
+        made = []
+        for _ in range(count):
+            self._records += 1
+            record = self._records.to_bytes(8) * 4
+            made.append(Submission(sha256(record).digest()[:16], record, b""))
+        return tuple(made)
+
+    def submit(self, number: int, count: int = 3) -> None:
+        self.nodes[number].feed(SealBatch(self.submissions(count)))
+
+    # --- conditions ---
+
+    def honest(self) -> list[Node]:
+        return [node for node in self.nodes.values() if node.honest and node.up]
+
+    def settled(self) -> bool:
+        """All honest nodes stand at one certified height, and every acknowledged batch is final."""
+        nodes = self.honest()
+        heads = {node.ledger.head.hash for node in nodes}
+        if len(heads) != 1:
+            return False
+        for node in nodes:
+            state = node.state
+            if state.checkpoints.certified != state.final.block.height or state.queue:
+                return False
+            if node.outbox:
+                return False
+        for hash_, owner in self.checker.acknowledged.items():
+            header = nodes[0].store.get(HEADER + hash_)
+            if not self.nodes[owner].honest:
+                continue
+            if header is None or not self._final(hash_):
+                return False
+        return True
+
+    def _final(self, hash_: bytes) -> bool:
+        return hash_ in self.final_hashes()
+
+    def final_hashes(self) -> set[bytes]:
+        return set(self.checker.batches.values())
+
+    def settle(self, limit_ms: int = 60_000) -> int:
+        """Run until everything is final everywhere, then until all is silent; how long, in ms."""
+        took = self.run_until(self.settled, limit_ms, "not settled")
+        self.run_ms(15_000)
+        for node in self.honest():
+            about = view.describe(node.state)
+            check(not about.waits, f"{node.number} still waits: {about.waits}\n{self.picture()}")
+            check(not node.timers, f"{node.number} is not silent: {node.timers}\n{self.picture()}")
+        self.check_evidence()
+        return took
+
+    def check_evidence(self) -> None:
+        """No honest node is ever accused."""
+        for node in self.honest():
+            for each in node.state.evidence.values():
+                check(
+                    not self.nodes[each.number].honest,
+                    f"{node.number} accuses honest {each.number} of {each.kind}",
+                )
+        check(not self.unexpected, f"honest nodes refused each other: {self.unexpected[:5]}")
+
+
+def quick_bounds(epoch_blocks: int) -> Bounds:
+    """The first bounds with short epochs."""
+    return Bounds(
+        **{
+            **{name: getattr(FIRST_BOUNDS, name) for name in FIRST_BOUNDS.__struct_fields__},
+            "epoch_blocks": epoch_blocks,
+        }
+    )
+
+
+__all__ = ["Cluster", "Node", "Weather", "quick_bounds", "replace"]
