@@ -10,7 +10,7 @@ all. Timers and counted refusals are no promise to anybody and are done at once.
 touched by this one thread only. Its rows join the same queue of writes, so that whatever consensus
 persists afterwards is durable only after them.
 
-A failing disk, a damaged row, a `Halt` or a bug of ours stops the pump for good: `stopped` tells why.
+A failing disk, a damaged row, a `Halt` or our own bug stops the pump for good: `stopped` says why.
 """
 
 import asyncio
@@ -48,8 +48,9 @@ from consensus.messages import Batches, Blocks, decode_message, encode_message
 from consensus.state import State as ConsensusState
 from ledger.batch import Submission
 from ledger.errors import Malformed, StandingError
+from ledger.position import Applied, State
 from ledger.rows import CheckpointRow
-from ledger.state import Applied, State, apply_block
+from ledger.state import apply_block
 from ledger.store import HEADER, Changes
 from node.bounds import Bounds
 from node.links.peers import Peers
@@ -181,6 +182,7 @@ class Driver:
             decoded = decode_message(message)
         except Malformed:
             handled()
+            self.refused(peer, "malformed")
             self._peers.undecodable(peer)
             return
         self.feed(Received(peer, decoded), then=handled)

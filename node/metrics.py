@@ -1,8 +1,10 @@
 """What a node counts, in one registry of its own (Prometheus, served at /metrics)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from node.intake import RefusedOffer
 
 _FSYNC_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.3, 1.0)
 _BLOCK_BUCKETS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
@@ -61,6 +63,13 @@ class Metrics:
         self.certified_size = Gauge(
             "standing_certified_size", "Log entries under it", registry=registry
         )
+
+    def count_offers(self, results: Sequence[object]) -> None:
+        """Count the answers to offers by their kind, and refusals by rule."""
+        for result in results:
+            self.offers.labels(type(result).__name__.lower()).inc()
+            if isinstance(result, RefusedOffer):
+                self.refusals.labels(result.rule).inc()
 
     def watch(self, name: str, text: str, read: Callable[[], float]) -> None:
         """Add a gauge that is read when it is asked for."""

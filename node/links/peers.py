@@ -13,9 +13,11 @@ import contextlib
 import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, Protocol
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector, WSMsgType, web
+from prometheus_client import Counter
 
 from ledger.errors import Malformed, Misconfigured
 from ledger.membership import Validator
@@ -76,13 +78,14 @@ class Link:
         if self.unhandled_bytes <= self._bounds.received_bytes_max:
             self._room.set()
 
-    async def send_all(self) -> None:
-        """Send whatever is queued, as frames, for ever."""
+    async def send_all(self, sent_bytes: Counter) -> None:
+        """Send whatever is queued, as frames, for ever; count their bytes."""
         while True:
             await self._ready.wait()
             self._ready.clear()
             while (frame := self.outbox.next_frame()) is not None:
                 await self.socket.send_bytes(frame)
+                sent_bytes.inc(len(frame))
 
     async def receive_all(self, deliver: Callable[[bytes], None]) -> None:
         """Hand every message on, until the link ends.
@@ -115,9 +118,10 @@ class Peers:
         listen: Address,
         addresses: Mapping[str, Address],
         bounds: Bounds,
-        listener: Listener,
+        sent_bytes: Counter,
     ) -> None:
-        self._own, self._listen, self._bounds, self._listener = own, listen, bounds, listener
+        self._own, self._listen, self._bounds = own, listen, bounds
+        self._sent_bytes = sent_bytes
         self._keys = member_keys(validators)
         self._hello = Hello(VERSION, chain, own.number)
         self._serving, self._dialling = contexts(link_seed, own, validators)
@@ -129,8 +133,8 @@ class Peers:
 
     # --- life ---
 
-    async def start(self) -> None:
-        """Listen, and begin to dial.
+    async def start(self, listener: Listener) -> None:
+        """Listen, begin to dial, and tell the listener what happens from now on.
 
         Raises:
             Misconfigured: the address cannot be listened on, or a peer's address is missing.
@@ -139,7 +143,7 @@ class Peers:
         if missing:
             raise Misconfigured(f"peers.addresses lacks the platforms with the numbers {missing}")
         application = web.Application()
-        application.router.add_get(PATH, self._serve)
+        application.router.add_get(PATH, partial(self._serve, listener))
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=CLOSE_S)
         await self._runner.setup()
         site = web.TCPSite(
@@ -152,7 +156,7 @@ class Peers:
             raise Misconfigured(f"peers.listen: {self._listen}: {error.strerror}") from error
         for number, address in self._to_dial.items():
             if number > self._own.number and address is not None:
-                task = asyncio.create_task(self._keep_dialling(number, address))
+                task = asyncio.create_task(self._keep_dialling(listener, number, address))
                 self._tasks.add(task)
 
     async def stop(self) -> None:
@@ -197,7 +201,6 @@ class Peers:
 
     def undecodable(self, peer: int) -> None:
         """A peer's message had no form: after too many its link is closed."""
-        self._listener.refused(peer, "malformed")
         link = self._links.get(peer)
         if link is not None:
             link.undecodable += 1
@@ -206,12 +209,12 @@ class Peers:
 
     # --- one link ---
 
-    async def _serve(self, request: web.Request) -> web.StreamResponse:
+    async def _serve(self, listener: Listener, request: web.Request) -> web.StreamResponse:
         transport = request.transport
         certificate = _certificate(transport.get_extra_info("ssl_object") if transport else None)
         peer = member_of(self._keys, certificate)
         if peer is None or peer >= self._own.number:
-            self._listener.refused(peer or 0, "stranger")
+            listener.refused(peer or 0, "stranger")
             raise web.HTTPForbidden
         socket = web.WebSocketResponse(
             heartbeat=self._bounds.heartbeat_s,
@@ -220,21 +223,23 @@ class Peers:
             timeout=CLOSE_S,
         )
         await socket.prepare(request)
-        await self._run(peer, socket)
+        await self._run(listener, peer, socket)
         return socket
 
-    async def _keep_dialling(self, peer: int, address: Address) -> None:
+    async def _keep_dialling(self, listener: Listener, peer: int, address: Address) -> None:
         timeout = ClientTimeout(total=None, sock_connect=self._bounds.handshake_s)
         connector = TCPConnector(ssl=self._dialling, limit=0, force_close=True)
         async with ClientSession(connector=connector, timeout=timeout) as session:
             pause_ms = self._bounds.redial_first_ms
-            while True:
-                if await self._dial(session, peer, address):
+            while not self._stopping:
+                if await self._dial(session, listener, peer, address):
                     pause_ms = self._bounds.redial_first_ms
                 await asyncio.sleep(pause_ms * random.uniform(0.5, 1.0) / 1_000)  # noqa: S311
                 pause_ms = min(2 * pause_ms, self._bounds.redial_longest_ms)
 
-    async def _dial(self, session: ClientSession, peer: int, address: Address) -> bool:
+    async def _dial(
+        self, session: ClientSession, listener: Listener, peer: int, address: Address
+    ) -> bool:
         """Dial once and run the link to its end; whether it ever stood."""
         try:
             async with asyncio.timeout(self._bounds.handshake_s):
@@ -250,34 +255,34 @@ class Peers:
         try:
             certificate = _certificate(socket.get_extra_info("ssl_object"))
             if member_of(self._keys, certificate) != peer:
-                self._listener.refused(peer, "wrong-key")
+                listener.refused(peer, "wrong-key")
                 return False
-            return await self._run(peer, socket)
+            return await self._run(listener, peer, socket)
         finally:
-            with contextlib.suppress(ClientError, OSError, TimeoutError):
-                await asyncio.wait_for(socket.close(), CLOSE_S)
+            await _close(socket)
 
-    async def _run(self, peer: int, socket: Any) -> bool:
+    async def _run(self, listener: Listener, peer: int, socket: Any) -> bool:
         """Say hello, then carry messages until the link ends; whether it ever stood."""
         link = Link(peer, socket, self._bounds)
         try:
-            await asyncio.wait_for(self._greet(link), self._bounds.handshake_s)
+            async with asyncio.timeout(self._bounds.handshake_s):
+                await self._greet(link)
         except (Malformed, ClientError, OSError, TimeoutError) as error:
             log.warning("peer %d was refused at hello: %s", peer, error)
-            self._listener.refused(peer, "hello")
+            listener.refused(peer, "hello")
             return False
         old = self._links.pop(peer, None)
         if old is not None:
             old.closed.set()
-            self._listener.link_down(peer)
+            listener.link_down(peer)
         self._links[peer] = link
-        self._listener.link_up(peer)
+        listener.link_up(peer)
         try:
-            await self._carry(link)
+            await self._carry(listener, link)
         finally:
             if self._links.get(peer) is link:
                 del self._links[peer]
-                self._listener.link_down(peer)
+                listener.link_down(peer)
         return True
 
     async def _greet(self, link: Link) -> None:
@@ -289,12 +294,12 @@ class Peers:
         if hello != Hello(VERSION, self._hello.chain, link.peer):
             raise Malformed(f"is of another chain, version or platform: {hello}", field="hello")
 
-    async def _carry(self, link: Link) -> None:
+    async def _carry(self, listener: Listener, link: Link) -> None:
         def deliver(message: bytes) -> None:
-            self._listener.received(link.peer, message)
+            listener.received(link.peer, message)
 
         tasks = [
-            asyncio.create_task(link.send_all()),
+            asyncio.create_task(link.send_all(self._sent_bytes)),
             asyncio.create_task(link.receive_all(deliver)),
             asyncio.create_task(_closed(link)),
         ]
@@ -302,14 +307,19 @@ class Peers:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 if isinstance(task.exception(), Malformed):
-                    self._listener.refused(link.peer, "frame")
+                    listener.refused(link.peer, "frame")
                 log.info("link to peer %d ends: %s", link.peer, task.exception() or "closed")
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            with contextlib.suppress(ClientError, OSError, TimeoutError):
-                await asyncio.wait_for(link.socket.close(), CLOSE_S)
+            await _close(link.socket)
+
+
+async def _close(socket: Any) -> None:
+    with contextlib.suppress(ClientError, OSError, TimeoutError):
+        async with asyncio.timeout(CLOSE_S):
+            await socket.close()
 
 
 async def _closed(link: Link) -> None:

@@ -1,0 +1,157 @@
+"""Where a record stands, and waiting until it is final; the newest certificate, and news of it.
+
+durable   in the platform's own lane, on this node's disk
+ordered   executed under a final cut; the checkpoint over it has no quorum of cosignatures yet
+final     under a certified checkpoint
+refused   executed, and broke a rule: it has no entry
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from consensus.effects import BatchSealed, Execute
+from ledger.errors import Malformed
+from ledger.position import Applied
+from ledger.rows import (
+    BlockRow,
+    CheckpointRow,
+    RecordRow,
+    block_key,
+    need_row,
+    read_row,
+    record_key,
+)
+from ledger.store import Reader
+from node.events import BlockEvent, Events
+from node.intake import Intake
+from node.view import Certificate, Notary
+
+RecordState = Literal["durable", "ordered", "final", "refused"]
+
+EVENTS_AT_ONCE_MAX: Final = 256
+"""While catching up, news of more blocks than this at once is told of the last ones only."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordStatus:
+    """A record's state and place; `log_index` is None and `rule` not empty iff it was refused."""
+
+    record_id: bytes
+    state: RecordState
+    rule: str = ""
+    log_index: int | None = None
+    lane: int = 0
+    height: int = 0
+    position: int = 0
+
+
+class Tracking:
+    """Watches the pump; answers about records."""
+
+    def __init__(
+        self, *, reader: Reader, intake: Intake, notary: Notary, events: Events, number: int
+    ) -> None:
+        self._reader, self._intake, self._notary = reader, intake, notary
+        self._events, self._number = events, number
+        self._news = asyncio.Event()
+        self.certificate: Certificate | None = notary.newest()
+
+    # --- the pump's news ---
+
+    def sealed(self, effect: BatchSealed) -> None:
+        """An own batch is on disk: those who wait for it are told."""
+        self._intake.sealed(effect)
+
+    def executed(self, block: Execute, applied: Applied) -> None:
+        """A block was executed: own batches under it are no longer under way."""
+        for _, batch in block.batches:
+            if batch.header.lane == self._number:
+                applied.changes.update(self._intake.names_of(batch))
+                self._intake.executed(batch.header.height)
+        if applied.refusals:
+            self._wake()
+
+    def certified(self, row: CheckpointRow) -> None:
+        """A checkpoint has its quorum, and its block has been executed here."""
+        before = self.certificate.height if self.certificate else row.height - 1
+        if row.height <= before:
+            return
+        self.certificate = self._notary.certify(row)
+        first = max(before + 1, row.height - EVENTS_AT_ONCE_MAX)
+        for height in range(first, row.height + 1):
+            self._events.publish(self._event(height))
+        self._wake()
+
+    def _event(self, height: int) -> BlockEvent:
+        row = need_row(self._reader, BlockRow, block_key(height))
+        return BlockEvent(
+            height=height,
+            size=row.size,
+            root=row.root.hex(),
+            time=row.block.time,
+            records=row.size - row.first - 1,
+            refused=len(row.refusals),
+        )
+
+    def _wake(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
+
+    # --- questions ---
+
+    def status(self, record_id: bytes) -> RecordStatus | None:
+        """Where a record stands, or None if this node does not know it."""
+        row = read_row(self._reader, RecordRow, record_key(record_id))
+        if row is None:
+            place = self._intake.places.get(record_id)
+            if place is None:
+                return None
+            return RecordStatus(
+                record_id, "durable", lane=self._number, height=place[0], position=place[1]
+            )
+        return RecordStatus(
+            record_id,
+            self._state(row),
+            rule=row.rule,
+            log_index=row.log_index,
+            lane=row.lane,
+            height=row.height,
+            position=row.position,
+        )
+
+    def _state(self, row: RecordRow) -> RecordState:
+        if row.log_index is None:
+            return "refused"
+        certificate = self.certificate
+        return "final" if certificate and row.log_index < certificate.size else "ordered"
+
+    async def wait_final(self, record_ids: Sequence[bytes], timeout_s: float) -> list[RecordStatus]:
+        """The records' states once all are final or refused, or the time is up.
+
+        Raises:
+            Malformed: an id that is no record's, as far as this node knows.
+        """
+        waiting = 0
+        try:
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    news = self._news
+                    while waiting < len(record_ids) and self._is_settled(record_ids[waiting]):
+                        waiting += 1
+                    if waiting == len(record_ids):
+                        break
+                    await news.wait()
+        except TimeoutError:
+            pass
+        return [self._known(each) for each in record_ids]
+
+    def _known(self, record_id: bytes) -> RecordStatus:
+        status = self.status(record_id)
+        if status is None:
+            raise Malformed(f"this node knows no record {record_id.hex()}", field="id")
+        return status
+
+    def _is_settled(self, record_id: bytes) -> bool:
+        return self._known(record_id).state in {"final", "refused"}

@@ -1,0 +1,274 @@
+"""Links between real sockets on this machine: who is let in, order, loss and return."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+import aiohttp
+import pytest
+from prometheus_client import CollectorRegistry, Counter
+
+from ledger.errors import Malformed, Misconfigured
+from ledger.membership import Validator
+from ledger.signing import SigningKey
+from node.bounds import BOUNDS, Bounds
+from node.config import Address
+from node.links.peers import PATH, Peers
+from node.links.tls import certificate_key, contexts, make_certificate, member_keys, member_of
+
+CHAIN = b"c" * 32
+FAST = replace(BOUNDS, redial_first_ms=5, redial_longest_ms=20, handshake_s=2.0)
+
+
+def _seed(number: int) -> bytes:
+    return bytes([number]) * 32
+
+
+def _validator(number: int, seed: bytes | None = None) -> Validator:
+    code = f"p{number}"
+    keys = [SigningKey.from_seed(bytes([number, at]) * 16).public for at in range(5)]
+    return Validator(number, code, *keys, make_certificate(seed or _seed(number), code))
+
+
+MEMBERS = [_validator(number) for number in (1, 2, 3)]
+
+
+@dataclass
+class Heard:
+    """A listener that remembers, and lets a test wait for what it hears."""
+
+    events: list[tuple[object, ...]] = field(default_factory=list)
+    news: asyncio.Condition = field(default_factory=asyncio.Condition)
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def _note(self, *event: object) -> None:
+        self.events.append(event)
+        task = asyncio.get_running_loop().create_task(self._tell())
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def _tell(self) -> None:
+        async with self.news:
+            self.news.notify_all()
+
+    def link_up(self, peer: int) -> None:
+        self._note("up", peer)
+
+    def link_down(self, peer: int) -> None:
+        self._note("down", peer)
+
+    def received(self, peer: int, message: bytes) -> None:
+        self._note("got", peer, message)
+
+    def refused(self, peer: int, reason: str) -> None:
+        self._note("refused", peer, reason)
+
+    def messages(self) -> list[bytes]:
+        return [event[2] for event in self.events if event[0] == "got"]  # type: ignore[misc]
+
+    async def until(self, done: Callable[[], bool]) -> None:
+        async with asyncio.timeout(10), self.news:
+            await self.news.wait_for(done)
+
+    async def until_event(self, *event: object) -> None:
+        await self.until(lambda: event in self.events)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _peers(
+    number: int, ports: dict[int, int], *, bounds: Bounds = FAST, chain: bytes = CHAIN
+) -> Peers:
+    return Peers(
+        own=MEMBERS[number - 1],
+        validators=MEMBERS[: len(ports)],
+        chain=chain,
+        link_seed=_seed(number),
+        listen=Address("127.0.0.1", ports[number]),
+        addresses={f"p{n}": Address("127.0.0.1", port) for n, port in ports.items()},
+        bounds=bounds,
+        sent_bytes=Counter("sent", "bytes", registry=CollectorRegistry()),
+    )
+
+
+@asynccontextmanager
+async def _running(peers: Peers) -> AsyncIterator[Heard]:
+    heard = Heard()
+    await peers.start(heard)
+    try:
+        yield heard
+    finally:
+        await peers.stop()
+
+
+def _ports(count: int) -> dict[int, int]:
+    return {number: _free_port() for number in range(1, count + 1)}
+
+
+async def test_every_pair_has_one_link() -> None:
+    ports = _ports(3)
+    nodes = [_peers(number, ports) for number in (1, 2, 3)]
+    async with _running(nodes[0]) as one, _running(nodes[1]) as two, _running(nodes[2]) as three:
+        for heard, others in ((one, (2, 3)), (two, (1, 3)), (three, (1, 2))):
+            for other in others:
+                await heard.until_event("up", other)
+        assert [node.linked() for node in nodes] == [(2, 3), (1, 3), (1, 2)]
+        nodes[1].broadcast(b"hello", bulk=False)
+        await one.until_event("got", 2, b"hello")
+        await three.until_event("got", 2, b"hello")
+
+
+async def test_messages_keep_their_order_and_long_ones_arrive_whole() -> None:
+    ports = _ports(2)
+    first, second = _peers(1, ports), _peers(2, ports)
+    async with _running(first) as one, _running(second) as two:
+        await one.until_event("up", 2)
+        await two.until_event("up", 1)
+        batches = [bytes([at]) * (700_000 + at) for at in range(5)]
+        for batch in batches:
+            first.send(2, batch, bulk=True)
+        await two.until(lambda: len(two.messages()) == len(batches))
+        assert two.messages() == batches
+        second.send(1, b"back", bulk=False)
+        await one.until_event("got", 2, b"back")
+
+
+async def test_a_link_that_broke_comes_back() -> None:
+    ports = _ports(2)
+    first = _peers(1, ports)
+    async with _running(first) as one:
+        async with _running(_peers(2, ports)):
+            await one.until_event("up", 2)
+        await one.until_event("down", 2)
+        assert first.linked() == ()
+        first.send(2, b"nobody hears this", bulk=False)
+        one.events.clear()
+        async with _running(_peers(2, ports)):
+            await one.until_event("up", 2)
+
+
+async def test_overflow_drops_the_link_and_never_grows() -> None:
+    ports = _ports(2)
+    first = _peers(1, ports, bounds=replace(FAST, send_queue_bytes_max=1_000))
+    async with _running(first) as one, _running(_peers(2, ports)) as two:
+        await one.until_event("up", 2)
+        await two.until_event("up", 1)
+        first.send(2, b"x" * 1_001, bulk=True)
+        await one.until_event("down", 2)
+        await two.until_event("down", 1)
+        await one.until(lambda: one.events.count(("up", 2)) == 2)
+
+
+async def test_what_is_not_handled_holds_the_sender_back() -> None:
+    ports = _ports(2)
+    second = _peers(2, ports, bounds=replace(FAST, received_bytes_max=100, frame_bytes_max=100))
+    first = _peers(1, ports, bounds=replace(FAST, frame_bytes_max=100))
+    async with _running(first) as one, _running(second) as two:
+        await one.until_event("up", 2)
+        for at in range(50):
+            first.send(2, bytes([at]) * 60, bulk=True)
+        await two.until(lambda: len(two.messages()) == 2)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert len(two.messages()) == 2
+        for wanted in range(3, 51):
+            second.handled(1, 60)
+            await two.until(lambda wanted=wanted: len(two.messages()) >= wanted)
+        assert two.messages() == [bytes([at]) * 60 for at in range(50)]
+
+
+async def test_too_many_undecodable_messages_end_a_link() -> None:
+    ports = _ports(2)
+    first = _peers(1, ports, bounds=replace(FAST, undecodable_max=3))
+    async with _running(first) as one, _running(_peers(2, ports)):
+        await one.until_event("up", 2)
+        for _ in range(3):
+            first.undecodable(2)
+        assert first.linked() == (2,)
+        first.undecodable(2)
+        await one.until_event("down", 2)
+
+
+async def test_another_chain_is_refused_at_hello() -> None:
+    ports = _ports(2)
+    other = _peers(2, ports, chain=b"d" * 32)
+    async with _running(_peers(1, ports)) as one, _running(other) as two:
+        await two.until_event("refused", 1, "hello")
+        await one.until_event("refused", 2, "hello")
+        assert ("up", 2) not in one.events
+        assert ("up", 1) not in two.events
+
+
+async def _dial_as(seed: bytes, port: int) -> int:
+    own = _validator(1, seed)
+    _, dialling = contexts(seed, own, [own, *MEMBERS[1:]])
+    async with (
+        aiohttp.ClientSession() as session,
+        session.ws_connect(f"wss://127.0.0.1:{port}{PATH}", ssl=dialling) as link,
+    ):
+        await link.receive()
+    return 0
+
+
+async def test_a_stranger_gets_no_link() -> None:
+    ports = _ports(2)
+    async with _running(_peers(2, ports)) as two:
+        with pytest.raises((aiohttp.ClientError, ssl.SSLError, ConnectionError)):
+            await _dial_as(b"\x77" * 32, ports[2])
+        assert two.events == []
+
+
+async def test_a_member_that_shows_another_members_key_is_not_taken_for_it() -> None:
+    ports = _ports(3)
+    # Node 3 answers where platform 2 is expected.
+    ports_seen_by_1 = {**ports, 2: ports[3]}
+    async with _running(_peers(3, ports)), _running(_peers(1, ports_seen_by_1)) as one:
+        await one.until_event("refused", 2, "wrong-key")
+        await one.until_event("up", 3)
+        assert ("up", 2) not in one.events
+
+
+async def test_a_taken_port_and_a_missing_address_are_named() -> None:
+    ports = _ports(2)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", ports[1]))
+        taken.listen()
+        with pytest.raises(Misconfigured, match=r"peers\.listen"):
+            await _peers(1, ports).start(Heard())
+    lonely = Peers(
+        own=MEMBERS[0],
+        validators=MEMBERS,
+        chain=CHAIN,
+        link_seed=_seed(1),
+        listen=Address("127.0.0.1", 0),
+        addresses={},
+        bounds=FAST,
+        sent_bytes=Counter("sent", "bytes", registry=CollectorRegistry()),
+    )
+    with pytest.raises(Misconfigured, match=r"peers\.addresses lacks"):
+        await lonely.start(Heard())
+
+
+def test_certificates_are_the_same_for_the_same_seed() -> None:
+    assert make_certificate(_seed(1), "p1") == make_certificate(_seed(1), "p1")
+    keys = member_keys(MEMBERS)
+    assert member_of(keys, MEMBERS[1].certificate) == 2
+    assert certificate_key(MEMBERS[0].certificate) == SigningKey.from_seed(_seed(1)).public
+    assert member_of(keys, make_certificate(b"\x55" * 32, "p1")) is None
+    assert member_of(keys, b"not a certificate") is None
+    assert member_of(keys, None) is None
+    with pytest.raises(Malformed):
+        member_keys([MEMBERS[0], replace_certificate(MEMBERS[1], MEMBERS[0].certificate)])
+
+
+def replace_certificate(validator: Validator, certificate: bytes) -> Validator:
+    names = validator.__struct_fields__
+    values = {name: getattr(validator, name) for name in names} | {"certificate": certificate}
+    return Validator(**values)
