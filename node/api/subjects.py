@@ -79,8 +79,7 @@ async def get_score(request: web.Request) -> web.Response:
     """The score of a subject."""
     only(request, ("domain", "role", "as_of"))
     node: Node = request.app[NODE]
-    certified = newest(request)
-    question = _question(request, certified)
+    certified, question = _question(request)
     row = read_subject(node.reader, question.platform, question.handle)
     if row is not None and row.length > LONG_FILE_LEAVES:
         answer = await asyncio.to_thread(reading.answer, node.reader, certified, question)
@@ -123,8 +122,7 @@ async def get_file(request: web.Request) -> web.Response:
     """A page of a subject's file, with the records where this node holds them."""
     only(request, ("from", "limit"))
     node: Node = request.app[NODE]
-    certified = newest(request)
-    platform, handle = _subject(request, certified)
+    certified, platform, handle = _subject(request)
     start = whole_number(request, "from", 0, 2**32 - 1, 0)
     limit = whole_number(request, "limit", 1, PAGE_LEAVES_MAX, PAGE_LEAVES)
     codes = {each.number: each.code for each in node.validators}
@@ -138,8 +136,7 @@ async def get_bundle(request: web.Request) -> web.Response:
     """The proof of a whole answer."""
     only(request, ("domain", "role", "as_of"))
     node: Node = request.app[NODE]
-    certified = newest(request)
-    question = _question(request, certified)
+    certified, question = _question(request)
     data = build_bundle(node.reader, node.state.index, certified, question)
     name = f"{_code_of(node, question.platform)}-{question.handle.hex()[:16]}.bundle"
     return web.Response(
@@ -149,10 +146,10 @@ async def get_bundle(request: web.Request) -> web.Response:
     )
 
 
-def _question(request: web.Request, certified: Certificate) -> Question:
-    platform, handle = _subject(request, certified)
+def _question(request: web.Request) -> tuple[Certificate, Question]:
+    certified, platform, handle = _subject(request)
     as_of = request.query.get("as_of")
-    return reading.ask(
+    question = reading.ask(
         request.app[NODE].reader,
         certified,
         platform,
@@ -161,19 +158,21 @@ def _question(request: web.Request, certified: Certificate) -> Question:
         domain=code(request, "domain") if request.query.get("domain") else "",
         as_of=None if as_of is None else parse_number(as_of, "as_of"),
     )
+    return certified, question
 
 
-def _subject(request: web.Request, certified: Certificate) -> tuple[int, bytes]:
-    """The subject that the path names, registered below the checkpoint's size."""
+def _subject(request: web.Request) -> tuple[Certificate, int, bytes]:
+    """The newest checkpoint, and the subject that the path names, registered below its size."""
     node: Node = request.app[NODE]
     number, handle = parse_subject(request.match_info["subject"], node)
+    certified = newest(request)
     row = read_subject(node.reader, number, handle)
     if row is None or row.registered >= certified.size:
         raise NotFound(
             f"platform {_code_of(node, number)} has registered no subject {handle.hex()} by the "
             f"checkpoint of {certified.size} entries"
         )
-    return number, handle
+    return certified, number, handle
 
 
 def parse_subject(text: str, node: Node) -> tuple[int, bytes]:
