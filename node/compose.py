@@ -240,6 +240,9 @@ def _assemble(
     driver.watch(tracking)
     metrics.watch("standing_pending_records", "Own records not executed", lambda: intake.pending)
     metrics.watch("standing_queued_rows", "Rows not on disk yet", lambda: store.queued_rows)
+    metrics.watch(
+        "standing_store_syncs", "Groups of rows written and synced", lambda: store.groups_written
+    )
     return Node(
         Parts(
             config=config,

@@ -19,19 +19,22 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from node.bench import measure
-from node.bench.feeder import Certified, Feeder
+from node.bench.feeder import Certified, Feeder, LoadFailed
 from node.bench.load import PlatformLoad, Population
 from node.bench.measure import Cost
 from node.client import Client
 from node.federation import Federation
 
 LONE_SAMPLES: Final = 100
-LONE_GAP_S: Final = 0.03
+LONE_GAP_S: Final = 0.25  # longer than the pace of blocks, so that each finds an idle network
 HALF_LOAD_SECONDS_MIN: Final = 10.0
-RUN_IN_SECONDS_MAX: Final = 15.0
+RUN_IN_SECONDS: Final = 5.0
+RUN_IN_SECONDS_MAX: Final = 60.0
 CHUNK_RECORDS: Final = 250
 STREAMS: Final = 2
 WINDOW_RECORDS: Final = 8_192
+WIRE_METRIC: Final = "standing_peer_sent_bytes_total"
+SYNC_METRIC: Final = "standing_store_syncs"
 
 Progress = Callable[[str, float], None]
 
@@ -69,11 +72,13 @@ class Cluster:
     async def _cost(self, feeder: Feeder) -> Cost:
         pid = self.federation.pid(feeder.seat.code)
         assert pid is not None, "a node that is measured runs"
+        metrics = await feeder.client.metrics()
         return Cost(
             cpu_us=measure.cpu_us(pid),
             rss_max_mib=measure.rss_max_mib(pid),
             disk_bytes=await asyncio.to_thread(measure.disk_bytes, feeder.seat.config.data),
-            wire_bytes=int(measure.counter(await feeder.client.metrics(), WIRE_METRIC)),
+            wire_bytes=int(measure.counter(metrics, WIRE_METRIC)),
+            syncs=int(measure.counter(metrics, SYNC_METRIC)),
         )
 
     @contextlib.asynccontextmanager
@@ -101,9 +106,6 @@ class Cluster:
         for each in ended:
             if isinstance(each, Exception):
                 raise each
-
-
-WIRE_METRIC: Final = "standing_peer_sent_bytes_total"
 
 
 async def measure_cluster(federation: Federation, plan: Plan, progress: Progress) -> dict[str, Any]:
@@ -178,19 +180,42 @@ async def _lone(cluster: Cluster, progress: Progress) -> list[float]:
 async def _full_load(cluster: Cluster, progress: Progress) -> dict[str, Any]:
     plan = cluster.plan
     async with cluster.fed():
-        run_in = min(RUN_IN_SECONDS_MAX, plan.seconds / 4)
-        await _pass(run_in, "running in", cluster, progress)
+        await _run_in(cluster, progress)
+        opened, closed = _fed(cluster)
         before, begun = await cluster.costs(), await cluster.certified()
         own_us, clock = measure.own_cpu_us(), time.perf_counter()
         await _pass(plan.seconds, "full load", cluster, progress)
         ended, seconds = await cluster.certified(), time.perf_counter() - clock
         own_us = measure.own_cpu_us() - own_us
         after = await cluster.costs()
+        fed = _fed(cluster)
     records = ended.records - begun.records
     return _full_figures(before, after, records, seconds, own_us) | {
         "blocks_per_s": round((ended.height - begun.height) / seconds, 2),
+        "sent": {"opens": fed[0] - opened, "outcomes_and_ratings": 2 * (fed[1] - closed)},
         "log_size": ended.size,
     }
+
+
+def _fed(cluster: Cluster) -> tuple[int, int]:
+    """Engagements opened and closed so far, by all feeders."""
+    return (
+        sum(feeder.opened for feeder in cluster.feeders),
+        sum(feeder.closed for feeder in cluster.feeders),
+    )
+
+
+async def _run_in(cluster: Cluster, progress: Progress) -> None:
+    """Until all three kinds of records flow at every node, and a few seconds more."""
+    begun = time.perf_counter()
+    while not all(feeder.closed for feeder in cluster.feeders):
+        passed = time.perf_counter() - begun
+        if passed > RUN_IN_SECONDS_MAX:
+            raise LoadFailed(f"no open was ripe within {RUN_IN_SECONDS_MAX} s")
+        progress("running in", passed / RUN_IN_SECONDS_MAX)
+        await asyncio.sleep(0.2)
+        cluster.federation.check_alive()
+    await _pass(RUN_IN_SECONDS, "running in", cluster, progress)
 
 
 def _full_figures(
@@ -213,6 +238,7 @@ def _full_figures(
         "load_cpu_us_per_record": measure.per_record(own_us, records),
         "disk_bytes_per_record": measure.per_record(disk / nodes, records),
         "wire_bytes_per_record": measure.per_record(wire / nodes, records),
+        "fsync": all(late.syncs > early.syncs for early, late in zip(before, after, strict=True)),
         "rss_mib_max": round(max(each.rss_max_mib for each in after), 1),
     }
 

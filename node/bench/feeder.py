@@ -3,7 +3,8 @@
 A chunk of records goes in one POST /v1/records as MessagePack. An acknowledged chunk (202: durable
 at the node) is asked after by its last record's id; when that is final, so is all of the chunk, for
 a lane has one order. Opens that were final at certified height h are ripe at height
-h + RIPE_BLOCKS: their outcome and rating then stand at least that many blocks after the open.
+h + RIPE_BLOCKS: their outcome and rating then stand at least that many blocks after the open. Where
+something is ripe, a chunk of opens and one of as many outcomes and ratings take turns.
 
 Bounds: at most `window_records` acknowledged and not yet final, and OPEN_ENGAGEMENTS_MAX unripe.
 """
@@ -59,11 +60,14 @@ class Feeder:
         self.load = load
         self.acknowledged = 0
         self.confirmed = 0
+        self.opened = 0
+        self.closed = 0
         self.height = 0
         self._chunk_records = chunk_records
         self._waiting: deque[_Chunk] = deque()
         self._unripe: deque[tuple[int, tuple[Engagement, ...]]] = deque()
         self._unripe_count = 0
+        self._close_next = False
 
     async def certified(self) -> Certified:
         """The node's newest certified checkpoint."""
@@ -129,11 +133,15 @@ class Feeder:
 
     def _next_chunk(self, records: int) -> tuple[list[Offer], tuple[Engagement, ...]]:
         now_ms = _now_ms()
-        if self._unripe and self._unripe[0][0] + RIPE_BLOCKS <= self.height:
+        ripe = bool(self._unripe) and self._unripe[0][0] + RIPE_BLOCKS <= self.height
+        self._close_next = ripe and not self._close_next
+        if self._close_next:
             _, closing = self._unripe.popleft()
             self._unripe_count -= len(closing)
+            self.closed += len(closing)
             return [each for e in closing for each in self.load.close(e, now_ms)], ()
         opened = tuple(self.load.engagements(records))
+        self.opened += len(opened)
         return [self.load.open(e, now_ms) for e in opened], opened
 
     async def _post(self, offers: Sequence[Offer], opened: tuple[Engagement, ...]) -> None:

@@ -22,6 +22,7 @@ class Cost:
     rss_max_mib: float
     disk_bytes: int
     wire_bytes: int
+    syncs: int
 
 
 def cpu_us(pid: int) -> int:

@@ -101,6 +101,8 @@ async def _measure(folder: Path, plan: Any, bar: Progress) -> dict[str, Any]:
 
     def progress(stage: str, share: float) -> None:
         if stage not in stages:
+            for earlier in stages.values():
+                bar.update(earlier, completed=1.0)
             stages[stage] = bar.add_task(stage, total=1.0)
         bar.update(stages[stage], completed=min(share, 1.0))
 
