@@ -294,15 +294,18 @@ class Driver:
     def _set_timer(self, timer: str, at_steady_ms: int) -> None:
         self._cancel_timer(timer)
         delay_s = max(0, at_steady_ms - now().steady_ms) / 1_000
-        self._timers[timer] = self._loop.call_later(delay_s, self._fire, timer)
+        self._timers[timer] = self._loop.call_later(delay_s, self._fire, timer, at_steady_ms)
 
     def _cancel_timer(self, timer: str) -> None:
         handle = self._timers.pop(timer, None)
         if handle is not None:
             handle.cancel()
 
-    def _fire(self, timer: str) -> None:
-        self._timers.pop(timer, None)
+    def _fire(self, timer: str, at_steady_ms: int) -> None:
+        if now().steady_ms < at_steady_ms:  # the loop's clock may run up to 1 ms ahead
+            self._set_timer(timer, at_steady_ms)
+            return
+        del self._timers[timer]
         self.feed(TimerFired(timer))
 
 
