@@ -24,6 +24,9 @@ RETRY_FIRST_S: Final = 0.1
 RETRY_LONGEST_S: Final = 5.0
 CONNECT_S: Final = 5.0
 REQUEST_S: Final = 120.0
+WAIT_S: Final = 60.0
+POLL_S: Final = 0.1
+SETTLED: Final = ("final", "refused")
 ARRAY_RECORDS: Final = 2_048
 STATES_IDS: Final = 8_192
 ANSWER_BYTES_MAX: Final = 256 * 1_024 * 1_024
@@ -162,15 +165,14 @@ class Client:
 
     async def wait_final(
         self, record_ids: Sequence[str], *, timeout_s: float = 60.0
-    ) -> list[dict[str, Any]]:
-        """The records' states once each is final or refused, or when the time is up."""
+    ) -> list[tuple[str, str]]:
+        """(state, broken rule) of each record once all are final or refused, or the time is up."""
         clock = asyncio.get_running_loop().time
         until_s = clock() + timeout_s
-        found: list[dict[str, Any]] = []
-        for record_id in record_ids:
-            left_s = max(1, min(60, int(until_s - clock())))
-            query = {"wait": "final", "timeout_s": str(left_s)}
-            found.append(await self._get_json(f"/v1/records/{record_id}", query))
+        found = await self.states(record_ids, wait_final=timeout_s >= WAIT_S)
+        while any(state not in SETTLED for state, _ in found) and clock() < until_s:
+            await asyncio.sleep(POLL_S)
+            found = await self.states(record_ids, wait_final=until_s - clock() >= WAIT_S)
         return found
 
     async def states(

@@ -389,3 +389,24 @@ async def test_unknown_records(member) -> None:
 
 async def test_references_are_hex(node, member, as_json) -> None:
     assert as_json(node.world.open("e"))["reference"] == reference("e").hex()
+
+
+async def test_states_of_many(node, member, client) -> None:
+    answers = await register(client, node.world, "w", "c")
+    node.hold = True
+    record = encode_record(node.world.register("late"))
+    answers += await client.submit_msgpack([(record, b"")])
+    ids = [answer["id"] for answer in answers]
+    unknown = "00" * 32
+    assert await client.states([*ids, unknown]) == [
+        ("final", ""),
+        ("final", ""),
+        ("durable", ""),
+        ("", ""),
+    ]
+    assert (await client.wait_final(ids, timeout_s=0.01))[2] == ("durable", "")
+    node.finalise()
+    assert await client.wait_final(ids) == [("final", "")] * 3
+    for body in ({"ids": []}, {"ids": ["x"]}, {"ids": [unknown] * 10_001}, {}):
+        async with member.post("/v1/records/states", json=body) as response:
+            assert response.status == 400
