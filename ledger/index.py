@@ -1,22 +1,21 @@
-"""The index: the map from keys to values that every seal commits to, with proofs at recent blocks.
+"""The index: the map that every seal commits to, with proofs at recent blocks.
 
-Format, hashes and proofs are those of ledger.mapproof; the nodes live in ledger.arena. What this
-room adds is time: each block's updates make one *version* (its number is the block's height), and
-the states after each of the last `window_blocks` versions stay readable and provable while newer
-blocks are executed. An older version is refused; it comes back only by replay.
+Format, hashes and proofs are those of ledger.mapproof; the tree is kept in ledger.patricia. What
+this room adds is time: each block's updates make one *version* (its number is the block's height),
+and the states after each of the last `window_blocks` versions stay readable and provable while
+newer blocks are executed. An older version is refused; it comes back only by replay.
 
-Only keys and values are worth storing outside: `Index.build` makes the tree anew from them in
-ascending order of keys.
+A version is not a copy: it is the current tree with what later blocks overwrote laid over it, so
+asking for a version costs more the further it lies back. Only keys and values are worth storing
+outside: `Index.build` makes the tree anew from them in ascending order of keys.
 """
 
-from array import array
 from collections.abc import Iterable, Mapping
 from typing import Self
 
-from ledger.arena import EMPTY, NONE, UNIT, Arena, Graft, Root
 from ledger.errors import InvalidInput, Malformed
-from ledger.hashing import HASH_BYTES
 from ledger.mapproof import (
+    BIT_BYTE,
     EMPTY_ROOT,
     KEY_BYTES,
     PROOF_BYTES_MAX,
@@ -24,6 +23,7 @@ from ledger.mapproof import (
     verify_absence,
     verify_presence,
 )
+from ledger.patricia import EMPTY, NONE, Overwritten, Root, Tree, Update
 
 __all__ = ["EMPTY_ROOT", "PROOF_BYTES_MAX", "Index", "verify_absence", "verify_presence"]
 
@@ -35,11 +35,11 @@ class Index:
         if window_blocks < 1:
             raise ValueError("the window holds at least one version")
         self.window_blocks = window_blocks
-        self._arena = Arena()
+        self._tree = Tree()
         self._current = EMPTY
         self._size = 0
         self._versions: dict[int, Root] = {}
-        self._replaced: dict[int, tuple[array[int], array[int]]] = {}
+        self._overwritten: dict[int, Overwritten] = {}
 
     @classmethod
     def build(
@@ -58,7 +58,7 @@ class Index:
             Malformed: keys do not strictly ascend, or a length is wrong.
         """
         index = cls(window_blocks)
-        index._current, index._size = index._arena.plant(items)
+        index._current, index._size = index._tree.plant(items)
         if version is not None:
             index._versions[version] = index._current
         return index
@@ -96,12 +96,12 @@ class Index:
             InvalidInput: the version is not (or no longer) kept.
             Malformed: the key has not 32 bytes.
         """
-        leaf, slots = self._find(key, version)
-        rows, parts = self._arena.rows, [b"" if leaf[:KEY_BYTES] == key else leaf]
-        for slot in reversed(slots):
-            row = (slot & ~1) * UNIT
-            sibling = row if slot & 1 else row + HASH_BYTES
-            parts.append(bytes(rows[row + 64 : row + 65] + rows[sibling : sibling + HASH_BYTES]))
+        leaf, places = self._find(key, version)
+        tree, logs = self._tree, self._logs_after(version)
+        parts = [b"" if leaf[:KEY_BYTES] == key else leaf]
+        for place in reversed(places):
+            parts.append(BIT_BYTE[tree.bits[place >> 1]])
+            parts.append(tree.child_hash(place ^ 1, logs))
         return b"".join(parts)
 
     def apply(self, version: int, updates: Mapping[bytes, bytes]) -> bytes:
@@ -114,29 +114,22 @@ class Index:
         newest = next(reversed(self._versions), None)
         if newest is not None and version <= newest:
             raise ValueError(f"version {version} does not follow version {newest}")
-        keys = sorted(updates)
-        values = [updates[key] for key in keys]
-        if any(len(key) != KEY_BYTES for key in keys):
+        if not set(map(len, updates)) <= {KEY_BYTES}:
             raise Malformed(f"a key of the index has {KEY_BYTES} bytes")
-        if any(len(value) != VALUE_BYTES for value in values):
+        if not set(map(len, updates.values())) <= {VALUE_BYTES}:
             raise Malformed(f"a value of the index has {VALUE_BYTES} bytes")
-        graft = Graft(self._arena, keys, values)
-        self._current = graft.onto(self._current)
-        self._size += graft.inserted
+        update = Update(self._tree, self._current)
+        if updates:
+            keys = sorted(updates)
+            self._current = update.set(keys, map(updates.__getitem__, keys))
+        self._size += update.inserted
         if self._versions:
-            self._replaced[version] = (graft.replaced_inner, graft.replaced_leaves)
-        else:
-            self._arena.release(graft.replaced_inner, graft.replaced_leaves)
+            self._overwritten[version] = update.overwritten
         self._versions[version] = self._current
-        self._trim()
-        return self._current.hash
-
-    def _trim(self) -> None:
-        """Let the oldest versions go: what their followers replaced is shown no longer."""
         while len(self._versions) > self.window_blocks:
             oldest, follower, *_ = self._versions
-            del self._versions[oldest]
-            self._arena.release(*self._replaced.pop(follower))
+            del self._versions[oldest], self._overwritten[follower]
+        return self._current.hash
 
     def _root_of(self, version: int | None) -> Root:
         if version is None:
@@ -147,17 +140,22 @@ class Index:
             raise InvalidInput(f"version {version} of the index is not kept (kept: {kept})")
         return found
 
+    def _logs_after(self, version: int | None) -> list[Overwritten]:
+        if version is None:
+            return []
+        return [log for later, log in self._overwritten.items() if later > version]
+
     def _find(self, key: bytes, version: int | None) -> tuple[bytes, list[int]]:
         """The leaf where the key stands or would have to stand (empty in the empty map), and the
-        places in `kids` that lead to it."""
+        children on the way to it."""
         if len(key) != KEY_BYTES:
             raise Malformed(f"a key of the index has {KEY_BYTES} bytes")
-        ref, slots = self._root_of(version).ref, list[int]()
+        ref, places = self._root_of(version).ref, list[int]()
         if ref == NONE:
-            return b"", slots
-        rows, kids = self._arena.rows, self._arena.kids
+            return b"", places
+        tree, logs = self._tree, self._logs_after(version)
         while not ref & 1:
-            bit = rows[ref * UNIT + 64]
-            slots.append(ref + (key[bit >> 3] >> (~bit & 7) & 1))
-            ref = kids[slots[-1]]
-        return self._arena.leaf(ref), slots
+            bit = tree.bits[ref >> 1]
+            places.append(ref + (key[bit >> 3] >> (~bit & 7) & 1))
+            ref = tree.child(places[-1], logs)
+        return tree.leaf(ref, logs), places

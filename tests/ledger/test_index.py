@@ -144,19 +144,18 @@ def test_every_version_in_the_window_stays_provable(first, updates, window, aske
                 index.prove(bytes(32), version)
 
 
-def test_places_are_used_again_once_the_window_has_passed():
+def test_replacing_values_takes_no_room_beyond_the_window():
     rng = random.Random(3)
     known = [rng.randbytes(32) for _ in range(2_000)]
     index = Index(3)
     index.apply(0, {key: rng.randbytes(32) for key in known})
-    sizes, states = [], {0: {}}
+    tree, states = index._tree, {}
     for version in range(1, 40):
-        update = {key: rng.randbytes(32) for key in rng.sample(known, 1_500)}
-        index.apply(version, update)
-        states[version] = update
-        arena = index._arena
-        sizes.append((len(arena.rows), len(arena.leaves)))
-    assert sizes[10] == sizes[-1]
+        states[version] = {key: rng.randbytes(32) for key in rng.sample(known, 1_500)}
+        index.apply(version, states[version])
+        assert len(tree.leaves) == 2_000 * 64
+        assert len(tree.hashes) == 1_999 * 64
+        assert len(index._overwritten) == min(version, 2)
     for version in index.versions():
         for key, value in list(states[version].items())[:50]:
             verify_presence(index.root(version), key, value, index.prove(key, version))
