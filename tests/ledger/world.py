@@ -85,6 +85,7 @@ class World:
         self.time = START
         self.salts = 0
         self.tips: dict[int, Tip] = {}
+        self.lane_times: dict[int, int] = {}
         self.waiting: list[tuple[bytes, Batch]] = []
 
     # --- records ---
@@ -180,6 +181,7 @@ class World:
         batch = Batch(header, signature, items)
         name = header_hash(self.chain, header)
         self.tips[lane] = Tip(lane, header.height, name)
+        self.lane_times[lane] = header.time
         rows: dict[bytes, bytes | None] = {header_key(name): encode(HeaderRow(header, signature))}
         for position, item in enumerate(items):
             rows[submission_key(name, position)] = encode(item)
@@ -187,25 +189,26 @@ class World:
         self.waiting.append((name, batch))
         return batch
 
-    def next_block(self, time: int = 0) -> tuple[Block, bytes, list[tuple[bytes, Batch]]]:
+    def next_block(self) -> tuple[Block, bytes, list[tuple[bytes, Batch]]]:
         """The block that reaches every sealed batch."""
         batches = sorted(self.waiting, key=lambda b: (b[1].header.lane, b[1].header.height))
         lanes = sorted({batch.header.lane for _, batch in batches})
         height = self.state.height + 1
-        self.time = max(self.time + 1, time)
+        members = self.genesis.foundation.validators
+        times = sorted((self.lane_times.get(each.number, 0) for each in members), reverse=True)
         block = Block(
             epoch=epoch_of(height, self.genesis.foundation.bounds.epoch_blocks),
             view=height,
             height=height,
             parent=self.state.block_hash,
             tips=tuple(self.tips[lane] for lane in lanes),
-            time=time or max(self.time, self.state.time + 1),
+            time=max(self.state.time + 1, times[(len(members) - 1) // 3]),
         )
         return block, block_hash(self.chain, block), batches
 
-    def block(self, time: int = 0) -> Applied:
+    def block(self) -> Applied:
         """Execute what was put since the last block."""
-        block, name, batches = self.next_block(time)
+        block, name, batches = self.next_block()
         self.state, applied = apply_block(self.state, self.store, block, name, batches)
         self.store.write(applied.changes)
         self.waiting = []

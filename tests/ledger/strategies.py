@@ -1,0 +1,101 @@
+"""Hypothesis strategies for every record and for what carries records."""
+
+from typing import get_args
+
+from hypothesis import strategies as st
+
+from ledger.batch import Batch, Header, Submission
+from ledger.block import Block, Refusal, Seal, Tip
+from ledger.encoding import UINT_MAX
+from ledger.records.engagement import (
+    Acceptance,
+    Basis,
+    EngagementOpen,
+    EngagementOutcome,
+    Fault,
+    Format,
+    Role,
+    Status,
+)
+from ledger.records.rating import Direction, Rating
+from ledger.records.subject import Assurance, SubjectLink, SubjectRegister
+
+uints = st.integers(0, UINT_MAX) | st.integers(0, 300)
+platforms = st.integers(1, 2**32 - 1) | st.integers(1, 4)
+hashes = st.binary(min_size=32, max_size=32)
+signatures = st.binary(min_size=64, max_size=64)
+small = st.integers(0, 255)
+codes = st.from_regex(r"\A[a-z0-9]{1,8}([.-][a-z0-9]{1,8}){0,3}\Z")
+keys = st.just(b"") | hashes
+
+
+def one_of(literal: object) -> st.SearchStrategy[str]:
+    return st.sampled_from(get_args(literal))
+
+
+registers = st.builds(SubjectRegister, platforms, uints, hashes, keys, one_of(Assurance))
+links = st.builds(
+    SubjectLink, platforms, uints, platforms, hashes, hashes, platforms, hashes, hashes
+)
+opens = st.builds(
+    EngagementOpen,
+    platforms,
+    uints,
+    hashes,
+    hashes,
+    hashes,
+    one_of(Format),
+    st.lists(codes, min_size=1, max_size=4).map(tuple),
+    one_of(Role),
+    uints,
+    uints,
+    st.integers(0, 9),
+)
+outcomes = st.builds(
+    EngagementOutcome,
+    platforms,
+    uints,
+    hashes,
+    one_of(Status),
+    one_of(Fault),
+    st.integers(0, 5),
+    one_of(Acceptance),
+    one_of(Basis),
+)
+ratings = st.builds(
+    Rating,
+    platforms,
+    uints,
+    hashes,
+    one_of(Direction),
+    hashes,
+    keys,
+    codes,
+    small,
+    st.lists(st.tuples(codes, small), max_size=8).map(tuple),
+)
+records = registers | links | opens | outcomes | ratings
+
+submissions = st.builds(
+    Submission,
+    st.binary(min_size=16, max_size=16),
+    st.binary(max_size=300),
+    st.binary(max_size=256),
+)
+headers = st.builds(
+    Header,
+    uints,
+    platforms,
+    st.integers(1, UINT_MAX),
+    hashes,
+    st.integers(0, 65_535),
+    hashes,
+    uints,
+)
+batches = st.builds(Batch, headers, signatures, st.lists(submissions, max_size=3).map(tuple))
+tips = st.builds(Tip, platforms, uints, hashes)
+blocks = st.builds(Block, uints, uints, uints, hashes, st.lists(tips, max_size=4).map(tuple), uints)
+refusals = st.builds(Refusal, platforms, uints, uints, hashes, hashes)
+seals = st.builds(
+    Seal, uints, hashes, hashes, uints, hashes, hashes, hashes, st.none() | st.just(())
+)
