@@ -29,7 +29,10 @@ __all__ = ["EMPTY_ROOT", "PROOF_BYTES_MAX", "Index", "verify_absence", "verify_p
 
 
 class Index:
-    """The map, now and after each of the last `window_blocks` versions. Changed in place."""
+    """The map, now and after each of the last `window_blocks` versions.
+
+    Changed in place: while `apply` runs, no other thread may read.
+    """
 
     def __init__(self, window_blocks: int) -> None:
         if window_blocks < 1:

@@ -4,6 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same cases on every machine, and no verdict on its speed.
+settings.register_profile("standing", deadline=None, derandomize=True)
+settings.load_profile("standing")
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -2,6 +2,7 @@
 
 import json
 import random
+from hashlib import sha256
 
 import pytest
 from hypothesis import given, settings
@@ -84,27 +85,36 @@ def test_a_proof_of_one_kind_is_none_of_the_other(official):
                 verify_presence(root, key, proof[32:64], proof[64:])
 
 
-def test_the_official_map_is_the_one_we_would_build(official):
-    """The cases show some 770 of 5,000 leaves, and the hashes of the subtrees beside their paths.
+def test_the_official_map_is_the_one_we_build(official):
+    """Its keys are SHA-256("subject-<n>") for n < 5,000; of its values the cases show some 770.
 
-    A map of the shown leaves alone has the shape of the official one with the other subtrees cut
-    away: every item of ours must stand at a bit that the official proof lists too, in its order.
+    So we build it twice, with other bytes for the values that we do not know: what is the same in
+    both proofs does not depend on them, and must be the official proof's, byte for byte.
     """
     _, cases = official
     shown = {}
     for case in cases:
-        key, value = case["Key"], case.get("Val")
-        if not case["Ok"]:
-            key, value = case["Proof"][:32], case["Proof"][32:64]
-        assert shown.setdefault(key, value) == value
-    index = Index.build(sorted(shown.items()), 1)
-    assert len(index) == len(shown) > 700
+        leaf = case["Key"] + case["Val"] if case["Ok"] else case["Proof"][:64]
+        assert shown.setdefault(leaf[:32], leaf[32:]) == leaf[32:]
+    every_key = sorted(sha256(b"subject-%d" % n).digest() for n in range(5_000))
+    assert shown.keys() <= set(every_key)
+    zeros, ones = (
+        Index.build(((key, shown.get(key, filler)) for key in every_key), 1)
+        for filler in (bytes(32), b"\xff" * 32)
+    )
+    siblings = 0
     for case in cases:
-        key = case["Key"] if case["Ok"] else case["Proof"][:32]
-        theirs = list(case["Proof"][0 if case["Ok"] else 64 :: 33])
-        ours = list(index.prove(key)[::33])
-        assert set(ours) <= set(theirs)
-        assert ours == sorted(ours, reverse=True)
+        theirs = case["Proof"]
+        ours, also = zeros.prove(case["Key"]), ones.prove(case["Key"])
+        assert len(ours) == len(also) == len(theirs)
+        head = 0 if case["Ok"] else 64
+        assert ours[:head] == theirs[:head]
+        for at in range(head, len(theirs), 33):
+            assert ours[at] == theirs[at]
+            if ours[at : at + 33] == also[at : at + 33]:
+                assert ours[at : at + 33] == theirs[at : at + 33]
+                siblings += 1
+    assert siblings > 100
 
 
 @settings(max_examples=60)
