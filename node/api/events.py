@@ -23,8 +23,10 @@ from node.events import BlockEvent
 
 HEARTBEAT_S: Final = 15.0
 STREAMS_MAX: Final = 256
+STREAMS_RETRY_S: Final = 5
 RETRY_MS: Final = 1_000
-_STREAMS: Final = web.AppKey("event_streams", set[object])
+WRITE_S: Final = 30.0
+_STREAMS: Final = web.AppKey("event_streams", set["asyncio.Task[object]"])
 
 
 async def get_events(request: web.Request) -> web.StreamResponse:
@@ -33,16 +35,25 @@ async def get_events(request: web.Request) -> web.StreamResponse:
     after = _last_height(request)
     streams = request.app[_STREAMS]
     if len(streams) >= STREAMS_MAX:
-        raise TryLater(f"{STREAMS_MAX} readers listen already", 5)
+        raise TryLater(f"{STREAMS_MAX} readers listen already", STREAMS_RETRY_S)
     response = web.StreamResponse(headers={"Content-Type": EVENT_STREAM})
-    streams.add(response)
+    task = asyncio.current_task()
+    assert task is not None, "a handler runs in a task"
+    streams.add(task)
     try:
         await response.prepare(request)
-        await response.write(b"retry: %d\n\n" % RETRY_MS)
+        await _write(response, b"retry: %d\n\n" % RETRY_MS)
         await _follow(node, response, after)
+    except TimeoutError:
+        pass  # the reader has read nothing for WRITE_S; it may come back and resume
     finally:
-        streams.discard(response)
+        streams.discard(task)
     return response
+
+
+async def _write(response: web.StreamResponse, data: bytes) -> None:
+    async with asyncio.timeout(WRITE_S):
+        await response.write(data)
 
 
 async def _follow(node: Node, response: web.StreamResponse, after: int | None) -> None:
@@ -56,7 +67,7 @@ async def _follow(node: Node, response: web.StreamResponse, after: int | None) -
                 try:
                     told = await asyncio.wait_for(listening.next(), HEARTBEAT_S)
                 except TimeoutError:
-                    await response.write(b": alive\n\n")
+                    await _write(response, b": alive\n\n")
 
 
 async def _catch_up(node: Node, response: web.StreamResponse, height: int) -> int:
@@ -64,7 +75,7 @@ async def _catch_up(node: Node, response: web.StreamResponse, height: int) -> in
         height += 1
         event = event_at(node.reader, height)
         data = msgspec.json.encode(event)
-        await response.write(b"id: %d\nevent: block\ndata: %b\n\n" % (height, data))
+        await _write(response, b"id: %d\nevent: block\ndata: %b\n\n" % (height, data))
     return height
 
 
@@ -87,8 +98,14 @@ def _last_height(request: web.Request) -> int | None:
 
 
 def prepare(app: web.Application) -> None:
-    """Make room for an application's streams."""
+    """Make room for an application's streams, and end them before it stops."""
     app[_STREAMS] = set()
+    app.on_shutdown.append(_end)
+
+
+async def _end(app: web.Application) -> None:
+    for task in [*app[_STREAMS]]:
+        task.cancel()
 
 
 _LAST: Final = (

@@ -25,6 +25,7 @@ from node.intake import Accepted, Busy, Conflict, Duplicate, Offer, RefusedOffer
 
 SIGNATURES_BYTES_MAX: Final = 4 * SIGNATURE_BYTES
 WAIT_FINAL_S_MAX: Final = 60.0
+PAUSE_LEAST_S: Final = 0.02
 
 
 # What names a record (node/intake.py), and the rule that a second one of that name breaks.
@@ -84,6 +85,7 @@ async def submit(
             if isinstance(result, Busy):
                 busy.append((at, offer))
                 pause_s = max(pause_s, float(result.retry_after_s))
+        pause_s = max(pause_s, PAUSE_LEAST_S)
         if not busy or clock() + pause_s > until_s:
             break
         await asyncio.sleep(pause_s)

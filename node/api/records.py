@@ -23,7 +23,7 @@ from node.api.offers import (
     submit,
     wait_final,
 )
-from node.api.parameters import choice, hash_in_path, whole_number
+from node.api.parameters import choice, hash_in_path, only, whole_number
 from node.api.port import NODE
 from node.api.problems import NotFound, Problem, UnsupportedType, problem_of, problem_response
 from node.api.receipts import receipt_of
@@ -43,6 +43,7 @@ from node.intake import Offer
 
 JSON_BODY_BYTES_MAX: Final = 4 * 1_024 * 1_024
 JSON_RECORDS_MAX: Final = 1_024
+_NDJSON_NAMES: Final = (NDJSON, "application/ndjson", "application/jsonl")
 _MSGPACK_NAMES: Final = (MSGPACK, "application/x-msgpack", "application/vnd.msgpack")
 
 
@@ -60,11 +61,12 @@ class RecordState(msgspec.Struct, frozen=True):
 
 async def post_records(request: web.Request) -> web.StreamResponse:
     """Take records in the form that the content type names."""
+    only(request, ("wait", "timeout_s"))
     wait_s = _wait_s(request)
     if request.headers.get("Content-Encoding", "identity") != "identity":
         raise UnsupportedType("send the body without a Content-Encoding")
     content_type = request.content_type
-    if content_type == NDJSON:
+    if content_type in _NDJSON_NAMES:
         return await answer_ndjson(request, wait_s)
     if content_type in _MSGPACK_NAMES:
         return await answer_msgpack(request, wait_s)

@@ -35,4 +35,7 @@ def bundle(
     if as_json:
         print_json({"subject": subject, "bundle": str(out), "bytes": len(data)})
     else:
-        stdout.print(f"{out}: {len(data)} bytes; check it: standing verify {out} --policy POLICY")
+        stdout.print(
+            f"{out}: {len(data)} bytes; check it: standing verify {out} --policy POLICY",
+            soft_wrap=True,
+        )

@@ -37,10 +37,10 @@ def file(
         print_json(found)
         return
     leaves = found["leaves"]
-    stdout.print(f"[bold]{found['subject']}[/]  assurance: {found['assurance']}")
+    stdout.print(f"[bold]{found['subject']}[/]  assurance: {found['assurance']}", soft_wrap=True)
     for link in found["links"]:
-        stdout.print(f"linked with {link}")
-    stdout.print(_table(leaves))
+        stdout.print(f"linked with {link}", soft_wrap=True)
+    stdout.print(_table(leaves), soft_wrap=True)
     rest = "" if found["next"] is None else "; there are more (--limit)"
     stdout.print(f"{len(leaves)} leaves under a log of {found['size']} entries{rest}", style="dim")
 

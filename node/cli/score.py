@@ -62,13 +62,14 @@ def show(found: dict[str, Any]) -> None:
     """Print a score for people."""
     low, high = (f"{100 * share:.1f} %" for share in found["interval"])
     domain = found["domain"] or "all work"
-    stdout.print(f"[bold]{found['subject']}[/]  as a {found['role']}, {domain}")
+    stdout.print(f"[bold]{found['subject']}[/]  as a {found['role']}, {domain}", soft_wrap=True)
     if found["thin_file"]:
         stdout.print("not enough evidence for a score: no guess is made")
     else:
         stdout.print(
             f"[bold]{100 * found['probability']:.1f} %[/] that the next engagement is completed, "
-            f"accepted and on time   [bold]{found['points']}[/] points"
+            f"accepted and on time   [bold]{found['points']}[/] points",
+            soft_wrap=True,
         )
     stdout.print(f"between {low} and {high} (90 % interval)")
     stdout.print(_counted(found["counts"]))
@@ -79,6 +80,7 @@ def show(found: dict[str, Any]) -> None:
         f"model {found['model']}, as of {_date(found['as_of'])}, checkpoint of "
         f"{checkpoint['size']} entries (block {checkpoint['height']})",
         style="dim",
+        soft_wrap=True,
     )
 
 
@@ -86,7 +88,10 @@ def _counted(counts: dict[str, int]) -> str:
     names = ("good", "bad", "neutral", "open", "overdue")
     parts = ", ".join(f"{counts[name]} {name}" for name in names if counts[name])
     files = f" in {counts['files']} linked files" if counts["files"] > 1 else ""
-    return f"{counts['engagements']} engagements{files}" + (f": {parts}" if parts else "")
+    engagements = (
+        "1 engagement" if counts["engagements"] == 1 else f"{counts['engagements']} engagements"
+    )
+    return f"{engagements}{files}" + (f": {parts}" if parts else "")
 
 
 def _reasons(found: dict[str, Any]) -> Table:

@@ -17,6 +17,7 @@ from node.client import Client, ProblemAnswered
 
 JSON_FILE_BYTES_MAX: Final = 4 * 1_024 * 1_024
 LINE_BYTES_MAX: Final = 64 * 1_024
+PIECE_BYTES: Final = 256 * 1_024
 # Problems of the record; all others are of the request, and end the command.
 OF_THE_RECORD: Final = (400, 409, 413, 422)
 
@@ -96,10 +97,11 @@ async def _submitted_whole(client: Client, text: bytes, wait_final: bool) -> lis
 
 
 async def _lines(first: bytes, stream: BinaryIO) -> AsyncIterator[bytes]:
-    line = first
-    while line:
-        yield line
-        line = await asyncio.to_thread(stream.readline, LINE_BYTES_MAX)
+    """The whole stream in pieces, each as soon as it is there; the node finds the lines."""
+    piece = first
+    while piece:
+        yield piece
+        piece = await asyncio.to_thread(stream.read1, PIECE_BYTES)  # type: ignore[attr-defined]
     yield b"\n"
 
 

@@ -1,5 +1,6 @@
 """Records over HTTP: taken once, refused by name, nothing stored that was refused."""
 
+import asyncio
 import json
 
 import msgspec
@@ -73,6 +74,8 @@ async def test_wait_for_final(node, member, as_json) -> None:
     assert (status, answer["state"], answer["log_index"]) == (200, "final", 1)
     status, problem, _ = await post(member, as_json(node.world.register("v")), wait="durable")
     assert (status, problem["field"]) == (400, "wait")
+    status, problem, _ = await post(member, as_json(node.world.register("v")), wiat="final")
+    assert (status, problem["field"]) == (400, "wiat")
 
 
 async def test_the_same_again_gets_the_first_id(node, member, as_json) -> None:
@@ -410,3 +413,32 @@ async def test_states_of_many(node, member, client) -> None:
     for body in ({"ids": []}, {"ids": ["x"]}, {"ids": [unknown] * 10_001}, {}):
         async with member.post("/v1/records/states", json=body) as response:
             assert response.status == 400
+
+
+async def test_a_stream_waits_while_the_node_is_busy(node, client, as_json, monkeypatch) -> None:
+    from dataclasses import replace
+
+    from node.bounds import BOUNDS
+
+    bounds = replace(BOUNDS, pending_records_max=2, retry_after_s=0)
+    monkeypatch.setattr(node.intake, "_bounds", bounds)
+    node.hold = True
+    lines = [msgspec.json.encode(as_json(node.world.register(f"w{at}"))) for at in range(5)]
+
+    async def body():
+        yield b"".join(line + b"\n" for line in lines)
+
+    answers = []
+    answering = client.submit_ndjson(body())
+
+    async def read() -> None:
+        answers.extend([answer async for answer in answering])
+
+    reading = asyncio.create_task(read())
+    while not reading.done():
+        await asyncio.sleep(0.01)
+        if node.intake.places:
+            node.finalise()
+    await reading
+    assert [answer["state"] for answer in answers] == ["durable"] * 5
+    assert max(node.offered) == 5
