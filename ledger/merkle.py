@@ -107,7 +107,7 @@ class Frontier:
             return EMPTY_ROOT
         *others, right = self.hashes
         for left in reversed(others):
-            right = node_hash(left, right)
+            right = _sha256(b"\x01" + left + right).digest()
         return right
 
     def encode(self) -> bytes:
@@ -152,12 +152,12 @@ def frontier_root(size: int, hashes: bytes) -> bytes:
     Raises:
         Malformed: `hashes` is not the frontier of a tree of `size` leaves.
     """
-    _check_frontier(size, hashes)
-    if not size:
+    if not size or len(hashes) != size.bit_count() * HASH_BYTES:
+        _check_frontier(size, hashes)
         return EMPTY_ROOT
     right = hashes[-HASH_BYTES:]
     for start in range(len(hashes) - 2 * HASH_BYTES, -1, -HASH_BYTES):
-        right = node_hash(hashes[start : start + HASH_BYTES], right)
+        right = _sha256(b"\x01" + hashes[start : start + HASH_BYTES] + right).digest()
     return right
 
 

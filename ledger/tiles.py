@@ -192,6 +192,24 @@ class TileReader:
         return self._kept[level, index]
 
 
+def frontier_of(read_tile: ReadTile, size: int) -> merkle.Frontier:
+    """The frontier of a log of `size` leaves out of the rows of its right edge; reads one row and
+    hashes at most 255 times a level, however many leaves there are.
+
+    Raises:
+        BadProof: a row has not its width.
+    """
+    parts, level = list[tuple[bytes, ...]](), 0
+    while entries := level_entries(level, size):
+        index, width = divmod(entries, TILE_WIDTH)
+        row = read_tile(level, index)[: width * HASH_BYTES] if width else b""
+        if len(row) != width * HASH_BYTES:
+            raise BadProof(f"{tile_path(level, index)} has {len(row)} bytes for {width} hashes")
+        parts.append(merkle.Frontier().extend(_hashes(row)).hashes)
+        level += 1
+    return merkle.Frontier(size, tuple(found for part in reversed(parts) for found in part))
+
+
 def append_to_tiles(
     read_tile: ReadTile, size: int, new_leaf_hashes: Iterable[bytes]
 ) -> dict[tuple[int, int], bytes]:

@@ -142,6 +142,18 @@ def test_rows_do_not_depend_on_how_the_log_grew(sizes):
     }
 
 
+@pytest.mark.parametrize("size", [0, 1, 255, 256, 257, 511, 512, 1_000, 65_535, 65_536, 66_000])
+def test_the_frontier_stands_in_the_right_edge(size):
+    rows = grow([size])
+    leaves = [merkle.leaf_hash(b"%d" % n) for n in range(size)]
+    expected = merkle.Frontier().extend(leaves)
+    assert tiles.frontier_of(lambda *at: rows[at], size) == expected
+    assert expected.root() == merkle.root(leaves)
+    if size % 256:
+        with pytest.raises(BadProof, match="has"):
+            tiles.frontier_of(lambda *at: rows[at][:-32], size)
+
+
 def test_proofs_out_of_three_levels_of_tiles():
     size = 66_000
     rows = grow([1, 255, 256, 257, 40_000, 65_535, 65_537, size])
