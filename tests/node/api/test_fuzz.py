@@ -1,0 +1,72 @@
+"""Damaged requests: always a problem document of the sender's, never an internal error."""
+
+import random
+
+import msgspec
+import pytest
+
+from ledger.records import encode_record
+
+TYPES = ("application/json", "application/x-ndjson", "application/msgpack")
+
+
+def damaged(rng: random.Random, body: bytes) -> bytes:
+    made = bytearray(body)
+    for _ in range(rng.randint(1, 4)):
+        at = rng.randrange(len(made))
+        match rng.randrange(4):
+            case 0:
+                made[at] = rng.randrange(256)
+            case 1:
+                del made[at : at + rng.randint(1, 8)]
+            case 2:
+                made[at:at] = rng.randbytes(rng.randint(1, 8))
+            case _:
+                made[at:at] = made[: rng.randint(1, 40)]
+        if not made:
+            return b""
+    return bytes(made)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_damaged_bodies(node, member, as_json, seed: int, caplog) -> None:
+    rng = random.Random(seed)
+    world = node.world
+    records = [world.register("w"), world.open("e"), world.outcome("e"), world.rating("e")]
+    texts = {
+        TYPES[0]: msgspec.json.encode([as_json(each) for each in records]),
+        TYPES[1]: b"\n".join(msgspec.json.encode(as_json(each)) for each in records),
+        TYPES[2]: msgspec.msgpack.encode([(encode_record(each), b"") for each in records]),
+    }
+    seen = set()
+    for _ in range(80):
+        content_type, body = rng.choice([*texts.items()])
+        async with member.post(
+            "/v1/records", data=damaged(rng, body), headers={"Content-Type": content_type}
+        ) as response:
+            answer = await response.read()
+            seen.add(response.status)
+            assert response.status in (202, 400, 413, 422), answer
+            assert b"internal" not in answer
+    assert {202, 400} <= seen
+    assert "failed" not in caplog.text
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_damaged_addresses(member, seed: int, caplog) -> None:
+    rng = random.Random(seed)
+    paths = (
+        "/v1/records/" + "00" * 32,
+        "/v1/records/" + "00" * 32 + "/receipt?wait=final",
+        "/v1/subjects/p1:" + "00" * 32 + "/score?domain=work&as_of=5&role=worker",
+        "/v1/ledger/batches?lane=1&from=1&limit=5",
+        "/log/tile/0/x001/234.p/5",
+    )
+    letters = "/:?&=%.xp0159aZé-_~"
+    for _ in range(80):
+        path = list(rng.choice(paths))
+        for _ in range(rng.randint(1, 3)):
+            path[rng.randrange(1, len(path))] = rng.choice(letters)
+        async with member.get("".join(path), allow_redirects=False) as response:
+            assert response.status in (200, 400, 401, 404, 422, 503), path
+    assert "failed" not in caplog.text
