@@ -141,8 +141,7 @@ def test_a_flipped_byte_is_named_and_says_how_to_recover(tmp_path: Path) -> None
     assert "row A" in str(caught.value)
     assert "fetches the whole ledger from its peers" in str(caught.value)
     with pytest.raises(StoreDamaged):
-        for at in range(2_000):
-            store.get(b"A%04d" % at)
+        [store.get(b"A%04d" % at) for at in range(2_000)]
     store.close()
 
 

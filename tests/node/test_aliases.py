@@ -1,0 +1,67 @@
+"""Aliases: one random handle per reference, durable before it is told."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ledger.errors import Malformed
+from node.aliases import Aliases
+from node.bounds import BOUNDS
+from node.storage.leveldb import LevelStore
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[LevelStore]:
+    loop = asyncio.get_running_loop()
+    opened = LevelStore(tmp_path / "d", BOUNDS, loop.call_soon_threadsafe)
+    yield opened
+    await asyncio.to_thread(opened.close)
+
+
+async def test_a_reference_keeps_its_handle(store: LevelStore) -> None:
+    aliases = Aliases(store, BOUNDS)
+    first = await aliases.handles("subject", ["ann", "bob", "ann"])
+    assert first[0] == first[2] != first[1]
+    assert {len(handle) for handle in first} == {32}
+    assert await aliases.handles("subject", ["bob"]) == [first[1]]
+    assert await aliases.handles("engagement", ["ann"]) != [first[0]]
+    assert aliases.handle_of("ann") == first[0]
+    assert aliases.handle_of("nobody") is None
+
+
+async def test_two_callers_get_one_handle(store: LevelStore) -> None:
+    aliases = Aliases(store, BOUNDS)
+    one, two = await asyncio.gather(
+        aliases.handles("subject", ["ann"]), aliases.handles("subject", ["ann"])
+    )
+    assert one == two
+
+
+async def test_handles_outlive_a_restart(tmp_path: Path) -> None:
+    loop = asyncio.get_running_loop()
+    found = []
+    for _ in range(2):
+        store = LevelStore(tmp_path / "e", BOUNDS, loop.call_soon_threadsafe)
+        found.append(await Aliases(store, BOUNDS).handles("subject", ["ünï"]))
+        await asyncio.to_thread(store.close)
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "references"),
+    [
+        ("person", ["a"]),
+        ("subject", [""]),
+        ("subject", ["x" * 257]),
+        ("subject", ["\ud800"]),
+        ("subject", ["a"] * 4),
+    ],
+)
+async def test_refuses_what_is_out_of_bounds(
+    store: LevelStore, kind: str, references: list[str]
+) -> None:
+    with pytest.raises(Malformed):
+        await Aliases(store, replace(BOUNDS, aliases_max=3)).handles(kind, references)

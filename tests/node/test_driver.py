@@ -1,0 +1,275 @@
+"""The pump: nothing leaves before what it rests on is on disk, and the order is kept."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from consensus.effects import (
+    BatchSealed,
+    Broadcast,
+    CancelTimer,
+    Certified,
+    Effect,
+    Halt,
+    Persist,
+    Refuse,
+    Send,
+    SetTimer,
+)
+from consensus.inputs import Input, LinkUp, Received, SealBatch, TimerFired
+from consensus.messages import Batches, FetchBlocks, decode_message, encode_message
+from ledger.batch import Submission
+from ledger.errors import StoreDamaged
+from ledger.rows import CheckpointRow
+from ledger.store import HEADER, Changes, MemoryStore
+from node import driver as driver_module
+from node.bounds import BOUNDS, Bounds
+from node.driver import Driver, now
+from node.metrics import Metrics
+
+NEWS = FetchBlocks(7)
+
+
+@dataclass
+class SlowStore:
+    """A store whose disk answers when the test says so."""
+
+    log: list[object]
+    rows: MemoryStore = field(default_factory=MemoryStore)
+    waiting: list[Callable[[], None]] = field(default_factory=list)
+    queued_rows: int = 0
+    on_failure: Callable[[BaseException], None] = lambda _: None
+
+    def submit(self, changes: Changes, on_durable: Callable[[], None] | None = None) -> None:
+        self.rows.write(changes)
+        self.log.append(("submit", dict(changes)))
+        if on_durable is not None:
+            self.waiting.append(on_durable)
+
+    def sync(self, count: int = 1_000) -> None:
+        done, self.waiting = self.waiting[:count], self.waiting[count:]
+        for callback in done:
+            callback()
+
+
+@dataclass
+class Links:
+    """Remembers what would be sent."""
+
+    log: list[object]
+
+    def send(self, peer: int, message: bytes, *, bulk: bool) -> None:
+        self.log.append(("send", peer, decode_message(message), bulk))
+
+    def broadcast(self, message: bytes, *, bulk: bool) -> None:
+        self.log.append(("broadcast", decode_message(message), bulk))
+
+    def handled(self, peer: int, size: int) -> None:
+        self.log.append(("handled", peer, size))
+
+    def undecodable(self, peer: int) -> None:
+        self.log.append(("undecodable", peer))
+
+
+class Script:
+    """Stands for consensus: answers each input by what the test has prepared."""
+
+    def __init__(self) -> None:
+        self.given: list[Input] = []
+        self.answers: dict[Any, Sequence[Effect]] = {}
+
+    def handle(self, state: object, event: Input, _: object) -> tuple[object, Sequence[Effect]]:
+        self.given.append(event)
+        answer = self.answers.get(event) or self.answers.get(type(event), ())
+        return state, answer
+
+
+@dataclass
+class World:
+    script: Script
+    store: SlowStore
+    driver: Driver
+    metrics: Metrics
+    log: list[object]
+
+    async def settle(self) -> None:
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+    def done(self) -> list[object]:
+        return [each for each in self.log if each[0] != "submit"]  # type: ignore[index]
+
+
+class Told:
+    def __init__(self, log: list[object]) -> None:
+        self.log = log
+
+    def sealed(self, effect: BatchSealed) -> None:
+        self.log.append(("sealed", effect.height))
+
+    def executed(self, block: object, applied: object) -> None:  # noqa: ARG002
+        raise AssertionError("no block is executed here")
+
+    def certified(self, row: CheckpointRow) -> None:
+        self.log.append(("certified", row.height))
+
+
+@asynccontextmanager
+async def _world(monkeypatch: pytest.MonkeyPatch, bounds: Bounds = BOUNDS) -> AsyncIterator[World]:
+    log: list[object] = []
+    script, store, metrics = Script(), SlowStore(log), Metrics()
+    monkeypatch.setattr(driver_module, "simplex", script)
+    driver = Driver(
+        consensus=object(),  # type: ignore[arg-type]
+        ledger=object(),  # type: ignore[arg-type]
+        store=store,  # type: ignore[arg-type]
+        peers=Links(log),  # type: ignore[arg-type]
+        bounds=bounds,
+        metrics=metrics,
+    )
+    driver.watch(Told(log))
+    yield World(script, store, driver, metrics, log)
+    driver.stop()
+
+
+async def test_nothing_is_sent_before_what_it_rests_on_is_durable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with _world(monkeypatch) as world:
+        world.script.answers[LinkUp(1)] = (
+            Send(1, FetchBlocks(1)),
+            Persist({b"Ka": b"1"}),
+            Send(1, FetchBlocks(2)),
+            Certified(CheckpointRow(5, 9, bytes(32), ())),
+            Persist({b"Kb": b"1"}),
+            Broadcast(FetchBlocks(3)),
+        )
+        world.script.answers[LinkUp(2)] = (Send(2, FetchBlocks(4)),)
+        world.driver.link_up(1)
+        world.driver.link_up(2)
+        await world.settle()
+        assert world.done() == [("send", 1, FetchBlocks(1), False)]
+        world.store.sync(1)
+        assert world.done()[1:] == [("send", 1, FetchBlocks(2), False), ("certified", 5)]
+        world.store.sync(1)
+        assert world.done()[3:] == [
+            ("broadcast", FetchBlocks(3), False),
+            ("send", 2, FetchBlocks(4), False),
+        ]
+
+
+async def test_inputs_go_on_while_the_disk_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with _world(monkeypatch) as world:
+        for peer in range(1, 50):
+            world.script.answers[LinkUp(peer)] = (Persist({b"K%d" % peer: b""}), Send(peer, NEWS))
+            world.driver.link_up(peer)
+        await world.settle()
+        assert len(world.script.given) == 49
+        assert world.done() == []
+        world.store.sync()
+        assert [each[1] for each in world.done()] == list(range(1, 50))  # type: ignore[index]
+
+
+async def test_the_rows_of_a_sealed_batch_join_its_own_write(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with _world(monkeypatch) as world:
+        hash_ = b"h" * 32
+        world.script.answers[SealBatch] = (
+            Persist({HEADER + hash_: b"header"}),
+            BatchSealed(hash_, 4, 1),
+            Broadcast(Batches(())),
+        )
+        world.driver.seal((Submission(bytes(16), b"r", b""),), {b"Nname": b"id"})
+        await world.settle()
+        assert world.log == [("submit", {HEADER + hash_: b"header", b"Nname": b"id"})]
+        world.store.sync()
+        assert world.done() == [("sealed", 4), ("broadcast", Batches(()), True)]
+
+
+async def test_a_full_disk_queue_holds_inputs_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with _world(monkeypatch, replace(BOUNDS, queued_rows_max=10)) as world:
+        world.store.queued_rows = 11
+        world.driver.link_up(1)
+        await world.settle()
+        assert world.script.given == []
+        world.store.queued_rows = 10
+        async with asyncio.timeout(5):
+            while not world.script.given:  # noqa: ASYNC110 - the pump looks again by itself
+                await asyncio.sleep(0.001)
+
+
+async def test_bad_bytes_of_a_peer_are_counted_and_harm_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with _world(monkeypatch) as world:
+        world.driver.received(3, b"\xff\xff")
+        world.driver.received(3, encode_message(NEWS))
+        world.script.answers[Received(3, NEWS)] = (Refuse(3, "batch_root"),)
+        await world.settle()
+        assert world.script.given == [Received(3, NEWS)]
+        assert ("undecodable", 3) in world.log
+        assert world.log.count(("handled", 3, 2)) == 1
+        counter = world.metrics.peer_refusals
+        assert counter.labels("3", "malformed")._value.get() == 1
+        assert counter.labels("3", "batch_root")._value.get() == 1
+        assert not world.driver.stopped.done()
+
+
+async def test_timers_fire_once_replaced_and_never_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with _world(monkeypatch) as world:
+        at = now().steady_ms + 20
+        world.script.answers[LinkUp(1)] = (
+            SetTimer("view", at + 100_000),
+            SetTimer("view", at),
+            SetTimer("resend", at),
+            CancelTimer("resend"),
+        )
+        fired = asyncio.Event()
+        early: list[int] = []
+        handle = world.script.handle
+
+        def watching(state: object, event: Input, at_: Any) -> tuple[object, Sequence[Effect]]:
+            if isinstance(event, TimerFired):
+                early.append(max(0, at - at_.steady_ms))
+                fired.set()
+            return handle(state, event, at_)
+
+        monkeypatch.setattr(world.script, "handle", watching)
+        world.driver.link_up(1)
+        await asyncio.wait_for(fired.wait(), 5)
+        assert early == [0]
+        assert world.script.given.count(TimerFired("view")) == 1
+        assert TimerFired("resend") not in world.script.given
+
+
+@pytest.mark.parametrize(
+    ("effect", "words"),
+    [(Halt("another root"), "another root"), (Persist({b"": b""}), "the disk is gone")],
+)
+async def test_halt_damage_and_bugs_stop_the_pump(
+    monkeypatch: pytest.MonkeyPatch, effect: Effect, words: str
+) -> None:
+    async with _world(monkeypatch) as world:
+        if isinstance(effect, Persist):
+
+            def broken(*_: object) -> None:
+                raise StoreDamaged("row", "the disk is gone")
+
+            monkeypatch.setattr(world.store, "submit", broken)
+        world.script.answers[LinkUp(1)] = (effect, Send(1, NEWS))
+        world.driver.link_up(1)
+        assert words in await asyncio.wait_for(world.driver.stopped, 5)
+        world.driver.link_up(2)
+        await world.settle()
+        assert LinkUp(2) not in world.script.given
+
+
+async def test_a_failing_disk_stops_the_pump(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with _world(monkeypatch) as world:
+        world.store.on_failure(OSError("no space left"))
+        assert "no space left" in await world.driver.stopped

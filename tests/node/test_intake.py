@@ -1,0 +1,292 @@
+"""Intake: places, names, early rules, pushback; and what survives a crash."""
+
+import asyncio
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from consensus.effects import BatchSealed
+from ledger.batch import Batch, Header, Submission, commitment
+from ledger.bureau.model import FIRST_MODEL
+from ledger.encoding import encode
+from ledger.errors import Malformed
+from ledger.genesis import FIRST_BOUNDS
+from ledger.genesis import Bounds as ValidityBounds
+from ledger.parameters import FIRST_DOMAINS, FIRST_SCALES, Parameters
+from ledger.records import Record, encode_record
+from ledger.records.engagement import EngagementOpen, EngagementOutcome
+from ledger.records.rating import Rating
+from ledger.records.subject import SubjectRegister
+from ledger.rows import RecordRow, record_key
+from ledger.rules import Vocabulary
+from ledger.store import Changes, MemoryStore
+from node.bounds import BOUNDS, Bounds
+from node.foresight import Foresight
+from node.intake import Accepted, Busy, Conflict, Duplicate, Intake, Offer, RefusedOffer, Result
+
+NOW_MS = 1_700_000_000_000
+LANE = 3
+WORKER, CLIENT, REFERENCE = b"w" * 32, b"c" * 32, b"r" * 32
+
+
+def _vocabulary(validity: ValidityBounds) -> Vocabulary:
+    return Vocabulary.of(Parameters(1, FIRST_MODEL, FIRST_SCALES, FIRST_DOMAINS), validity)
+
+
+QUICK = replace(BOUNDS, seal_after_ms=1)
+
+
+@dataclass
+class Lane:
+    """Stands where consensus and the disk would: seals batches when it is told to."""
+
+    store: MemoryStore = field(default_factory=MemoryStore)
+    bounds: Bounds = QUICK
+    validity: ValidityBounds = FIRST_BOUNDS
+    waiting: list[tuple[tuple[Submission, ...], Changes]] = field(default_factory=list)
+    sealed: list[tuple[Submission, ...]] = field(default_factory=list)
+    instant: bool = True
+    has_sealed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.intake = self.start()
+
+    def start(self) -> Intake:
+        """A new intake over the same store, as after a restart."""
+        return Intake(
+            chain=bytes(32),
+            reader=self.store,
+            foresight=Foresight(self.store, _vocabulary(self.validity), LANE),
+            bounds=self.bounds,
+            wall_ms=lambda: NOW_MS,
+            seal=self._seal,
+        )
+
+    def _seal(self, submissions: tuple[Submission, ...], rows: Changes) -> None:
+        self.waiting.append((submissions, rows))
+        self.has_sealed.set()
+        if self.instant:
+            self.make_durable()
+
+    def make_durable(self) -> None:
+        while self.waiting:
+            submissions, rows = self.waiting.pop(0)
+            self.store.write(rows)
+            self.sealed.append(submissions)
+            height = len(self.sealed)
+            self.intake.sealed(BatchSealed(bytes(32), height, len(submissions)))
+
+    async def offer(self, *records: Record) -> list[Result]:
+        return await self.intake.submit([_offer(record) for record in records])
+
+
+def _offer(record: Record, signatures: bytes = b"") -> Offer:
+    return Offer(encode_record(record), signatures)
+
+
+def _register(handle: bytes, at: int = NOW_MS) -> SubjectRegister:
+    return SubjectRegister(LANE, at, handle, b"", "none")
+
+
+def _open(reference: bytes = REFERENCE) -> EngagementOpen:
+    due = NOW_MS + 1_000
+    return EngagementOpen(
+        LANE, NOW_MS, reference, WORKER, CLIENT, "gig", ("work",), "lead", NOW_MS, due, 0
+    )
+
+
+def _outcome(reference: bytes = REFERENCE, fault: str = "none") -> EngagementOutcome:
+    return EngagementOutcome(
+        LANE,
+        NOW_MS,
+        reference,
+        "completed",
+        fault,
+        0,
+        "accepted",
+        "platform",  # type: ignore[arg-type]
+    )
+
+
+def _rating(rater: bytes, direction: str) -> Rating:
+    return Rating(LANE, NOW_MS, REFERENCE, direction, rater, b"", "stars-5", 5, ())  # type: ignore[arg-type]
+
+
+WHOLE_STORY: list[Record] = [
+    _register(WORKER),
+    _register(CLIENT),
+    _open(),
+    _outcome(),
+    _rating(CLIENT, "of-worker"),
+    _rating(WORKER, "of-client"),
+]
+
+
+async def test_a_whole_story_in_one_call_is_accepted_in_order() -> None:
+    lane = Lane()
+    results = await lane.offer(*WHOLE_STORY)
+    assert all(isinstance(each, Accepted) for each in results)
+    (batch,) = lane.sealed
+    assert [each.record for each in batch] == [encode_record(each) for each in WHOLE_STORY]
+    assert [each.record_id for each in results] == [commitment(each) for each in batch]  # type: ignore[union-attr]
+    assert len({each.salt for each in batch}) == len(batch)
+    assert lane.intake.places[commitment(batch[3])] == (1, 3)
+    assert lane.intake.pending == len(WHOLE_STORY)
+
+
+async def test_the_same_again_gets_the_first_id_and_other_content_a_conflict() -> None:
+    lane = Lane()
+    first = await lane.offer(*WHOLE_STORY)
+    again = await lane.offer(*WHOLE_STORY)
+    assert again == [Duplicate(each.record_id) for each in first]  # type: ignore[union-attr]
+    other = await lane.offer(_register(WORKER, NOW_MS - 1), _outcome(fault="client"))
+    assert other == [Conflict(first[0].record_id), Conflict(first[3].record_id)]  # type: ignore[union-attr]
+    assert len(lane.sealed) == 1
+
+
+async def test_names_outlive_a_restart() -> None:
+    lane = Lane()
+    first = await lane.offer(*WHOLE_STORY)
+    lane.intake = lane.start()
+    again = await lane.offer(*WHOLE_STORY)
+    assert again == [Duplicate(each.record_id) for each in first]  # type: ignore[union-attr]
+
+
+async def test_a_duplicate_of_what_is_not_durable_waits_for_the_disk() -> None:
+    lane = Lane(instant=False)
+    first = asyncio.create_task(lane.offer(_register(WORKER)))
+    second = asyncio.create_task(lane.offer(_register(WORKER)))
+    await lane.has_sealed.wait()
+    third = asyncio.create_task(lane.offer(_register(WORKER)))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not first.done()
+    assert not second.done()
+    assert not third.done()
+    lane.make_durable()
+    (accepted,) = await first
+    assert isinstance(accepted, Accepted)
+    assert await second == await third == [Duplicate(accepted.record_id)]
+
+
+async def test_a_caller_that_goes_away_takes_nobody_with_it() -> None:
+    lane = Lane(instant=False)
+    first = asyncio.create_task(lane.offer(_register(WORKER)))
+    second = asyncio.create_task(lane.offer(_register(CLIENT)))
+    await lane.has_sealed.wait()
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    lane.make_durable()
+    assert isinstance((await second)[0], Accepted)
+
+
+async def test_broken_rules_are_named_and_store_nothing() -> None:
+    lane = Lane()
+    await lane.offer(_register(WORKER), _register(CLIENT))
+    results = await lane.offer(
+        _outcome(),
+        _rating(CLIENT, "of-worker"),
+        _register(b"x" * 32, NOW_MS + 1),
+        SubjectRegister(LANE + 1, NOW_MS, b"y" * 32, b"", "none"),
+        SubjectRegister(LANE, NOW_MS, b"z" * 32, b"\xff" * 32, "none"),
+    )
+    rules = [each.rule for each in results if isinstance(each, RefusedOffer)]
+    assert rules == [
+        "unknown-engagement",
+        "unknown-engagement",
+        "dated-after-batch",
+        "foreign-platform",
+        "bad-key",
+    ]
+    bad = await lane.intake.submit(
+        [Offer(b"\xc1", b""), Offer(encode_record(_open()), b"s" * 64), Offer(b"x" * 5_000, b"")]
+    )
+    assert [each.rule for each in bad] == ["malformed", "signature-count", "malformed"]  # type: ignore[union-attr]
+    assert len(lane.sealed) == 1
+    assert lane.intake.pending == 2
+
+
+async def test_looks_ahead_only_over_what_is_under_way() -> None:
+    lane = Lane()
+    await lane.offer(*WHOLE_STORY[:3])
+    lane.intake.executed(1)  # while the store, here, has no row of it
+    (result,) = await lane.offer(_outcome())
+    assert isinstance(result, RefusedOffer)
+    assert result.rule == "unknown-engagement"
+
+
+async def test_a_name_whose_record_was_refused_is_free_again() -> None:
+    lane = Lane()
+    (first,) = await lane.offer(_register(WORKER))
+    assert isinstance(first, Accepted)
+    row = RecordRow(LANE, 1, 0, None, "subject-exists")
+    lane.store.write({record_key(first.record_id): encode(row)})
+    lane.intake.executed(1)
+    (second,) = await lane.offer(_register(WORKER, NOW_MS - 5))
+    assert isinstance(second, Accepted)
+
+
+async def test_batches_are_sealed_when_full() -> None:
+    validity = ValidityBounds(
+        **{name: getattr(FIRST_BOUNDS, name) for name in FIRST_BOUNDS.__struct_fields__}
+        | {"batch_records_max": 10}
+    )
+    lane = Lane(validity=validity)
+    results = await lane.offer(*(_register(bytes([at]) * 32) for at in range(35)))
+    assert all(isinstance(each, Accepted) for each in results)
+    assert [len(batch) for batch in lane.sealed] == [10, 10, 10, 5]
+
+
+async def test_pushback_when_too_much_is_pending() -> None:
+    lane = Lane(bounds=replace(BOUNDS, seal_after_ms=1, pending_records_max=5, retry_after_s=7))
+    results = await lane.offer(*(_register(bytes([at]) * 32) for at in range(8)))
+    assert [type(each) for each in results] == [Accepted] * 5 + [Busy] * 3
+    assert results[-1] == Busy(7)
+    lane.intake.executed(1)
+    assert lane.intake.pending == 0
+    (result,) = await lane.offer(_register(bytes([7]) * 32))
+    assert isinstance(result, Accepted)
+
+
+async def test_too_many_offers_at_once_are_refused() -> None:
+    lane = Lane(bounds=replace(BOUNDS, offers_max=2))
+    with pytest.raises(Malformed, match="at most 2"):
+        await lane.offer(*(_register(bytes([at]) * 32) for at in range(3)))
+
+
+async def test_resumes_what_was_durable_and_not_executed() -> None:
+    lane = Lane()
+    await lane.offer(*WHOLE_STORY[:3])
+    (batch,) = lane.sealed
+    header = Header(1, LANE, 9, bytes(32), len(batch), bytes(32), NOW_MS)
+    lane.intake = lane.start()
+    lane.intake.resume([Batch(header, bytes(64), batch)])
+    assert lane.intake.pending == 3
+    assert lane.intake.places[commitment(batch[2])] == (9, 2)
+    (result,) = await lane.offer(_outcome())
+    assert isinstance(result, Accepted)
+
+
+async def test_names_are_learned_from_a_lane_that_was_fetched() -> None:
+    lane = Lane()
+    await lane.offer(*WHOLE_STORY)
+    (batch,) = lane.sealed
+    header = Header(1, LANE, 1, bytes(32), len(batch), bytes(32), NOW_MS)
+    whole = Batch(header, bytes(64), batch)
+    assert lane.intake.names_of(whole) == {}
+    lane.store = MemoryStore()
+    lane.intake = lane.start()
+    rows = lane.intake.names_of(whole)
+    lane.store.write(rows)
+    again = await lane.offer(*WHOLE_STORY)
+    assert again == [Duplicate(commitment(each)) for each in batch]
+
+
+async def test_an_empty_batch_of_consensus_disturbs_nothing() -> None:
+    lane = Lane(instant=False)
+    task = asyncio.create_task(lane.offer(_register(WORKER)))
+    await lane.has_sealed.wait()
+    lane.intake.sealed(BatchSealed(bytes(32), 1, 0))
+    assert not task.done()
+    lane.make_durable()
+    assert isinstance((await task)[0], Accepted)
