@@ -50,7 +50,7 @@ def _cosign(state: State, height: int, size: int, root: bytes) -> None:
     row = safety.CosignedRow(size, root, time_s, signature)
     state.persist({safety.cosigned_key(height): encode(row)})
     state.emit(Broadcast(own))
-    _count(state, config.me, own)
+    count(state, config.me, own)
 
 
 def receive(state: State, number: int, cosignature: Cosignature) -> None:
@@ -77,10 +77,10 @@ def receive(state: State, number: int, cosignature: Cosignature) -> None:
     if known is not None:
         _accuse(state, number, known, cosignature)
         return
-    _count(state, number, cosignature)
+    count(state, number, cosignature)
 
 
-def _count(state: State, number: int, cosignature: Cosignature) -> None:
+def count(state: State, number: int, cosignature: Cosignature) -> None:
     """Count a cosignature that holds; certify or halt when there are enough."""
     height = cosignature.height
     checked = state.checkpoints.checked.setdefault(height, {})

@@ -11,7 +11,7 @@ whose own clock is also that far past its own tip seals one empty batch: time mo
 platform works, and a batch dated ahead starts no echo."""
 
 from consensus import evidence
-from consensus.effects import BatchSealed, Broadcast
+from consensus.effects import BatchSealed, Broadcast, Send
 from consensus.epochs import seats_of
 from consensus.lanes import Held, Lane
 from consensus.messages import Batches, Hint
@@ -71,6 +71,8 @@ def receive(state: State, peer: int, batch: Batch) -> None:
     hash_ = header_hash(state.config.chain, header)
     if hash_ in state.lanes.held or header.height <= lane.base.height:
         return
+    if header.epoch > state.epoch + 1:
+        return  # its key cannot be known yet; no block that this node can vote for holds it
     below = state.lanes.successor_of(lane, header)
     if below is None:
         _keep_orphan(state, peer, batch)
@@ -98,9 +100,7 @@ def _keep_orphan(state: State, peer: int, batch: Batch) -> None:
     note_hint(
         state,
         peer,
-        Hint(
-            (Held(header_hash(state.config.chain, batch.header), batch, 0).tip,),
-        ),
+        Hint((Held(header_hash(state.config.chain, batch.header), batch, 0).tip,), False),
     )
 
 
@@ -123,7 +123,7 @@ def _fault(state: State, batch: Batch, below: tuple[int, int], size: int) -> str
         return "batch_bytes"
     if header.time <= below[0]:
         return "batch_time"
-    if not max(1, below[1]) <= header.epoch <= state.epoch + 1:
+    if header.epoch < max(1, below[1]):
         return "batch_epoch"
     seat = seats_of(config, header.epoch).by_number.get(header.lane)
     if seat is None:
@@ -143,7 +143,7 @@ def _take_in(state: State, lane: Lane, held: Held) -> None:
     if other is not None:
         _accuse(state, held.batch, other.batch)
     if on_branch:
-        state.emit(Broadcast(Hint((lane.top,))))
+        state.emit(Broadcast(Hint((lane.top,), False)))
         if header.lane != state.config.me:
             _move_time(state, header.time)
 
@@ -197,7 +197,15 @@ def _move_time(state: State, time: int) -> None:
 
 
 def note_hint(state: State, peer: int, hint: Hint) -> None:
-    """Upon a hint: count it; a batch that does not come by itself is pulled after a while."""
+    """Upon a hint: count it; a batch that does not come by itself is pulled after a while.
+
+    A hint that is sent again is answered with what this node holds of those lanes: its own hint
+    was lost, or it holds a sibling, which the other cannot know.
+    """
+    if hint.again:
+        lanes = [state.lanes.get(tip.lane) for tip in hint.tips]
+        tips = tuple(lane.top for lane in lanes if lane is not None and lane.top.height)
+        state.emit(Send(peer, Hint(tips, False)))
     for tip in hint.tips:
         if state.lanes.hint(peer, tip):
             lane = state.lanes.lanes[tip.lane]

@@ -185,15 +185,22 @@ class Lanes:
                 lane.covered = tip
 
     def short_of_quorum(self, lane: Lane) -> list[int]:
-        """The peers that have not hinted this node's top batch, if too few have."""
+        """The peers that have not hinted this node's top batch, if too few have.
+
+        A peer that is known to hold a sibling will never hint it and is left in peace.
+        """
         if lane.top.height <= max(lane.final.height, lane.covered.height):
             return []
-        return [
-            peer
-            for peer in self.lanes
-            if peer != self.me
-            and (peer not in lane.hints or lane.hints[peer].height < lane.top.height)
-        ]
+        return [peer for peer in self.lanes if peer != self.me and self._lacks(lane, peer)]
+
+    def _lacks(self, lane: Lane, peer: int) -> bool:
+        for tip in (lane.hints.get(peer), lane.ahead.get(peer)):
+            if tip is not None and tip.height > lane.final.height:
+                beyond = tip.height > lane.top.height
+                if (beyond and tip.hash not in self.held) or not lane.on_branch(tip):
+                    return False
+        known = lane.hints.get(peer)
+        return known is None or known.height < lane.top.height
 
     # --- paths ---
 
@@ -270,7 +277,10 @@ class Lanes:
 
     def prune(self, lane: Lane) -> list[Held]:
         """Drop what lies off the branch and can no longer become final; what was dropped."""
-        if not lane.off or not lane.on_branch(lane.final):
+        if not lane.on_branch(lane.final):
+            return []
+        self._drop_orphans(lane)
+        if not lane.off:
             return []
         dropped: list[Held] = []
         for held in sorted((self.held[h] for h in lane.off), key=lambda each: each.header.height):
@@ -284,6 +294,16 @@ class Lanes:
                 lane.bytes -= held.bytes
                 dropped.append(held)
         return dropped
+
+    def _drop_orphans(self, lane: Lane) -> None:
+        """Forget batches that can no longer find their predecessor on the final branch."""
+        for previous, (_, batch) in [*self.orphans.items()]:
+            header = batch.header
+            over = header.height - lane.final.height
+            if header.lane == lane.number and (
+                over <= 0 or (over == 1 and previous != lane.final.hash)
+            ):
+                del self.orphans[previous]
 
     def execute(self, cut: Mapping[int, Tip]) -> list[Held]:
         """Move the bases to an executed cut; the batches that it executed."""

@@ -7,7 +7,7 @@
 | 3 | certificate | certificate, block or nil |
 | 4 | cosignature | height, size, root, time in s, signature, again |
 | 5 | checkpoint | certified checkpoint row |
-| 6 | hint | tips: 'I durably hold these and all below them' |
+| 6 | hint | tips ('I durably hold these and all below them'), again |
 | 7 | batches | batches, ascending by height within a lane |
 | 8 | fetch batches | lane, above, tip: 'send what lies above that height, up to this tip' |
 | 9 | fetch views | epoch, first view, last view: 'send the certificates of these' |
@@ -80,9 +80,11 @@ class CheckpointMessage(Value, tag=5):
 
 
 class Hint(Value, tag=6):
-    """Unsigned: the sender durably holds these tips and all batches below them."""
+    """Unsigned: the sender durably holds these tips and all batches below them. `again`: it lacks
+    hints, and asks what the receiver holds of these lanes."""
 
     tips: Tips
+    again: bool
 
 
 class Batches(Value, tag=7):

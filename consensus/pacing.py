@@ -170,7 +170,7 @@ def on_resend_timer(state: State) -> None:
         state.emit(Broadcast(_again(checkpoints.own[height])))
     tips = tuple(lane.top for lane in state.lanes if lane.top.height > lane.final.height)
     if tips:
-        state.emit(Broadcast(Hint(tips)))
+        state.emit(Broadcast(Hint(tips, True)))
 
 
 def _send_votes_again(state: State) -> None:

@@ -42,7 +42,7 @@ def rebuild(config: Config, reader: Reader, head: Head, now: Now) -> State:
     before = _executed_block(config, reader, head)
     rows = list(_final_rows(config, reader, before))
     newest = rows[-1][1] if rows else _row_at(reader, head.height)
-    checkpoints = _checkpoints(config, reader)
+    checkpoints = _checkpoints(reader)
     final = rows[-1][0] if rows else before
     epoch = max(1, epoch_of(final.block.height, config.bounds.epoch_blocks))
     end = epoch_end(config, epoch)
@@ -136,7 +136,7 @@ def _take_finalization(state: State, newest: safety.FinalRow) -> None:
 # --- checkpoints ---
 
 
-def _checkpoints(config: Config, reader: Reader) -> Checkpoints:
+def _checkpoints(reader: Reader) -> Checkpoints:
     """The newest certified checkpoint, and own cosignatures above it."""
     checkpoints = Checkpoints()
     for _, value in reader.scan(CHECKPOINT, after(CHECKPOINT), reverse=True):
@@ -150,7 +150,6 @@ def _checkpoints(config: Config, reader: Reader) -> Checkpoints:
         own = Cosignature(height, row.size, row.root, row.time_s, row.signature, False)
         checkpoints.own[height] = own
         checkpoints.results[height] = (row.size, row.root)
-        checkpoints.checked[height] = {config.me: own}
     return checkpoints
 
 

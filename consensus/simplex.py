@@ -62,6 +62,8 @@ def restore(
     """
     state = rebuild(config, reader, head, now)
     checkpoints = state.checkpoints
+    for own in list(checkpoints.own.values()):
+        cosign.count(state, config.me, own)
     if head.height > checkpoints.certified and head.height not in checkpoints.own:
         cosign.executed(state, head.height, head.size, head.root)
     advance(state)

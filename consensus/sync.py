@@ -82,7 +82,7 @@ def receive_status(state: State, number: int, status: Status) -> None:
     """Upon a peer's status."""
     peer = state.peers[number]
     peer.final_height = max(peer.final_height, status.final_height)
-    note_hint(state, number, Hint(status.tips))
+    note_hint(state, number, Hint(status.tips, False))
     behind = (status.epoch, status.view) < (state.epoch, state.view) or (
         status.certified_height < state.checkpoints.certified
     )
@@ -298,10 +298,13 @@ def fetch_missing(state: State) -> None:
 
 
 def expire(state: State) -> None:
-    """Upon the `fetch` timer: give up on peers that did not answer."""
+    """Upon the `fetch` timer: give up on peers that did not answer, and on what they hinted."""
     now = state.now.steady_ms
     for key in [key for key, fetch in state.fetches.items() if fetch.until <= now]:
-        del state.fetches[key]
+        fetch = state.fetches.pop(key)
+        if key.startswith("batches "):
+            lane = state.lanes.lanes[int(key.removeprefix("batches "))]
+            lane.ahead.pop(fetch.peer, None)
 
 
 def _fetch_blocks(state: State) -> None:
@@ -342,8 +345,8 @@ def _wanted(state: State, lane: Lane) -> tuple[Tip | None, list[int]]:
     if not ahead or lane.bytes >= state.config.limits.lane_bytes_max:
         return None, []
     lane.wanted_at = state.now.steady_ms + state.config.timing.fetch_retry_ms
-    number = max(ahead, key=lambda n: (lane.ahead[n].height, n))
-    return lane.ahead[number], [number]
+    tip = max((lane.ahead[number] for number in ahead), key=lambda each: each.height)
+    return tip, [number for number in ahead if lane.ahead[number] == tip]
 
 
 def ask(state: State, key: str, message: Message, holders: list[int], *, above: int = 0) -> bool:

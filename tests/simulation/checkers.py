@@ -4,7 +4,7 @@ from collections import defaultdict
 
 from consensus.certificate import FINALIZE, NULLIFY, Certificate
 from consensus.effects import BatchSealed, Certified, Execute, Halt
-from consensus.messages import Batches, Blocks, CertificateMessage, Message, Proposal, Vote
+from consensus.messages import Blocks, CertificateMessage, Message, Proposal, Vote
 from consensus.quorum import quorum, witnesses
 from ledger.store import HEADER, SUBMISSION
 
@@ -33,6 +33,7 @@ class Checker:
         self.batches: dict[tuple[int, int], bytes] = {}
         self.lanes: dict[int, dict[int, int]] = defaultdict(lambda: defaultdict(int))
         self.acknowledged: dict[bytes, int] = {}
+        self.final: set[bytes] = set()
 
     # --- messages of honest nodes ---
 
@@ -79,6 +80,7 @@ class Checker:
             lanes[lane] = at
             name = self.batches.setdefault((lane, at), hash_)
             check(name == hash_, f"two final batches in lane {lane} at {at}")
+            self.final.add(hash_)
         for tip in effect.block.tips:
             check(lanes[tip.lane] == tip.height, f"lane {tip.lane} does not reach its tip")
         if height > self.heights[node] and known is effect.hash:
@@ -118,7 +120,3 @@ class Checker:
         lanes.clear()
         for number, tip in cut.items():
             lanes[number] = tip.height
-
-
-def batches_of(message: Message) -> tuple:
-    return message.batches if isinstance(message, Batches) else ()

@@ -1,0 +1,180 @@
+"""Named Byzantine actors: what a faulty node sends instead of what it should.
+
+Each is an `Outgoing`: (node, target, message) -> the messages that really go to the target. The
+faulty node's own state goes on as if it had behaved.
+"""
+
+from collections.abc import Callable
+
+from consensus.certificate import FINALIZE, NOTARIZE, NULLIFY, PROPOSE, statement_message
+from consensus.messages import Batches, Message, Proposal, Vote
+from consensus.proposals import candidate_of, make_block
+from ledger.batch import Batch, Header, batch_root, commitment, header_message
+from ledger.block import Block, block_hash
+from ledger.hashing import ZERO_HASH
+from tests.simulation.cluster import CHAIN, Node, Outgoing
+
+
+def sign_block(node: Node, block: Block) -> Proposal:
+    hash_ = block_hash(CHAIN, block)
+    message = statement_message(CHAIN, PROPOSE, block.epoch, block.view, hash_)
+    return Proposal(block, node.config.keys.vote.sign(message), False)
+
+
+def sign_vote(node: Node, kind: int, epoch: int, view: int, hash_: bytes) -> Vote:
+    message = statement_message(CHAIN, kind, epoch, view, hash_)
+    return Vote(kind, epoch, view, hash_, node.config.keys.vote.sign(message), False)
+
+
+def silent_leader(node: Node, target: int, message: Message) -> list[Message]:
+    return [] if isinstance(message, Proposal) else [message]
+
+
+def silent(node: Node, target: int, message: Message) -> list[Message]:
+    return []
+
+
+def other_block(node: Node, block: Block) -> Block | None:
+    """Another block for the same view and parent, good by the rules, if there is one."""
+    if not block.tips:
+        return None
+    state = node.state
+    parent = state.final if block.parent == state.final.hash else candidate_of(state, block.parent)
+    if parent is None or block.view != state.view:
+        return None
+    return make_block(state, parent, block.tips[1:])
+
+
+def equivocator(node: Node, target: int, message: Message) -> list[Message]:
+    """Shows one block to even and another to odd platforms, and votes for whatever is asked."""
+    if isinstance(message, Proposal) and message.block.tips and not message.again:
+        slot = (message.block.epoch, message.block.view)
+        if slot not in node.cluster.doubles:
+            other = other_block(node, message.block)
+            node.cluster.doubles[slot] = other or message.block
+        if target % 2:
+            return [sign_block(node, node.cluster.doubles[slot])]
+    if isinstance(message, Vote) and message.kind != NULLIFY:
+        double = node.cluster.doubles.get((message.epoch, message.view))
+        if double is not None and target % 2:
+            hash_ = block_hash(CHAIN, double)
+            return [sign_vote(node, message.kind, message.epoch, message.view, hash_)]
+    return [message]
+
+
+def two_faced_voter(node: Node, target: int, message: Message) -> list[Message]:
+    """Signs finalize and nullify in every view, and notarizes any block."""
+    if not isinstance(message, Vote):
+        return [message]
+    out: list[Message] = [message]
+    for kind in (NOTARIZE, FINALIZE, NULLIFY):
+        hash_ = ZERO_HASH if kind == NULLIFY else message.hash
+        if kind != message.kind and (kind == NULLIFY or hash_ != ZERO_HASH):
+            out.append(sign_vote(node, kind, message.epoch, message.view, hash_))
+    return out
+
+
+def nullify_only(node: Node, target: int, message: Message) -> list[Message]:
+    if not isinstance(message, Vote):
+        return [message]
+    return [sign_vote(node, NULLIFY, message.epoch, message.view, ZERO_HASH)]
+
+
+def invalid_parent_leader(node: Node, target: int, message: Message) -> list[Message]:
+    """Proposes on the last final block whatever was notarized since."""
+    if isinstance(message, Proposal):
+        state, block = node.state, message.block
+        if block.view == state.view and block.parent != state.final.hash:
+            return [sign_block(node, make_block(state, state.final, block.tips))]
+    return [message]
+
+
+def stale_leader(node: Node, target: int, message: Message) -> list[Message]:
+    """Proposes its parent's cut whatever waits."""
+    if isinstance(message, Proposal) and message.block.tips:
+        state, block = node.state, message.block
+        known = block.parent == state.final.hash
+        parent = state.final if known else candidate_of(state, block.parent)
+        if parent is not None and block.view == state.view:
+            return [sign_block(node, make_block(state, parent, ()))]
+    return [message]
+
+
+def bad_signer(node: Node, target: int, message: Message) -> list[Message]:
+    if isinstance(message, Vote):
+        return [Vote(message.kind, message.epoch, message.view, message.hash, bytes(64), False)]
+    return [message]
+
+
+def replayer() -> Outgoing:
+    """Sends every message twice, the second time long after."""
+    kept: list[Message] = []
+
+    def outgoing(node: Node, target: int, message: Message) -> list[Message]:
+        kept.append(message)
+        old = kept[-40] if len(kept) > 40 else kept[0]
+        return [message, old]
+
+    return outgoing
+
+
+def sibling_of(node: Node, batch: Batch) -> Batch:
+    """Another batch for the same height."""
+    header = batch.header
+    made = node.cluster.submissions(1)
+    other = Header(
+        header.epoch,
+        header.lane,
+        header.height,
+        header.previous,
+        1,
+        batch_root([commitment(each) for each in made]),
+        header.time,
+    )
+    return Batch(other, node.config.keys.lane.sign(header_message(CHAIN, other)), made)
+
+
+def lane_forker(targets: Callable[[int], bool], once: bool = False) -> Outgoing:
+    """Shows a sibling of its pushed batches to some."""
+    siblings: dict[int, Batch] = {}
+
+    def outgoing(node: Node, target: int, message: Message) -> list[Message]:
+        if not isinstance(message, Batches) or len(message.batches) != 1:
+            return [message]
+        batch = message.batches[0]
+        if batch.header.lane != node.number or not targets(target):
+            return [message]
+        height = batch.header.height
+        if once and siblings and height not in siblings:
+            return [message]
+        if height not in siblings:
+            siblings[height] = sibling_of(node, batch)
+        return [Batches((siblings[height],))]
+
+    return outgoing
+
+
+def withholder(shown: set[int]) -> Outgoing:
+    """Pushes own batches to some only, and serves none."""
+
+    def outgoing(node: Node, target: int, message: Message) -> list[Message]:
+        if isinstance(message, Batches) and target not in shown:
+            return []
+        return [message]
+
+    return outgoing
+
+
+ACTORS: dict[str, Callable[[], Outgoing]] = {
+    "silent_leader": lambda: silent_leader,
+    "silent": lambda: silent,
+    "equivocator": lambda: equivocator,
+    "two_faced_voter": lambda: two_faced_voter,
+    "nullify_only": lambda: nullify_only,
+    "invalid_parent_leader": lambda: invalid_parent_leader,
+    "stale_leader": lambda: stale_leader,
+    "bad_signer": lambda: bad_signer,
+    "replayer": replayer,
+    "lane_forker": lambda: lane_forker(lambda target: target % 2 == 0),
+    "withholder": lambda: withholder({1}),
+}
