@@ -1,0 +1,139 @@
+"""Random histories: execution against a slow reference written from the specification alone."""
+
+import random
+
+import msgpack
+import pytest
+from msgspec.structs import astuple, replace
+
+from ledger.block import encode_seal
+from ledger.encoding import encode
+from ledger.genesis import FIRST_BOUNDS, genesis_seal
+from ledger.records import Record
+from ledger.rows import ValidatorsRow, need_row, validators_key
+from ledger.rules.engagement import CONSISTENT
+from ledger.state import load
+from tests.ledger.world import DAY, World, genesis_of
+from tests.reference.execution import Ledger
+
+
+def reference_of(world: World) -> Ledger:
+    foundation = world.genesis.foundation
+    seal = genesis_seal(foundation)
+    scales = {scale.code: astuple(scale) for scale in foundation.parameters.scales}
+    return Ledger(
+        world.chain,
+        foundation.created,
+        encode_seal(seal),
+        parameters_hash=seal.parameters,
+        model=foundation.parameters.model,
+        scales=scales,
+    )
+
+
+def some_record(world: World, dice: random.Random, lane: int) -> Record:
+    """A record that is sound by itself, and may or may not fit what was before."""
+    platform = lane if dice.random() < 0.95 else 3 - lane
+    name = f"e{dice.randrange(25)}"
+    worker, client = dice.sample([f"s{i}" for i in range(8)], 2)
+    at = world.time - dice.choice([0, 0, 0, 0, 10 * DAY, -5])
+    kind = dice.choice(["register", "open", "open", "outcome", "outcome", "rating", "rating"])
+    if kind == "register":
+        assurance = dice.choice(["none", "document"])
+        return world.register(f"s{dice.randrange(8)}", platform, at=at, assurance=assurance)
+    if kind == "open":
+        due = at + dice.choice([0, DAY, 40 * DAY])
+        fields = {"platform": platform, "at": at, "due_from": at, "due_until": due}
+        return world.open(name, worker, client, **fields)
+    if kind == "outcome":
+        status = dice.choice(list(CONSISTENT))
+        faults, bands, acceptances = CONSISTENT[status]
+        return world.outcome(
+            name,
+            platform=platform,
+            at=at,
+            status=status,
+            fault=dice.choice(sorted(faults)),
+            lateness_band=dice.choice(list(bands)),
+            acceptance=dice.choice(sorted(acceptances)),
+            basis=dice.choice(["platform", "counterparty"]),
+        )
+    direction = dice.choice(["of-worker", "of-client"])
+    # Mostly by a party: whoever stands in the engagement row.
+    key = platform.to_bytes(4) + world.outcome(name).reference
+    row = world.store.get(b"G" + key)
+    rating = world.rating(
+        name, worker, platform=platform, at=at, direction=direction, value=dice.randint(1, 5)
+    )
+    if row is None or dice.random() < 0.1:
+        return rating
+    _, by_worker, by_client, *_ = msgpack.unpackb(row)
+    return replace(rating, rater=by_client if direction == "of-worker" else by_worker)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_history_agrees_with_the_reference(seed: int) -> None:
+    dice = random.Random(seed)
+    world = World(genesis_of(bounds=replace(FIRST_BOUNDS, epoch_blocks=dice.randint(1, 4))))
+    slow = reference_of(world)
+    epoch_blocks = world.genesis.foundation.bounds.epoch_blocks
+    seen: set[str] = set()
+    for _ in range(14):
+        world.time += dice.choice([1, DAY // 2, 15 * DAY])
+        for _ in range(dice.randint(0, 3)):
+            lane = dice.randint(1, 2)
+            count = dice.randint(0, 12)
+            world.put(lane, [some_record(world, dice, lane) for _ in range(count)])
+        block, name, batches = world.next_block()
+        applied = world.block()
+        epoch_ends = block.height % epoch_blocks == 0
+        size, root, seal, verdicts = slow.block(
+            block.height,
+            name,
+            block.time,
+            [
+                (
+                    {"lane": b.header.lane, "height": b.header.height, "time": b.header.time},
+                    [astuple(item) for item in b.submissions],
+                )
+                for _, b in batches
+            ],
+            epoch_ends=epoch_ends,
+            validators=(
+                msgpack.unpackb(encode(world.genesis.foundation.validators)) if epoch_ends else None
+            ),
+        )
+        assert [rule for *_, rule in applied.records] == verdicts
+        assert encode(applied.seal) == msgpack.packb(seal)
+        assert (applied.size, applied.root) == (size, root)
+        seen.update(verdicts)
+        if dice.random() < 0.3:
+            world.state = load(world.store, 4)
+    assert {"", "unknown-engagement", "subject-exists"} <= seen
+    epoch = (world.state.height) // epoch_blocks + 1
+    kept = need_row(world.store, ValidatorsRow, validators_key(epoch))
+    assert kept.validators == world.genesis.foundation.validators
+
+
+def test_random_histories_break_each_stateful_rule_at_least_once() -> None:
+    """A check that the histories are worth something."""
+    dice, seen = random.Random(1), set[str]()
+    world = World()
+    for _ in range(40):
+        world.time += DAY
+        lane = dice.randint(1, 2)
+        world.put(lane, [some_record(world, dice, lane) for _ in range(20)])
+        seen.update(rule for *_, rule in world.block().records)
+    assert seen == {
+        "",
+        "dated-after-batch",
+        "foreign-platform",
+        "subject-exists",
+        "unknown-subject",
+        "engagement-exists",
+        "unknown-engagement",
+        "dated-before-open",
+        "outcome-exists",
+        "not-a-party",
+        "rating-exists",
+    }
