@@ -222,17 +222,7 @@ def _assemble(
     driver = Driver(
         consensus=consensus, ledger=ledger, store=store, peers=peers, bounds=bounds, metrics=metrics
     )
-    intake = Intake(
-        chain=ledger.chain,
-        reader=store,
-        foresight=Foresight(store, ledger.vocabulary, own.number),
-        bounds=bounds,
-        wall_ms=lambda: now().wall_ms,
-        seal=driver.seal,
-    )
-    lane = consensus.lanes.lanes[own.number]
-    held = consensus.lanes.held
-    intake.resume([held[hash_].batch for _, hash_ in sorted(lane.branch.items())])
+    intake = _make_intake(driver, store, bounds)
     notary = Notary(foundation.origin, foundation.validators, keys.log, store)
     tracking = Tracking(
         reader=store, intake=intake, notary=notary, events=events, number=own.number
@@ -259,6 +249,24 @@ def _assemble(
             first_effects=effects,
         )
     )
+
+
+def _make_intake(driver: Driver, store: LevelStore, bounds: Bounds) -> Intake:
+    """The intake, going on with own batches that are durable and not executed."""
+    ledger, consensus = driver.ledger, driver.consensus
+    number = consensus.config.me
+    intake = Intake(
+        chain=ledger.chain,
+        reader=store,
+        foresight=Foresight(store, ledger.vocabulary, number),
+        bounds=bounds,
+        wall_ms=lambda: now().wall_ms,
+        seal=driver.seal,
+    )
+    lanes = consensus.lanes
+    own = sorted(lanes.lanes[number].branch.items())
+    intake.resume([lanes.held[hash_].batch for _, hash_ in own])
+    return intake
 
 
 def find_own(genesis: Genesis, keys: Keystore) -> Validator:

@@ -79,3 +79,9 @@ def test_missing_table_and_broken_toml() -> None:
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match=r"nothing\.toml cannot be read"):
         load_config(tmp_path / "nothing.toml")
+
+
+def test_the_example_in_configs_is_right() -> None:
+    path = Path(__file__).resolve().parents[2] / "configs" / "node.toml"
+    config = load_config(path)
+    assert [token.may for token in config.tokens] == [{"read", "write"}, {"read"}]
