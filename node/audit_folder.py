@@ -1,0 +1,183 @@
+"""A stopped node's data folder, as an audit reads it.
+
+The folder is opened as it is: nothing is created, nothing repaired. LevelDB itself may move what
+its journal holds into tables when it opens a store, as it does at every start of a node; rows stay
+what they are. Each read verifies checksums; a block of the disk that fails them raises
+StoreDamaged.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import plyvel
+
+from ledger.encoding import decode
+from ledger.errors import Malformed, Misconfigured, StoreDamaged
+from ledger.genesis import GENESIS_BYTES_MAX, Genesis
+from ledger.replay import ReaderSource
+from ledger.rows import (
+    GENESIS_KEY,
+    HEAD_KEY,
+    REPAIR,
+    CheckpointRow,
+    HeadRow,
+    describe_key,
+    read_row,
+)
+from ledger.store import CHECKPOINT, after
+from node.config import load_config
+from node.network import load_genesis
+from node.storage.leveldb import FORMAT, FORMAT_KEY
+
+CONFIG_NAME: Final = "node.toml"
+LEVELDB_NAME: Final = "CURRENT"
+
+
+class FolderReader:
+    """A `ledger.store.Reader` over the LevelDB of a stopped node."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        try:
+            self._db = plyvel.DB(str(folder), create_if_missing=False, paranoid_checks=True)
+        except plyvel.IOError as error:
+            if "lock" in str(error).lower():
+                raise Misconfigured(
+                    f"{folder} is open in another process: stop that node, or audit it by its URL"
+                ) from error
+            raise StoreDamaged(str(folder), f"cannot be opened: {error}; {REPAIR}") from error
+        except (plyvel.Error, OSError) as error:
+            raise StoreDamaged(str(folder), f"cannot be opened: {error}; {REPAIR}") from error
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value of a key, or None.
+
+        Raises:
+            StoreDamaged: the disk's block fails its checksum.
+        """
+        try:
+            value: bytes | None = self._db.get(key, verify_checksums=True)
+        except (plyvel.Error, OSError) as error:
+            raise StoreDamaged(describe_key(key), str(error)) from error
+        return value
+
+    def scan(
+        self, start: bytes, stop: bytes, *, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Rows with start ≤ key < stop; the row that only names the store's format is left out.
+
+        Raises:
+            StoreDamaged: a block of the disk fails its checksum.
+        """
+        at = start
+        try:
+            with self._db.iterator(
+                start=start, stop=stop, reverse=reverse, verify_checksums=True
+            ) as rows:
+                for at, value in rows:
+                    if at != FORMAT_KEY:
+                        yield at, value
+        except (plyvel.Error, OSError) as error:
+            raise StoreDamaged(f"rows behind {describe_key(at)}", str(error)) from error
+
+    def close(self) -> None:
+        """Give the folder free."""
+        self._db.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Certificates:
+    """Certified checkpoint rows by height, and those that cannot be read."""
+
+    rows: dict[int, CheckpointRow]
+    damaged: list[StoreDamaged]
+
+
+class FolderLedger:
+    """The ledger in a node's folder: the one with `node.toml`, or its data folder itself."""
+
+    def __init__(self, folder: Path) -> None:
+        store, genesis = _places(folder)
+        self.stored = FolderReader(store)
+        self.source = ReaderSource(self.stored)
+        self._genesis = genesis
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self.stored.close()
+
+    def genesis(self) -> Genesis:
+        """The genesis file of the node's configuration, else the one in the store.
+
+        Raises:
+            StoreDamaged: there is no file, and the store's row cannot be read.
+        """
+        if self._genesis is not None:
+            return load_genesis(self._genesis)
+        data = self.stored.get(GENESIS_KEY)
+        if data is None:
+            raise StoreDamaged(describe_key(GENESIS_KEY), "is missing: this is no node's store")
+        try:
+            return decode(Genesis, data, bytes_max=GENESIS_BYTES_MAX, what="genesis")
+        except Malformed as error:
+            raise StoreDamaged(describe_key(GENESIS_KEY), str(error)) from error
+
+    def size(self) -> int:
+        """How many entries the log has, as far as it can be told: 0 if it cannot."""
+        try:
+            head = read_row(self.stored, HeadRow, HEAD_KEY)
+        except StoreDamaged:
+            return 0
+        return head.size if head else 0
+
+    def certificates(self) -> Certificates:
+        """All certified checkpoints in the store."""
+        found = Certificates({}, [])
+        try:
+            keys = [key for key, _ in self.stored.scan(CHECKPOINT, after(CHECKPOINT))]
+        except StoreDamaged as error:
+            found.damaged.append(error)
+            return found
+        for key in keys:
+            try:
+                row = read_row(self.stored, CheckpointRow, key)
+            except StoreDamaged as error:
+                found.damaged.append(error)
+                continue
+            assert row is not None, "a scanned row is there"
+            found.rows[int.from_bytes(key[1:])] = row
+        return found
+
+    def check_format(self) -> None:
+        """Demand that the store says of itself that it is one of ours.
+
+        Raises:
+            StoreDamaged: it does not.
+        """
+        if self.stored.get(FORMAT_KEY) != FORMAT:
+            raise StoreDamaged(
+                describe_key(FORMAT_KEY), "is not the format that this program reads"
+            )
+
+
+def _places(folder: Path) -> tuple[Path, Path | None]:
+    """The store's folder and the genesis file, if a configuration names it."""
+    config = folder if folder.is_file() else folder / CONFIG_NAME
+    if config.is_file():
+        loaded = load_config(config)
+        return loaded.data, loaded.genesis
+    if (folder / LEVELDB_NAME).is_file():
+        return folder, None
+    raise Misconfigured(
+        f"{folder} is no node's folder: it holds neither {CONFIG_NAME} nor a store ({LEVELDB_NAME})"
+    )

@@ -1,0 +1,159 @@
+"""`standing audit URL|DIR --policy FILE`: replay a node's whole ledger, list what is not right."""
+
+import shlex
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from ledger.errors import Malformed, StandingError, StoreDamaged
+from ledger.rows import describe_key
+from node.audit import SCORES_SAMPLE, Audit, Finding, Ledger, Report
+from node.audit_folder import FolderLedger
+from node.audit_remote import RemoteLedger
+from node.cli.output import fail, print_json, stderr, stdout
+from node.cli.target import TokenFileOption, read_token
+from node.cli.verify import PolicyOption, read_policy
+
+app = typer.Typer()
+
+
+@app.command()
+def audit(
+    target: Annotated[str, typer.Argument(help="A node's URL, or a stopped node's folder.")],
+    *,
+    policy: PolicyOption,
+    token_file: TokenFileOption = None,
+    scores: Annotated[
+        str, typer.Option(help="How many subjects to score anew: a number, or all.")
+    ] = str(SCORES_SAMPLE),
+    row: Annotated[
+        str, typer.Option("--row", help="Show this row (key in hex), stored and recomputed.")
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Re-execute a ledger from genesis and compare. Exit 0 if nothing is found, else 1.
+
+    Of a folder every stored row is compared; of a running node all that it serves to members.
+    """
+    trusted = read_policy(policy)
+    command = shlex.join(["standing", "audit", target, "--policy", str(policy)])
+    began = time.monotonic()
+    try:
+        key = bytes.fromhex(row)
+        wanted = None if scores == "all" else int(scores)
+    except ValueError:
+        fail("--row takes a key in hex digits, --scores a number or the word all")
+    try:
+        with _opened(target, token_file) as ledger:
+            run = Audit(ledger, trusted, command)
+            with _bar() as on_progress:
+                report = run.run(wanted, on_progress)
+            if key:
+                _show_row(key, run, ledger)
+    except (StoreDamaged, Malformed) as error:
+        report = _unreadable(error, command)
+    except StandingError as error:
+        fail(str(error))
+    seconds = time.monotonic() - began
+    if as_json:
+        print_json(figures(report, seconds))
+    else:
+        show(report, seconds)
+    raise typer.Exit(1 if report.findings else 0)
+
+
+def _opened(target: str, token_file: Path | None) -> Ledger:
+    if target.startswith(("http://", "https://")):
+        return RemoteLedger(target, read_token(token_file))
+    return FolderLedger(Path(target))
+
+
+@contextmanager
+def _bar() -> Iterator[Any]:
+    """A progress bar over the log's entries, with the time that is left, on stderr."""
+    columns = (
+        TextColumn("audit"),
+        BarColumn(),
+        TaskProgressColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=stderr, transient=True) as bar:
+        task = bar.add_task("audit", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total or None)
+
+
+def _unreadable(error: StandingError, command: str) -> Report:
+    """The report on a ledger that cannot even be opened."""
+    where = error.where if isinstance(error, StoreDamaged) else "ledger"
+    finding = Finding("error", "store", where, str(error), command)
+    return Report(
+        records=0,
+        blocks=0,
+        checkpoints=0,
+        scores=0,
+        erased=0,
+        size=0,
+        root=b"",
+        findings=(finding,),
+    )
+
+
+def _show_row(key: bytes, run: Audit, ledger: Ledger) -> None:
+    """Print a row as it is stored and as the replay yields it, on stderr."""
+    expected = run.recomputed.get(key)
+    stderr.print(describe_key(key), markup=False)
+    stderr.print(f"recomputed  {'-' if expected is None else expected.hex()}", markup=False)
+    if ledger.stored is not None:
+        try:
+            found = ledger.stored.get(key)
+            shown = "-" if found is None else found.hex()
+        except StoreDamaged as error:
+            shown = f"cannot be read: {error}"
+        stderr.print(f"stored      {shown}", markup=False)
+
+
+def figures(report: Report, seconds: float) -> dict[str, Any]:
+    """What `--json` prints."""
+    return {
+        "records": report.records,
+        "blocks": report.blocks,
+        "checkpoints": report.checkpoints,
+        "scores": report.scores,
+        "erased": report.erased,
+        "checkpoint_size": report.size,
+        "root": report.root.hex(),
+        "findings": [msgspec.to_builtins(each) for each in report.findings],
+        "seconds": round(seconds, 3),
+    }
+
+
+def show(report: Report, seconds: float) -> None:
+    """Print a report for people."""
+    for each in report.findings:
+        style = "red" if each.severity == "error" else "yellow"
+        stdout.print(f"{each.severity} {each.kind}: {each.where}", style=style, markup=False)
+        stdout.print(f"    {each.detail}", markup=False)
+        stdout.print(f"    again: {each.reproduce}", markup=False)
+    stdout.print(
+        f"{report.records} records in {report.blocks} blocks, {report.checkpoints} certified "
+        f"checkpoints, {report.scores} scores: {len(report.findings)} finding(s) "
+        f"in {seconds:.1f} s",
+        markup=False,
+    )
