@@ -62,4 +62,6 @@ def demo(
             fail(str(error), code=1)
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
+        except asyncio.CancelledError:  # SIGTERM
+            raise typer.Exit(143) from None
     raise typer.Exit(0 if is_good else 1)

@@ -95,16 +95,24 @@ async def all_scores(
 
 
 def pick_sample(scored: Sequence[Scored]) -> Scored:
-    """The linked worker who has a score and most to tell: good and bad results, many jobs."""
+    """The linked worker with a score and most to tell: bad results too, and many engagements."""
     telling = [each for each in scored if each.worker.is_linked and each.points is not None]
     if not telling:
         raise FindingFailed("no linked worker has a score")
 
-    def tells(each: Scored) -> tuple[int, int, int]:
+    def tells(each: Scored) -> tuple[bool, int]:
         counts = each.answer["counts"]
-        return min(counts["bad"], 4), len(each.answer["reasons"]), counts["engagements"]
+        return counts["bad"] > 0, counts["engagements"]
 
     return max(telling, key=tells)
+
+
+def retrospective(scored: Sequence[Scored]) -> tuple[int, int]:
+    """How many of the workers' closed engagements the nodes call retrospective, how many not."""
+    counts = [each.answer["counts"] for each in scored]
+    hindsight = sum(each["retrospective"] for each in counts)
+    closed = sum(each["good"] + each["bad"] + each["neutral"] for each in counts)
+    return hindsight, closed - hindsight
 
 
 def rank_correlation(scored: Sequence[Scored]) -> tuple[float, int]:

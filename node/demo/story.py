@@ -5,6 +5,7 @@ hold makes the demo end with 1, after the story was told.
 """
 
 import asyncio
+import contextlib
 import signal
 import time
 from collections.abc import Callable
@@ -17,14 +18,22 @@ from ledger.policy import Policy
 from node.client import Client
 from node.demo.checks import audit, verify
 from node.demo.feed import Feed
-from node.demo.findings import Agreement, Scored, agreement, all_scores, pick_sample
-from node.demo.findings import rank_correlation as correlation_of
+from node.demo.findings import (
+    Agreement,
+    Scored,
+    agreement,
+    all_scores,
+    pick_sample,
+    rank_correlation,
+    retrospective,
+)
 from node.demo.market import PLATFORMS, Market, make_market
 from node.demo.telling import Telling
 from node.federation import Federation, create
 
 SEED: Final = 2026
 POLICY: Final = "policy"
+ALIVE_POLL_S: Final = 1.0
 
 
 @dataclass(slots=True)
@@ -39,6 +48,8 @@ class Figures:
     sample: Scored | None = None
     scored_workers: int = 0
     rank_correlation: float = 0.0
+    in_hindsight: int = 0
+    in_foresight: int = 0
     verification: dict[str, Any] = field(default_factory=dict)
     tampered: dict[str, Any] = field(default_factory=dict)
     audit: dict[str, Any] = field(default_factory=dict)
@@ -94,8 +105,8 @@ class Figures:
             "audit_findings": len(self.audit["findings"]),
             "import_seconds": round(self.import_seconds, 3),
             "total_seconds": round(self.total_seconds, 3),
-            "retrospective_engagements": len(self.market.history),
-            "live_engagements": len(self.market.live),
+            "retrospective_engagements": self.in_hindsight,
+            "live_engagements": self.in_foresight,
             "seed": self.market.seed,
         }
 
@@ -109,6 +120,7 @@ async def run_demo(
         StandingError: a node does not come up, or a step cannot be done.
     """
     started = time.monotonic()
+    _end_at_sigterm()
     market = make_market(seed, time.time_ns() // 1_000_000)
     figures = Figures(market)
     await asyncio.to_thread(create, folder, [platform.code for platform in PLATFORMS])
@@ -128,9 +140,18 @@ async def run_demo(
         telling.end(figures.total_seconds, is_good=figures.is_good)
         on_figures(figures)
         if stay:
-            telling.staying(federation, [await client.sign_in_link() for client in clients], folder)
-            await _until_interrupted()
+            assert figures.sample is not None, "a sample was picked"
+            links = [await client.sign_in_link() for client in clients]
+            telling.staying(federation, links, folder, figures.sample)
+            await _until_interrupted(federation)
     return figures.is_good
+
+
+def _end_at_sigterm() -> None:
+    """Let SIGTERM end the story as Ctrl-C does, so that no node outlives it."""
+    task = asyncio.current_task()
+    assert task is not None, "the story runs in a task"
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
 
 
 async def _feed(market: Market, clients: list[Client], figures: Figures, telling: Telling) -> Feed:
@@ -162,7 +183,9 @@ async def _look(
             lambda: bar.advance(1),
         )
     figures.sample = pick_sample(scored)
-    figures.rank_correlation, figures.scored_workers = correlation_of(scored)
+    figures.rank_correlation, figures.scored_workers = rank_correlation(scored)
+    figures.in_hindsight, figures.in_foresight = retrospective(scored)
+    telling.honest(figures.in_hindsight, figures.in_foresight)
     telling.sample(figures.sample)
 
 
@@ -187,9 +210,13 @@ async def _check(
     telling.ranked(figures.rank_correlation, figures.scored_workers, len(figures.market.workers))
 
 
-async def _until_interrupted() -> None:
+async def _until_interrupted(federation: Federation) -> None:
+    """Stay until SIGINT or SIGTERM, or until a node ends by itself."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    await stop.wait()
+    while not stop.is_set():
+        federation.check_alive()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), ALIVE_POLL_S)

@@ -79,12 +79,6 @@ class Telling:
             f"{len(market.workers)} workers ({linked} on two or more platforms, linked by their "
             f"own keys), {history + live:,} engagements."
         )
-        weight = FIRST_MODEL.retrospective_weight / Q16_ONE
-        self._say(
-            f"Honestly: {history:,} engagements are history, imported in hindsight. Every node has "
-            f"marked them retrospective, and the model gives them the weight {weight:g}. Only the "
-            f"last {live} were opened before their outcome was known."
-        )
 
     def agreed(self, agreed: Agreement) -> None:
         """The nodes' checkpoints."""
@@ -92,6 +86,15 @@ class Telling:
         self._say(
             f"At size {agreed.size:,} the four nodes serve {same} ({agreed.root.hex()[:16]}…), "
             f"each with at least {agreed.cosignatures_min} valid cosignatures."
+        )
+
+    def honest(self, in_hindsight: int, in_foresight: int) -> None:
+        """What of the market the nodes call retrospective."""
+        weight = FIRST_MODEL.retrospective_weight / Q16_ONE
+        self._say(
+            f"Honestly: {in_hindsight:,} closed engagements are history, imported in hindsight. "
+            f"The nodes mark them retrospective; the model gives them the weight {weight:g}. "
+            f"Only {in_foresight} were opened on the ledger before their outcome was known."
         )
 
     def sample(self, sample: Scored) -> None:
@@ -149,12 +152,18 @@ class Telling:
         verdict = "All checks hold" if is_good else "A CHECK FAILED (see above)"
         self._say(f"\n{verdict}, after {seconds:.1f} s.", "green" if is_good else "red")
 
-    def staying(self, federation: Federation, links: Sequence[str], folder: Path) -> None:
+    def staying(
+        self, federation: Federation, links: Sequence[str], folder: Path, sample: Scored
+    ) -> None:
         """The nodes stay up. Goes to stderr where stdout is the JSON object's."""
         console = self._stderr if self._quiet else self._stdout
         console.print("\nThe nodes stay up until Ctrl-C. Sign in by a link (each works once):")
         for seat, link in zip(federation.seats, links, strict=True):
             console.print(f"  {seat.code:<10} {link}", markup=False, soft_wrap=True)
+        for account in sample.worker.accounts:
+            known_as = f"{account.platform.code}'s own reference: {account.reference.text}"
+            console.print(f"  the worker above by {known_as}", markup=False, soft_wrap=True)
+        console.print(f"  or by handle: {sample.subject}", markup=False, soft_wrap=True)
         console.print(f"  policy, tokens, data: {folder}", markup=False, soft_wrap=True)
 
 

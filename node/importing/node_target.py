@@ -5,12 +5,13 @@ from contextlib import asynccontextmanager
 from typing import Any, Final, Self
 
 from ledger.errors import StandingError
-from node.client import Client
+from ledger.rules.codes import SUBJECT_EXISTS
+from node.client import SETTLED, Client
 from node.importing.plan import Reference
 from node.importing.target import Answer
 
 SETTLE_ROUNDS: Final = 10
-_NOT_FINAL: Final = ("durable", "ordered")
+CONFLICT_STATUS: Final = 409
 
 
 class NodeLags(StandingError):
@@ -72,7 +73,7 @@ class NodeTarget:
             waiting = [
                 record_id
                 for record_id, (state, _) in zip(waiting, states, strict=True)
-                if state in _NOT_FINAL
+                if state not in SETTLED
             ]
             if not waiting:
                 return refused
@@ -90,5 +91,5 @@ def _answer(made: dict[str, Any]) -> Answer:
         raise NodeLags("the node has too many records that are not final; import again later")
     rule = problem.get("rule", "")
     detail = problem.get("detail") or problem.get("title", "")
-    is_known = rule in ("conflict", "subject-exists")
+    is_known = problem.get("status") == CONFLICT_STATUS or rule == SUBJECT_EXISTS
     return Answer("conflict" if is_known else "refused", reason=f"{detail} (rule {rule})")
