@@ -36,7 +36,7 @@ from ledger.rows import HEAD_KEY, BlockRow, HeadRow, block_key, describe_key, re
 from ledger.selfcheck import check_log
 from ledger.source import Finding, ReaderSource, Source
 from ledger.state import Applied, apply_block, batches_follow, found
-from ledger.store import MemoryStore, Reader
+from ledger.store import BLOCK, MemoryStore, Reader, after
 
 __all__ = ["Difference", "Finding", "ReaderSource", "Source", "Step", "compare", "replay"]
 
@@ -104,6 +104,8 @@ class _Replay:
                 row = self._source.block(height)
             except StoreDamaged as error:
                 yield self._skip(height, Finding("block", error.where, str(error)))
+                if height > newest:
+                    break  # what cannot be read may as well lie behind the newest block
             else:
                 if row is not None:
                     yield self._step(height, row)
@@ -134,7 +136,14 @@ class _Replay:
         except StoreDamaged as error:
             self._find("row", error.where, str(error))
             return 0
-        return 0 if head is None else min(head.height, until or head.height)
+        if head is None:
+            return 0
+        try:
+            last = next(self._stored.scan(BLOCK, after(BLOCK), reverse=True), (BLOCK, b""))[0]
+        except StoreDamaged:
+            last = block_key(head.height)
+        # However high a damaged head row points, one block past the last row is enough to say so.
+        return min(head.height, until or head.height, int.from_bytes(last[1:]) + 1)
 
     def _found(self) -> Step:
         try:

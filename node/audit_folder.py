@@ -48,9 +48,13 @@ class FolderReader:
                 raise Misconfigured(
                     f"{folder} is open in another process: stop that node, or audit it by its URL"
                 ) from error
-            raise StoreDamaged(str(folder), f"cannot be opened: {error}; {REPAIR}") from error
+            raise StoreDamaged(
+                str(folder), f"cannot be opened: {_said(error)}; {REPAIR}"
+            ) from error
         except (plyvel.Error, OSError) as error:
-            raise StoreDamaged(str(folder), f"cannot be opened: {error}; {REPAIR}") from error
+            raise StoreDamaged(
+                str(folder), f"cannot be opened: {_said(error)}; {REPAIR}"
+            ) from error
 
     def get(self, key: bytes) -> bytes | None:
         """The value of a key, or None.
@@ -61,7 +65,7 @@ class FolderReader:
         try:
             value: bytes | None = self._db.get(key, verify_checksums=True)
         except (plyvel.Error, OSError) as error:
-            raise StoreDamaged(describe_key(key), str(error)) from error
+            raise StoreDamaged(describe_key(key), _said(error)) from error
         return value
 
     def scan(
@@ -81,7 +85,7 @@ class FolderReader:
                     if at != FORMAT_KEY:
                         yield at, value
         except (plyvel.Error, OSError) as error:
-            raise StoreDamaged(f"rows behind {describe_key(at)}", str(error)) from error
+            raise StoreDamaged(f"rows behind {describe_key(at)}", _said(error)) from error
 
     def close(self) -> None:
         """Give the folder free."""
@@ -168,6 +172,12 @@ class FolderLedger:
             raise StoreDamaged(
                 describe_key(FORMAT_KEY), "is not the format that this program reads"
             )
+
+
+def _said(error: BaseException) -> str:
+    """What LevelDB says, as text."""
+    said = error.args[0] if error.args else error
+    return said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
 
 
 def _places(folder: Path) -> tuple[Path, Path | None]:
