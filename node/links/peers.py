@@ -276,6 +276,8 @@ class Peers:
             old.closed.set()
             listener.link_down(peer)
         self._links[peer] = link
+        if self._stopping:  # greeted just now: `stop` could not know of it
+            link.closed.set()
         listener.link_up(peer)
         try:
             await self._carry(listener, link)
