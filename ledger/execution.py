@@ -25,7 +25,6 @@ before the record's `at`.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from hashlib import sha256 as _sha256
 from typing import Any, Final
 
@@ -56,7 +55,6 @@ from ledger.records.rating import Rating
 from ledger.records.subject import SubjectLink, SubjectRegister
 from ledger.rows import (
     EngagementRow,
-    LeafRow,
     PairRow,
     RecordRow,
     SummaryRow,
@@ -75,13 +73,8 @@ _RATER: Final = bytes([KIND_RATER])
 _PLATFORM: Final = bytes([KIND_PLATFORM])
 
 
-@dataclass(frozen=True, slots=True)
-class Effect:
-    """What an accepted record is entered with: files by subject key, target, annotation."""
-
-    files: tuple[bytes, ...]
-    target: int | None
-    annotation: bytes
+Effect = tuple[tuple[bytes, ...], int | None, bytes]
+"""What an accepted record is entered with: files by subject key, target, annotation."""
 
 
 def is_retrospective(engagement: EngagementRow, at: int) -> bool:
@@ -152,8 +145,7 @@ class BlockRun:
         effect = self._effects[kind](record)
         place = (lane, height, position)
         self._enter(place, TAGS[kind], record_id, submission.salt, effect)
-        row = encode((lane, height, position, log_index, ""))
-        self.changes[RECORD + record_id] = row
+        self.changes[RECORD + record_id] = encode((lane, height, position, log_index, ""))
         self.records.append((record_id, log_index, ""))
 
     def _refuse(self, record_id: bytes, row: RecordRow) -> None:
@@ -171,18 +163,19 @@ class BlockRun:
         lane, height, position = place
         log_index = self._first + len(self.leaf_hashes)
         index_bytes = log_index.to_bytes(8)
-        annotation = effect.annotation
+        files, target, annotation = effect
         hashed = _sha256(salt + annotation).digest()
         entry = entry_of(lane, height, position, record_id)
         self.leaf_hashes.append(_sha256(b"\x00" + entry).digest())
-        time, target = self._time, effect.target
+        time = self._time
+        # A LeafRow, without the object.
         self.changes[LEAF + index_bytes] = encode(
-            LeafRow(lane, height, position, time, tag, record_id, target, hashed, annotation)
+            (lane, height, position, time, tag, record_id, target, hashed, annotation)
         )
         file_leaf = encode((log_index, time, tag, record_id, target, hashed))
         leaf_hash = _sha256(b"\x00" + file_leaf).digest()
         subjects = self.overlay.subjects
-        for subject in effect.files:
+        for subject in files:
             row = subjects.get(subject)
             assert row is not None, "files of registered subjects only"
             length = row.length
@@ -199,19 +192,19 @@ class BlockRun:
         tally = new_rater(record.assurance)
         if tally.attested:
             self._tally_rater(subject, tally)
-        return Effect((subject,), None, EMPTY_ANNOTATION)
+        return (subject,), None, EMPTY_ANNOTATION
 
     def _link(self, record: SubjectLink) -> Effect:
         first = record.first_platform.to_bytes(4) + record.first_handle
         second = record.second_platform.to_bytes(4) + record.second_handle
-        return Effect((first, second), None, EMPTY_ANNOTATION)
+        return (first, second), None, EMPTY_ANNOTATION
 
     def _open(self, record: EngagementOpen) -> Effect:
         platform = record.platform
         tally = after_open(self._platform(platform))
         self._tally_platform(platform, self._count_due(tally, platform, record.due_until, 1))
         prefix = platform.to_bytes(4)
-        return Effect((prefix + record.worker, prefix + record.client), None, EMPTY_ANNOTATION)
+        return (prefix + record.worker, prefix + record.client), None, EMPTY_ANNOTATION
 
     def _outcome(self, record: EngagementOutcome) -> Effect:
         engagement, worker, client = self._parties(record.platform, record.reference)
@@ -233,7 +226,7 @@ class BlockRun:
         worker_row.results += 1
         retrospective = int(is_retrospective(engagement, record.at))
         annotation = encode(Annotation(pair.outcomes, client_standing, retrospective))
-        return Effect((worker, client), engagement.open, annotation)
+        return (worker, client), engagement.open, annotation
 
     def _rating(self, record: Rating) -> Effect:
         engagement, worker, client = self._parties(record.platform, record.reference)
@@ -249,7 +242,7 @@ class BlockRun:
             self._tally_rater(rated, after)
         retrospective = int(is_retrospective(engagement, record.at))
         annotation = encode(Annotation(pair.ratings, rater_standing, retrospective))
-        return Effect((worker, client), engagement.open, annotation)
+        return (worker, client), engagement.open, annotation
 
     # --- tallies ---
 

@@ -7,7 +7,9 @@ their table.
 
 from typing import Final
 
-from ledger.encoding import decode, encode
+import msgspec
+
+from ledger.encoding import decode_with, encode
 from ledger.records.engagement import EngagementOpen, EngagementOutcome
 from ledger.records.rating import Rating
 from ledger.records.subject import SubjectLink, SubjectRegister
@@ -32,14 +34,16 @@ TYPE_OF_NAME: Final = {name: kind for kind, name in NAMES.items()}
 NAME_OF_TAG: Final = {TAGS[kind]: name for kind, name in NAMES.items()}
 
 
+_decoder: Final["msgspec.msgpack.Decoder[Record]"] = msgspec.msgpack.Decoder(Record)
+
+
 def decode_record(data: bytes) -> Record:
     """Read canonical record bytes.
 
     Raises:
         Malformed: not one of the record types in its one canonical form.
     """
-    record: Record = decode(Record, data, bytes_max=RECORD_BYTES_MAX, what="record")  # type: ignore[arg-type]
-    return record
+    return decode_with(_decoder, data, bytes_max=RECORD_BYTES_MAX, what="record")
 
 
 def encode_record(record: Record) -> bytes:

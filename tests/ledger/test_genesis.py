@@ -3,6 +3,8 @@
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from ledger.block import encode_seal
@@ -19,11 +21,19 @@ from ledger.genesis import (
     genesis_seal,
 )
 from ledger.hashing import ZERO_HASH, sha256
-from ledger.membership import PURPOSES, check_distinct, check_possession, possession_message
+from ledger.membership import (
+    PURPOSES,
+    Proofs,
+    Validator,
+    check_distinct,
+    check_possession,
+    possession_message,
+)
 from ledger.parameters import Domain, Scale, check_parameters, parameters_hash
 from ledger.state import found
 from tests.ledger.world import FIRST_PARAMETERS, START, genesis_of, key_of, validator
 
+GENESIS_BYTES = encode(genesis_of(2))
 SMALL_ORDER = bytes([1]) + bytes(31)
 
 
@@ -162,3 +172,45 @@ def test_first_parameters_are_sound() -> None:
     check_parameters(FIRST_PARAMETERS)
     assert parameters_hash(FIRST_PARAMETERS) == sha256(encode(FIRST_PARAMETERS))
     assert FIRST_BOUNDS.record_files_max == 4
+
+
+# --- bytes ---
+
+
+@pytest.mark.parametrize(
+    ("value", "frozen"),
+    [
+        (Scale("stars-5", 1, 5, 3, 4), "95a773746172732d3501050304"),
+        (Domain("writing.copy", "writing"), "92ac77726974696e672e636f7079a777726974696e67"),
+        (
+            FIRST_BOUNDS,
+            "97cd1000cd1000ce00200000cd8000ce010000000440",
+        ),
+        (
+            Validator(1, "a", *(bytes([n]) * 32 for n in range(5)), b"\x30"),
+            "9801a161" + "".join(f"c420{n:02x}" + f"{n:02x}" * 31 for n in range(5)) + "c40130",
+        ),
+        (
+            Proofs(*(bytes([n]) * 64 for n in range(5))),
+            "95" + "".join(f"c440{n:02x}" + f"{n:02x}" * 63 for n in range(5)),
+        ),
+    ],
+)
+def test_frozen_bytes(value: object, frozen: str) -> None:
+    assert encode(value).hex() == frozen
+    assert decode(type(value), bytes.fromhex(frozen), bytes_max=1_000) == value
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_any_changed_byte_is_refused_or_founds_another_chain(data: st.DataObject) -> None:
+    raw = bytearray(GENESIS_BYTES)
+    at = data.draw(st.integers(0, len(raw) - 1))
+    raw[at] ^= data.draw(st.integers(1, 255))
+    try:
+        other = decode(Genesis, bytes(raw), bytes_max=GENESIS_BYTES_MAX)
+        check_genesis(other)
+    except InvalidInput:
+        return
+    assert encode(other) == bytes(raw)
+    assert chain_id(other.foundation) != chain_id(genesis_of(2).foundation)
