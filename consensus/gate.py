@@ -79,8 +79,7 @@ def receive(state: State, peer: int, batch: Batch) -> None:
         return
     size = len(encode(batch))
     if not _has_room(state, lane, header, size):
-        state.refuse(peer, "batch_room")
-        return
+        return  # dropped without blame; it is fetched should a block name it
     reason = _fault(state, batch, below, size)
     if reason:
         state.refuse(peer, reason)

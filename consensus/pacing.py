@@ -18,8 +18,9 @@ nullified view and halved by each final block; then the node nullifies it, unles
 in it.
 
 **Again.** Without progress for `resend_ms` (doubled each time to `resend_max_ms`), a node with work
-waiting, or with a lane short of q hints, sends again: its proposal and votes of the current view,
-its finalize votes of views above the last final one, its newest cosignatures, its hints."""
+waiting, or with a lane short of q hints, sends again: the newest notarization, its proposal and
+votes of the current view, its finalize votes of views above the last final one, its newest
+cosignatures, its hints."""
 
 from typing import TypeVar
 
@@ -29,7 +30,7 @@ from consensus import safety
 from consensus.certificate import FINALIZE, NOTARIZE, NULLIFY
 from consensus.effects import Broadcast
 from consensus.epochs import ends_epoch
-from consensus.messages import Cosignature, Hint, Proposal, Vote
+from consensus.messages import CertificateMessage, Cosignature, Hint, Proposal, Vote
 from consensus.proposals import Verdict, best_parent, judge, make_block, next_tips, not_held
 from consensus.rounds import sign_proposal, sign_vote
 from consensus.state import State
@@ -177,6 +178,12 @@ def _send_votes_again(state: State) -> None:
     current = state.rounds.get(state.view)
     if current is not None and state.leader(state.view) == state.config.me and current.proposal:
         state.emit(Broadcast(_again(current.proposal)))
+    for view in sorted(state.rounds, reverse=True):
+        # Those who do not know the notarization are idle, and only this can wake them.
+        found = state.rounds[view].certificates.get(NOTARIZE)
+        if found is not None:
+            state.emit(Broadcast(CertificateMessage(found, state.blocks.get(found.hash))))
+            break
     votes = list(current.own.values()) if current else []
     for view in sorted(state.rounds, reverse=True):
         vote = state.rounds[view].own.get(FINALIZE)

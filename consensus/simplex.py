@@ -19,8 +19,8 @@ Everything else brings nodes together: `gate` and `lanes` (batches, hints), `syn
 fetches), `pacing` (work waits, timers, sending again), `safety` (what is durable before what).
 
 The caller hands the state over: `handle` changes it in place and returns it. Nothing else is kept,
-no clock is read, nothing is sent or written but through the returned effects, in their order. A peer's
-bad message yields `Refuse` and never an exception. Once halted, a node does nothing more.
+no clock is read, nothing is sent or written but through the returned effects, in their order. A
+peer's bad message yields `Refuse` and never an exception. Once halted, a node does nothing more.
 """
 
 from collections.abc import Callable

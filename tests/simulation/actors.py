@@ -62,6 +62,24 @@ def equivocator(node: Node, target: int, message: Message) -> list[Message]:
     return [message]
 
 
+def double_proposer(node: Node, target: int, message: Message) -> list[Message]:
+    """Shows two blocks to everybody, in turn first, and votes for both."""
+    if isinstance(message, Proposal) and message.block.tips and not message.again:
+        slot = (message.block.epoch, message.block.view)
+        if slot not in node.cluster.doubles:
+            other = other_block(node, message.block)
+            node.cluster.doubles[slot] = other or message.block
+        both = [message, sign_block(node, node.cluster.doubles[slot])]
+        return both[:: 1 if target % 2 else -1]
+    if isinstance(message, Vote) and message.kind != NULLIFY:
+        double = node.cluster.doubles.get((message.epoch, message.view))
+        if double is not None:
+            hash_ = block_hash(CHAIN, double)
+            other_vote = sign_vote(node, message.kind, message.epoch, message.view, hash_)
+            return [message, other_vote][:: 1 if target % 2 else -1]
+    return [message]
+
+
 def two_faced_voter(node: Node, target: int, message: Message) -> list[Message]:
     """Signs finalize and nullify in every view, and notarizes any block."""
     if not isinstance(message, Vote):
@@ -169,6 +187,7 @@ ACTORS: dict[str, Callable[[], Outgoing]] = {
     "silent_leader": lambda: silent_leader,
     "silent": lambda: silent,
     "equivocator": lambda: equivocator,
+    "double_proposer": lambda: double_proposer,
     "two_faced_voter": lambda: two_faced_voter,
     "nullify_only": lambda: nullify_only,
     "invalid_parent_leader": lambda: invalid_parent_leader,

@@ -1,8 +1,8 @@
 """A whole network on a virtual clock: nodes with their shells, disks, links and clocks.
 
-A node's shell carries out effects in their order. What stands behind a `Persist` waits until it
-is durable: a flush takes a seeded while and makes durable whatever had gathered. A crash loses what was
-not flushed, everything in memory, and all timers; a restart has the disk's rows alone.
+A node's shell carries out effects in their order. What stands behind a `Persist` waits until it is
+durable: a flush takes a seeded while and makes durable whatever had gathered. A crash loses what
+was not flushed, everything in memory, and all timers; a restart has the disk's rows alone.
 """
 
 from collections import deque
@@ -117,6 +117,9 @@ class Node:
         self.up = False
         self.life += 1
         self.outbox.clear()
+
+    def executed_height(self) -> int:
+        return self.ledger.head.height
 
     def now(self) -> Now:
         ms = self.cluster.clock.now_us // 1_000

@@ -1,0 +1,98 @@
+"""Rules broken on purpose: the same kind of schedules must find a fork; intact, none.
+
+A check that the checker can fail, and that each rule is needed.
+"""
+
+from random import Random
+from typing import Any
+
+import pytest
+
+from consensus import safety
+from consensus.certificate import FINALIZE, NULLIFY
+from consensus.quorum import quorum
+from consensus.state import Round, State
+from tests.simulation.actors import ACTORS
+from tests.simulation.checkers import Violation
+from tests.simulation.cluster import Cluster, Weather
+
+
+def schedule(seed: int, actor: str) -> None:
+    """A rough quarter of a minute with one Byzantine platform; raises Violation on a fork."""
+    random = Random(seed)
+    weather = Weather(
+        delay_us=random.choice([2_000, 60_000]),
+        jitter_us=random.choice([5_000, 300_000, 700_000]),
+        loss=random.choice([0.0, 0.2, 0.4]),
+        reorder=True,
+    )
+    cluster = Cluster(4, seed, weather=weather)
+    cluster.checker.forks_only = True
+    cluster.make_byzantine(random.randrange(1, 5), ACTORS[actor]())
+    cluster.start()
+    for _ in range(40):
+        cluster.submit(random.randrange(1, 5), 1)
+        if random.random() < 0.2:
+            a, b, c, d = random.sample([1, 2, 3, 4], 4)
+            cluster.partition((a, b), (c, d))
+        elif random.random() < 0.4:
+            cluster.heal()
+        cluster.run_ms(random.choice([50, 300, 800]))
+
+
+def forks(actors: tuple[str, ...], first: int = 0, seeds: int = 6) -> int | None:
+    """The first seed that forks, from `first` on: where an earlier search has found one."""
+    for seed in range(first, first + seeds):
+        try:
+            schedule(seed, actors[seed % len(actors)])
+        except Violation as violation:
+            assert "fork" in str(violation) or "two " in str(violation), violation
+            return seed
+    return None
+
+
+def only_one(round_: Round, kind: int) -> bool:
+    return kind not in round_.own
+
+
+def test_a_quorum_less_one_forks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("consensus.certificate.quorum", lambda n: quorum(n) - 1)
+    assert forks(("two_faced_voter", "equivocator")) is not None
+
+
+def test_finalize_after_nullify_forks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(safety, "may_finalize", lambda round_: only_one(round_, FINALIZE))
+    monkeypatch.setattr(safety, "may_nullify", lambda round_: only_one(round_, NULLIFY))
+    assert forks(("two_faced_voter", "equivocator")) is not None
+
+
+def test_an_unjustified_parent_forks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("consensus.proposals.unjustified", lambda *_: None)
+    assert forks(("invalid_parent_leader",)) is not None
+
+
+def test_two_notarizes_fork(monkeypatch: pytest.MonkeyPatch) -> None:
+    from consensus import rounds
+    from ledger.block import block_hash
+
+    intact = rounds.receive_proposal
+
+    def receive_any(state: State, peer: int, proposal: Any) -> None:
+        intact(state, peer, proposal)
+        round_ = state.rounds.get(proposal.block.view)
+        if round_ is not None and round_.proposal is not None:
+            round_.proposal = proposal
+            round_.hash = block_hash(state.config.chain, proposal.block)
+
+    monkeypatch.setattr(rounds, "receive_proposal", receive_any)
+    monkeypatch.setattr(
+        safety,
+        "may_notarize",
+        lambda round_: 1 not in round_.own or round_.own[1].hash != round_.hash,
+    )
+    assert forks(("double_proposer",)) is not None
+
+
+def test_intact_rules_do_not_fork() -> None:
+    actors = ("two_faced_voter", "equivocator", "double_proposer", "invalid_parent_leader")
+    assert forks(actors, 24) is None

@@ -1,0 +1,467 @@
+"""Named faults: each is one story on the virtual clock."""
+
+from collections.abc import Callable
+
+import pytest
+
+from consensus.certificate import FINALIZE, NOTARIZE, NULLIFY
+from consensus.effects import Persist
+from consensus.messages import (
+    Batches,
+    CertificateMessage,
+    CheckpointMessage,
+    Cosignature,
+    Hint,
+    Message,
+    Proposal,
+    Vote,
+)
+from tests.simulation import actors
+from tests.simulation.cluster import Cluster, Node, Weather, quick_bounds
+from tests.simulation.schedules import run
+
+Filter = Callable[[int, int, Message], bool]
+
+
+def drop(cluster: Cluster, lost: Filter) -> None:
+    """Lose the messages that a filter names; `keep_all` ends it."""
+    send = type(cluster.network).send
+
+    def filtered(source: int, target: int, message: Message) -> None:
+        if not lost(source, target, message):
+            send(cluster.network, source, target, message)
+
+    cluster.network.send = filtered  # type: ignore[method-assign]
+
+
+def keep_all(cluster: Cluster) -> None:
+    del cluster.network.send  # type: ignore[method-assign]
+
+
+def ready(n: int = 4, seed: int = 1, *, epoch_blocks: int = 64, work: bool = True) -> Cluster:
+    """A network that has made a block and gone silent."""
+    cluster = Cluster(n, seed, bounds=quick_bounds(epoch_blocks)).start()
+    if work:
+        for number in cluster.nodes:
+            cluster.submit(number)
+        cluster.settle()
+    return cluster
+
+
+def is_vote(message: Message, kind: int) -> bool:
+    return isinstance(message, Vote) and message.kind == kind
+
+
+def work(cluster: Cluster, count: int = 12, gap_ms: int = 150) -> None:
+    for at in range(count):
+        cluster.submit(1 + at % len(cluster.nodes))
+        cluster.run_ms(gap_ms)
+
+
+# --- leaders ---
+
+
+def test_leader_silent() -> None:
+    cluster = ready()
+    cluster.make_byzantine(2, actors.silent_leader)
+    work(cluster)
+    assert cluster.settle() < 5_000
+
+
+def test_leader_dead() -> None:
+    cluster = ready()
+    cluster.crash(3)
+    work(cluster, 11)
+    cluster.run_until(
+        lambda: min(n.executed_height() for n in cluster.honest()) > 3, 20_000, "dead"
+    )
+    cluster.restart(3)
+    cluster.settle()
+
+
+@pytest.mark.parametrize("actor", [actors.equivocator, actors.double_proposer])
+def test_leader_equivocates(actor: actors.Outgoing) -> None:
+    cluster = ready()
+    cluster.make_byzantine(4, actor)
+    work(cluster, 24, 60)
+    cluster.settle()
+    if actor is actors.double_proposer:
+        seen = [len(node.state.evidence) for node in cluster.honest()]
+        assert all(seen), "everyone who saw both blocks keeps evidence"
+
+
+def test_leader_invalid_parent() -> None:
+    cluster = ready()
+    cluster.make_byzantine(1, actors.invalid_parent_leader)
+    work(cluster, 24, 60)
+    cluster.settle()
+
+
+def test_leader_stale_or_censoring_tips() -> None:
+    cluster = ready()
+    cluster.make_byzantine(1, actors.stale_leader)
+    work(cluster)
+    cluster.settle()
+
+
+# --- lanes ---
+
+
+def test_lane_fork_siblings_shown_to_different_halves() -> None:
+    cluster = ready()
+    cluster.make_byzantine(4, actors.lane_forker(lambda target: target % 2 == 0))
+    work(cluster, 20, 60)
+    cluster.settle()
+    honest = cluster.honest()
+    assert all(node.state.lanes.lanes[1].final.height >= 6 for node in honest)
+    accused = {each.number for node in honest for each in node.state.evidence.values()}
+    assert accused == {4}
+
+
+def test_lane_fork_a_final_cut_names_the_sibling() -> None:
+    """Two of three honest nodes have one sibling first, with the forger's hint that is q."""
+    cluster = ready()
+    cluster.make_byzantine(4, actors.lane_forker(lambda target: target == 1, once=True))
+    work(cluster, 20, 60)
+    cluster.settle()
+    tips = {node.state.lanes.lanes[4].final for node in cluster.honest()}
+    assert len(tips) == 1
+    assert tips.pop().height > 1
+
+
+def test_batch_shown_to_one_node_only() -> None:
+    cluster = ready()
+    cluster.make_byzantine(4, actors.withholder({1}))
+    for _ in range(3):
+        cluster.submit(4)
+        cluster.run_ms(300)
+    cluster.run_until(
+        lambda: all(n.state.lanes.lanes[4].final.height >= 4 for n in cluster.honest()),
+        20_000,
+        "the only holder must offer it",
+    )
+
+
+def test_batch_dated_a_day_ahead_starts_no_echo() -> None:
+    cluster = ready()
+    cluster.nodes[2].skew_ms = 24 * 3_600_000
+    cluster.submit(2)
+    cluster.settle()
+    heights = [lane.top.height for lane in cluster.nodes[1].state.lanes]
+    assert all(height <= 4 for height in heights), heights
+    sent = cluster.network.sent
+    cluster.run_ms(60_000)
+    assert cluster.network.sent == sent, "silence"
+    time = cluster.nodes[1].state.final.block.time
+    assert time < cluster.nodes[1].now().wall_ms + 5_000, "block time is not the forger's"
+
+
+def test_one_platform_active_time_moves() -> None:
+    cluster = ready()
+    before = cluster.nodes[1].state.final.block.time
+    for _ in range(10):
+        cluster.submit(1)
+        cluster.run_ms(3_000)
+    cluster.settle()
+    assert cluster.nodes[1].state.final.block.time - before > 24_000
+
+
+# --- votes lost, then idle ---
+
+
+def finish_with_loss(lost: Filter, *, epoch_blocks: int = 64) -> Cluster:
+    """Lose some messages of one block, then send them again like all others."""
+    cluster = ready(epoch_blocks=epoch_blocks)
+    drop(cluster, lost)
+    cluster.submit(1)
+    cluster.run_ms(300)
+    keep_all(cluster)
+    assert cluster.settle() < 10_000
+    return cluster
+
+
+def test_last_finalize_vote_lost_then_idle() -> None:
+    finish_with_loss(lambda _, target, m: target == 3 and is_vote(m, FINALIZE))
+
+
+def test_all_finalize_votes_lost_then_idle() -> None:
+    finish_with_loss(lambda _, __, m: is_vote(m, FINALIZE))
+
+
+def test_cosignature_lost_then_idle() -> None:
+    finish_with_loss(lambda _, target, m: target == 2 and isinstance(m, Cosignature))
+
+
+def test_all_cosignatures_lost_then_idle() -> None:
+    finish_with_loss(lambda _, __, m: isinstance(m, Cosignature))
+
+
+def test_hints_lost_then_idle() -> None:
+    finish_with_loss(lambda _, __, m: isinstance(m, Hint))
+
+
+def test_batch_push_lost() -> None:
+    finish_with_loss(lambda _, target, m: target in (2, 3) and isinstance(m, Batches))
+
+
+def test_proposal_lost_to_two() -> None:
+    finish_with_loss(lambda _, target, m: target in (2, 3) and isinstance(m, Proposal))
+
+
+def test_leader_shows_notarization_to_one_then_silence() -> None:
+    def lost(source: int, target: int, message: Message) -> bool:
+        return target != 3 and is_vote(message, NOTARIZE)
+
+    finish_with_loss(lost)
+
+
+def test_certified_split_heals() -> None:
+    """Some hold the view's notarization, some its nullification."""
+    cluster = ready()
+    halves = {1, 2}
+
+    def lost(_: int, target: int, message: Message) -> bool:
+        if is_vote(message, FINALIZE) or isinstance(message, CertificateMessage):
+            return True
+        return target in halves and is_vote(message, NOTARIZE)
+
+    drop(cluster, lost)
+    cluster.submit(1)
+    cluster.run_ms(4_000)
+    keep_all(cluster)
+    cluster.settle()
+
+
+# --- epochs ---
+
+
+def test_last_cosignature_lost_at_epoch_end() -> None:
+    cluster = finish_with_loss(
+        lambda _, target, m: target == 2 and isinstance(m, Cosignature | CheckpointMessage),
+        epoch_blocks=1,
+    )
+    assert len({node.state.epoch for node in cluster.nodes.values()}) == 1
+
+
+def test_late_finalize_of_epoch_end_beside_next_epochs_first_block() -> None:
+    """One node misses E's finalization and hears of the next epoch's first block."""
+    cluster = ready(epoch_blocks=4)
+
+    def lost(_: int, target: int, message: Message) -> bool:
+        return target == 4 and (
+            is_vote(message, FINALIZE) or isinstance(message, Cosignature | CertificateMessage)
+        )
+
+    drop(cluster, lost)
+    work(cluster, 20, 150)
+    keep_all(cluster)
+    cluster.settle()
+    assert cluster.nodes[4].state.epoch >= 2
+
+
+def test_tail_blocks_finalize_the_epochs_end() -> None:
+    """E is notarized, its finalize votes are lost for good: tail blocks make it final."""
+    cluster = ready(epoch_blocks=3)
+    views: set[int] = set()
+
+    def lost(_: int, __: int, message: Message) -> bool:
+        if not is_vote(message, FINALIZE):
+            return False
+        assert isinstance(message, Vote)
+        views.add(message.view)
+        return message.view in sorted(views)[:2]
+
+    drop(cluster, lost)
+    work(cluster, 30, 200)
+    cluster.run_ms(10_000)
+    keep_all(cluster)
+    cluster.settle()
+    assert cluster.nodes[1].state.epoch >= 2
+
+
+# --- network ---
+
+
+def test_partition_2_2_then_heal() -> None:
+    cluster = ready()
+    cluster.partition((1, 2), (3, 4))
+    work(cluster, 8, 500)
+    height = max(cluster.checker.blocks)
+    cluster.run_ms(10_000)
+    assert max(cluster.checker.blocks) == height, "without a quorum nothing is final"
+    cluster.heal()
+    assert cluster.settle() < 10_000
+
+
+def test_partition_heals_while_idle() -> None:
+    cluster = ready()
+    cluster.partition((1, 2, 3), (4,))
+    work(cluster, 6, 300)
+    cluster.run_ms(20_000)
+    cluster.heal()
+    assert cluster.settle() < 10_000
+
+
+def test_partition_ring_majorities_overlap() -> None:
+    """Each node sees its two neighbours only."""
+    cluster = ready()
+    cluster.block(1, 3)
+    cluster.block(3, 1)
+    cluster.block(2, 4)
+    cluster.block(4, 2)
+    work(cluster, 10, 400)
+    cluster.run_ms(5_000)
+    cluster.heal()
+    cluster.settle()
+
+
+@pytest.mark.parametrize("target", [1, 2, 4])
+def test_asymmetric_one_way_link(target: int) -> None:
+    cluster = ready()
+    cluster.block(3, target)
+    work(cluster, 10, 300)
+    cluster.run_until(
+        lambda: min(n.executed_height() for n in cluster.honest()) > 4, 30_000, "one way"
+    )
+    cluster.heal()
+    cluster.settle()
+
+
+def test_loss_30pct_duplicate_reorder() -> None:
+    weather = Weather(5_000, 30_000, loss=0.3, duplicate=0.2, reorder=True)
+    cluster = Cluster(4, 11, weather=weather).start()
+    work(cluster, 30, 200)
+    assert max(cluster.checker.blocks, default=0) >= 2, "progress under loss"
+    cluster.network.weather = Weather()
+    cluster.relink()
+    cluster.settle()
+
+
+# --- crashes ---
+
+
+def test_crash_between_write_and_send() -> None:
+    """Every vote is written, none is sent, at one node after the other."""
+    cluster = ready()
+    for number in (1, 2, 3, 4, 1, 2):
+        cluster.submit(1 + number % 4)
+        for _ in range(200):
+            cluster.run_ms(1)
+            node = cluster.nodes[number]
+            if any(isinstance(effect, Persist) for effect in node.outbox):
+                break
+        cluster.crash(number, keep=99)
+        cluster.run_ms(200)
+        cluster.restart(number)
+    cluster.settle()
+
+
+def test_crash_after_send_before_apply() -> None:
+    cluster = ready()
+    for number in (1, 2, 3, 4):
+        cluster.submit(1 + number % 4)
+        before = cluster.network.sent
+        cluster.run_until(
+            lambda sent=before: cluster.network.sent > sent + 8, 2_000, "nothing sent"
+        )
+        cluster.crash(number)
+        cluster.run_ms(300)
+        cluster.restart(number)
+    cluster.settle()
+
+
+def test_unsynced_writes_lost_on_power_loss_everywhere() -> None:
+    cluster = ready()
+    for at in range(12):
+        cluster.submit(1 + at % 4)
+        cluster.run_ms(17 * at)
+        for number in cluster.nodes:
+            cluster.crash(number)
+        for number in cluster.nodes:
+            cluster.restart(number)
+    cluster.settle()
+
+
+def test_all_nodes_crash_after_nullify_restart() -> None:
+    cluster = ready()
+    drop(cluster, lambda _, __, m: isinstance(m, Proposal))
+    cluster.submit(1)
+    cluster.run_ms(1_500)
+    signed = [any(NULLIFY in r.own for r in n.state.rounds.values()) for n in cluster.honest()]
+    assert any(signed)
+    keep_all(cluster)
+    for number in cluster.nodes:
+        cluster.crash(number)
+    for number in cluster.nodes:
+        cluster.restart(number)
+    assert cluster.settle() < 10_000
+
+
+def test_long_offline_catch_up() -> None:
+    cluster = ready(epoch_blocks=8)
+    cluster.crash(2)
+    for at in range(80):
+        cluster.submit((1, 3, 4)[at % 3], 5)
+        cluster.run_ms(250)
+    cluster.restart(2)
+    took = cluster.settle()
+    assert took < 10_000
+    assert cluster.nodes[2].executed_height() > 50
+
+
+def test_node_with_an_empty_disk_catches_up() -> None:
+    """It follows from nothing; that it may not sign again is the amnesia rule's, still open."""
+    cluster = Cluster(4, 3, bounds=quick_bounds(4))
+    for number in (1, 2, 3):
+        cluster.nodes[number].start()
+    cluster.link_all()
+    for at in range(30):
+        cluster.submit(1 + at % 3)
+        cluster.run_ms(250)
+    cluster.restart(4)
+    cluster.settle()
+
+
+def test_freeze_two_nodes_long_then_resume() -> None:
+    cluster = ready()
+    for number in (2, 3):
+        cluster.nodes[number].paused_until_us = cluster.clock.now_us + 20_000_000
+    cluster.submit(1)
+    cluster.run_ms(25_000)
+    cluster.settle()
+
+
+def test_slow_validator_and_slow_disk() -> None:
+    cluster = ready()
+    cluster.nodes[3].fsync_us = 150_000
+    work(cluster, 20, 100)
+    assert cluster.settle() < 10_000
+
+
+def test_peer_floods_future_views_in_bounded_memory() -> None:
+    cluster = ready()
+    node = cluster.make_byzantine(4)
+    for view in range(1, 3_000):
+        vote = actors.sign_vote(node, NOTARIZE, 1, view, bytes([view % 256]) * 32)
+        cluster.network.send(4, 1, vote)
+        vote = actors.sign_vote(node, NOTARIZE, 2, view, bytes(32))
+        cluster.network.send(4, 1, vote)
+    cluster.run_ms(100)
+    state = cluster.nodes[1].state
+    assert len(state.rounds) <= state.config.limits.views_ahead_max + 1
+    waiting = state.peers[4].next_epoch
+    assert len(waiting) <= state.config.limits.next_epoch_messages_max
+
+
+def test_double_votes_are_evidence() -> None:
+    cluster = ready()
+    cluster.make_byzantine(4, actors.two_faced_voter)
+    work(cluster, 12, 100)
+    cluster.settle()
+    kinds = {each.kind for node in cluster.honest() for each in node.state.evidence.values()}
+    assert kinds == {4}
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_schedules(seed: int) -> None:
+    run(seed, 4)
