@@ -34,6 +34,7 @@ from node.driver import Driver, now
 from node.events import Events
 from node.foresight import Foresight
 from node.intake import Intake, Offer, Result
+from node.joining import NEW_KEY, Joining
 from node.keystore import Keystore
 from node.links.peers import Peers
 from node.links.tls import certificate_key
@@ -59,6 +60,7 @@ class Parts:
     peers: Peers
     driver: Driver
     intake: Intake
+    joining: Joining
     tracking: Tracking
     aliases: Aliases
     events: Events
@@ -81,7 +83,7 @@ class Node:
         self.policy_text: str = policy_of(foundation.origin, foundation.validators).format()
         self.events: Events = parts.events
         self.metrics: CollectorRegistry = parts.metrics.registry
-        self.ready: bool = False
+        self._serving = False
         self._api = web.AppRunner(make_app(self), access_log=None, shutdown_timeout=API_STOP_S)
 
     # --- life ---
@@ -100,8 +102,13 @@ class Node:
             await web.TCPSite(self._api, listen.host, listen.port).start()
         except OSError as error:
             raise Misconfigured(f"api.listen: {listen}: {error.strerror}") from error
-        self.ready = True
+        self._serving = True
         log.info("platform %s serves http://%s:%d", self._parts.own.code, *self.api_address)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the node serves, and knows its own lane (node/joining.py)."""
+        return self._serving and self._parts.joining.is_over()
 
     @property
     def api_address(self) -> tuple[str, int]:
@@ -111,7 +118,7 @@ class Node:
 
     async def stop(self) -> None:
         """Stop in order: API, pump, links, store. What was accepted is on disk afterwards."""
-        self.ready = False
+        self._serving = False
         await self._api.cleanup()
         self._parts.driver.stop()
         await self._parts.peers.stop()
@@ -222,7 +229,8 @@ def _assemble(
     driver = Driver(
         consensus=consensus, ledger=ledger, store=store, peers=peers, bounds=bounds, metrics=metrics
     )
-    intake = _make_intake(driver, store, bounds)
+    joining = Joining(driver, store)
+    intake = _make_intake(driver, store, bounds, joining)
     notary = Notary(foundation.origin, foundation.validators, keys.log, store)
     tracking = Tracking(
         reader=store, intake=intake, notary=notary, events=events, number=own.number
@@ -242,6 +250,7 @@ def _assemble(
             peers=peers,
             driver=driver,
             intake=intake,
+            joining=joining,
             tracking=tracking,
             aliases=Aliases(store, bounds),
             events=events,
@@ -251,7 +260,7 @@ def _assemble(
     )
 
 
-def _make_intake(driver: Driver, store: LevelStore, bounds: Bounds) -> Intake:
+def _make_intake(driver: Driver, store: LevelStore, bounds: Bounds, joining: Joining) -> Intake:
     """The intake, going on with own batches that are durable and not executed."""
     ledger, consensus = driver.ledger, driver.consensus
     number = consensus.config.me
@@ -262,6 +271,7 @@ def _make_intake(driver: Driver, store: LevelStore, bounds: Bounds) -> Intake:
         bounds=bounds,
         wall_ms=lambda: now().wall_ms,
         seal=driver.seal,
+        accepting=joining.is_over,
     )
     lanes = consensus.lanes
     own = sorted(lanes.lanes[number].branch.items())
@@ -301,7 +311,7 @@ def open_ledger(store: LevelStore, genesis: Genesis, config: Config) -> State:
     """
     if store.get(GENESIS_KEY) is None and store.get(HEAD_KEY) is None:
         state, changes = found(genesis, config.window_blocks)
-        store.submit(changes)
+        store.submit({**changes, NEW_KEY: b""})
         return state
     stored = need_row(store, Genesis, GENESIS_KEY)
     if chain_id(stored.foundation) != chain_id(genesis.foundation):

@@ -88,7 +88,7 @@ class RefusedOffer:
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """Too many own records are not final yet: offer it again later."""
+    """Too many own records are not final yet, or the node is joining: offer it again later."""
 
     retry_after_s: int
 
@@ -145,10 +145,11 @@ class Intake:
         bounds: Bounds,
         wall_ms: Callable[[], int],
         seal: SealSink,
+        accepting: Callable[[], bool],
     ) -> None:
         self._chain, self._reader, self._foresight = chain, reader, foresight
         self._bounds, self._validity = bounds, foresight.vocabulary.bounds
-        self._wall_ms, self._seal = wall_ms, seal
+        self._wall_ms, self._seal, self._accepting = wall_ms, seal, accepting
         self._numbers = 0
         self._open: OpenBatch | None = None
         self._sealing: deque[OpenBatch] = deque()
@@ -167,10 +168,11 @@ class Intake:
             most = self._bounds.offers_max
             raise Malformed(f"{len(offers)} offers at once, at most {most} are allowed")
         answers: list[Answer] = []
-        busy: Answer | None = None
+        pushed_back: Answer = (Busy(self._bounds.retry_after_s), None)
+        busy = None if self._accepting() else pushed_back
         for at, offer in enumerate(offers, 1):
             if self.pending >= self._bounds.pending_records_max:
-                busy = (Busy(self._bounds.retry_after_s), None)
+                busy = pushed_back
             answers.append(busy or self._take(offer))
             if at % YIELD_OFFERS == 0:
                 await asyncio.sleep(0)

@@ -46,6 +46,7 @@ class Lane:
     waiting: list[tuple[tuple[Submission, ...], Changes]] = field(default_factory=list)
     sealed: list[tuple[Submission, ...]] = field(default_factory=list)
     instant: bool = True
+    accepting: bool = True
     has_sealed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
@@ -60,6 +61,7 @@ class Lane:
             bounds=self.bounds,
             wall_ms=lambda: NOW_MS,
             seal=self._seal,
+            accepting=lambda: self.accepting,
         )
 
     def _seal(self, submissions: tuple[Submission, ...], rows: Changes) -> None:
@@ -245,6 +247,15 @@ async def test_pushback_when_too_much_is_pending() -> None:
     lane.intake.executed(1)
     assert lane.intake.pending == 0
     (result,) = await lane.offer(_register(bytes([7]) * 32))
+    assert isinstance(result, Accepted)
+
+
+async def test_a_node_that_joins_takes_nothing() -> None:
+    lane = Lane(accepting=False)
+    (result,) = await lane.offer(_register(WORKER))
+    assert isinstance(result, Busy)
+    lane.accepting = True
+    (result,) = await lane.offer(_register(WORKER))
     assert isinstance(result, Accepted)
 
 
