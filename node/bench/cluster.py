@@ -33,6 +33,8 @@ RUN_IN_SECONDS_MAX: Final = 60.0
 CHUNK_RECORDS: Final = 250
 STREAMS: Final = 2
 WINDOW_RECORDS: Final = 8_192
+SETTLE_SECONDS_MAX: Final = 120.0
+SETTLE_POLL_S: Final = 0.5
 WIRE_METRIC: Final = "standing_peer_sent_bytes_total"
 SYNC_METRIC: Final = "standing_store_syncs"
 
@@ -163,12 +165,26 @@ async def _preload(cluster: Cluster, progress: Progress) -> None:
             progress("preloading", done / cluster.plan.preload)
             await asyncio.sleep(0.5)
             cluster.federation.check_alive()
-    for feeder in cluster.feeders:
-        await feeder.drain()
+
+
+async def _settle(cluster: Cluster) -> None:
+    """Wait until nothing is under way: all is final, and every node serves the same checkpoint."""
+    await asyncio.gather(*(feeder.drain() for feeder in cluster.feeders))
+    deadline = time.perf_counter() + SETTLE_SECONDS_MAX
+    told: set[Certified] = set()
+    while time.perf_counter() < deadline:
+        earlier = told
+        told = {await feeder.certified() for feeder in cluster.feeders}
+        if len(told) == 1 and told == earlier:
+            return
+        await asyncio.sleep(SETTLE_POLL_S)
+        cluster.federation.check_alive()
+    raise LoadFailed(f"the nodes do not agree {SETTLE_SECONDS_MAX} s after the load: {told}")
 
 
 async def _lone(cluster: Cluster, progress: Progress) -> list[float]:
     samples: list[float] = []
+    await _settle(cluster)
     while len(samples) < LONE_SAMPLES:
         feeder = cluster.feeders[len(samples) % len(cluster.feeders)]
         samples.append(await feeder.lone())
@@ -246,8 +262,7 @@ def _full_figures(
 async def _half_load(cluster: Cluster, records_per_s: float, progress: Progress) -> list[float]:
     seconds = max(HALF_LOAD_SECONDS_MIN, cluster.plan.seconds / 3)
     samples: list[float] = []
-    for feeder in cluster.feeders:
-        await feeder.drain()
+    await _settle(cluster)
     async with cluster.fed(max(records_per_s, 1.0)):
         begun = time.perf_counter()
         while (passed := time.perf_counter() - begun) < seconds or len(samples) < LONE_SAMPLES:
