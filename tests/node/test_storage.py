@@ -170,3 +170,32 @@ def test_an_error_of_the_disk_is_final(tmp_path: Path) -> None:
     with pytest.raises(StoreDamaged, match="writing has failed"):
         store.submit({b"B": b"1"})
     store.close()
+
+
+def _write_log(folder: Path) -> Path:
+    """A store whose rows are all in its write-ahead log; the log's path."""
+    store = _open(folder)
+    for at in range(20):
+        store.submit({b"A%02d" % at: bytes([at]) * 500})
+        _wait(store)
+    store.close()
+    return max(folder.glob("*.log"), key=lambda path: path.stat().st_size)
+
+
+def test_a_log_cut_short_by_a_crash_keeps_what_came_before(tmp_path: Path) -> None:
+    log = _write_log(tmp_path / "d")
+    log.write_bytes(log.read_bytes()[:-300])
+    store = _open(tmp_path / "d")
+    rows = list(store.scan(b"A", b"B"))
+    assert rows == [(b"A%02d" % at, bytes([at]) * 500) for at in range(len(rows))]
+    assert 0 < len(rows) < 20
+    store.close()
+
+
+def test_a_flipped_byte_in_the_log_refuses_to_open(tmp_path: Path) -> None:
+    log = _write_log(tmp_path / "d")
+    data = bytearray(log.read_bytes())
+    data[len(data) // 2] ^= 1
+    log.write_bytes(data)
+    with pytest.raises(StoreDamaged, match="move the data folder away"):
+        _open(tmp_path / "d")
