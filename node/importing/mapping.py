@@ -27,7 +27,7 @@
     [subjects.NAME]                   a worker or client, registered where first seen
     reference = term                  the platform's own name of the person
     registered = "time name"
-    assurance = "none" | "contact" | "document" | "in-person"
+    assurance = term                  yields none, contact, document or in-person
 
     [[records]]                       the records of a row, in this order
     type = "engagement.open" | "engagement.outcome" | "rating"
@@ -80,7 +80,7 @@ class Person:
 
     reference: Term
     registered: str
-    assurance: str
+    assurance: Term
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,9 +228,16 @@ class _Reader:
             found[name] = Person(
                 self._term((*at, "reference"), table["reference"], names),
                 self._one_of((*at, "registered"), table["registered"], tuple(times)),
-                self._one_of((*at, "assurance"), table["assurance"], _ASSURANCES),
+                self._assurance((*at, "assurance"), table["assurance"], names),
             )
         return found
+
+    def _assurance(self, at: tuple[str, ...], value: object, names: Names) -> Term:
+        term = self._term(at, value, names)
+        constants = term.outcomes if term.constant is None else (term.constant,)
+        for each in constants:
+            self._one_of(at, each, _ASSURANCES)
+        return term
 
     def _shapes(
         self, names: Names, times: Map[str, Time], subjects: Map[str, Person]

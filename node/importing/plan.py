@@ -105,7 +105,7 @@ class Planner:
         ]
         if not records:
             raise RowRejected("the mapping makes no record of this row")
-        registrations = self._registrations(people, times)
+        registrations = self._registrations(people, times, scope)
         for draft in (*registrations, *records):
             draft.check()
         self._registered.update(
@@ -132,23 +132,27 @@ class Planner:
         subjects = tuple((field, people[name]) for field, name in shape.subjects)
         return Draft(shape.name, shape.kind, fields, (("reference", engagement), *subjects))
 
-    def _registrations(self, people: Map[str, Reference], times: Map[str, int]) -> list[Draft]:
+    def _registrations(
+        self, people: Map[str, Reference], times: Map[str, int], scope: Scope
+    ) -> list[Draft]:
         new = {
             reference: name
             for name, reference in people.items()
             if reference.text not in self._registered
         }
         return [
-            self._registration(self._mapping.subjects[name], reference, times)
+            self._registration(self._mapping.subjects[name], reference, times, scope)
             for reference, name in new.items()
         ]
 
-    def _registration(self, person: Person, reference: Reference, times: Map[str, int]) -> Draft:
+    def _registration(
+        self, person: Person, reference: Reference, times: Map[str, int], scope: Scope
+    ) -> Draft:
         fields = {
             "platform": self._platform,
             "at": times[person.registered],
             "key": b"",
-            "assurance": person.assurance,
+            "assurance": person.assurance.of(scope),
         }
         return Draft("subject.register", SubjectRegister, fields, (("handle", reference),))
 
