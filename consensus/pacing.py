@@ -20,7 +20,8 @@ in it.
 **Again.** Without progress for `resend_ms` (doubled each time to `resend_max_ms`), a node with work
 waiting, or with a lane short of q hints, sends again: the newest notarization, its proposal and
 votes of the current view, its finalize votes of views above the last final one, its newest
-cosignatures, its hints."""
+cosignatures, its hints.
+"""
 
 from typing import TypeVar
 
@@ -93,12 +94,15 @@ def propose(state: State) -> bool:
     if isinstance(parent, tuple):
         fetch_views(state, parent, None)
         return False
-    missing = not_held(state, parent.cut)
-    for tip in missing:
-        state.wanted[tip.lane] = (tip, None)
-    if missing:
-        return False
-    tips, records = next_tips(state, parent)
+    basis = (state.view, parent.hash, tuple(lane.covered.height for lane in state.lanes))
+    if state.planned is None or state.planned[0] != basis:
+        missing = not_held(state, parent.cut)
+        for tip in missing:
+            state.wanted[tip.lane] = (tip, None)
+        if missing:
+            return False
+        state.planned = (basis, *next_tips(state, parent))
+    _, tips, records = state.planned
     limit = state.checkpoints.certified + state.config.limits.uncertified_heights_max
     if parent.block.height + 1 > limit:
         tips, records = (), 0

@@ -142,6 +142,8 @@ class State:
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
     peers: dict[int, Peer] = field(default_factory=dict)
     fetches: dict[str, Fetch] = field(default_factory=dict)
+    planned: tuple[object, tuple[Tip, ...], int] | None = None
+    """What the leader would propose: (what it depends on, tips, records)."""
     wanted: dict[int, tuple[Tip, int | None]] = field(default_factory=dict)
     """Lane → (tip that a block under way needs, who should hold it); renewed with each input."""
     evidence: dict[bytes, Evidence] = field(default_factory=dict)

@@ -286,8 +286,12 @@ def note_batches(state: State, number: int, message: Batches) -> None:
 def fetch_missing(state: State) -> None:
     """Ask for whatever is missing and not yet asked for."""
     _fetch_blocks(state)
+    now = state.now.steady_ms
     for lane in state.lanes:
-        if f"batches {lane.number}" not in state.fetches:
+        due = lane.wanted_at is not None and lane.wanted_at <= now
+        if (due or lane.number in state.wanted or not lane.on_branch(lane.final)) and (
+            f"batches {lane.number}" not in state.fetches
+        ):
             _fetch_lane(state, lane)
     times = [fetch.until for fetch in state.fetches.values()]
     times += [lane.wanted_at for lane in state.lanes if lane.wanted_at is not None]
@@ -309,7 +313,9 @@ def expire(state: State) -> None:
 
 def _fetch_blocks(state: State) -> None:
     height = state.final.block.height
-    if height >= epoch_end(state.config, state.epoch) or "blocks" in state.fetches:
+    if "blocks" in state.fetches or all(p.final_height <= height for p in state.peers.values()):
+        return
+    if height >= epoch_end(state.config, state.epoch):
         return
     if len(state.queue) >= state.config.limits.final_ahead_max:
         return

@@ -46,7 +46,8 @@ def forks(actors: tuple[str, ...], first: int = 0, seeds: int = 6) -> int | None
         try:
             schedule(seed, actors[seed % len(actors)])
         except Violation as violation:
-            assert "fork" in str(violation) or "two " in str(violation), violation
+            if "fork" not in str(violation) and "two " not in str(violation):
+                raise
             return seed
     return None
 

@@ -17,7 +17,7 @@ from consensus.messages import (
     Vote,
 )
 from tests.simulation import actors
-from tests.simulation.cluster import Cluster, Node, Weather, quick_bounds
+from tests.simulation.cluster import Cluster, Weather, quick_bounds
 from tests.simulation.schedules import run
 
 Filter = Callable[[int, int, Message], bool]
@@ -330,8 +330,8 @@ def test_asymmetric_one_way_link(target: int) -> None:
 def test_loss_30pct_duplicate_reorder() -> None:
     weather = Weather(5_000, 30_000, loss=0.3, duplicate=0.2, reorder=True)
     cluster = Cluster(4, 11, weather=weather).start()
-    work(cluster, 30, 200)
-    assert max(cluster.checker.blocks, default=0) >= 2, "progress under loss"
+    work(cluster, 100, 300)
+    assert max(cluster.checker.blocks, default=0) >= 3, "progress under loss"
     cluster.network.weather = Weather()
     cluster.relink()
     cluster.settle()
