@@ -44,8 +44,9 @@ class Aliases:
                 handle = os.urandom(HANDLE_BYTES)
                 self._store.submit({key: handle})
             found.append(handle)
-        # Others may have drawn a handle just now: whoever is told of it waits for the disk.
-        await self._durable()
+        # Another caller may have drawn one just now: whoever is told of it waits for the disk.
+        if self._store.queued_rows:
+            await self._durable()
         return found
 
     def handle_of(self, reference: str, kind: str = "subject") -> bytes | None:

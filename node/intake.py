@@ -313,7 +313,7 @@ class Intake:
     def names_of(self, batch: Batch) -> Changes:
         """The name rows of an own batch that are not in the store: after it was fetched from peers.
 
-        The first record decides for all, since they are written together.
+        The first name decides for all, since they are written together.
         """
         rows: Changes = {}
         for submission in batch.submissions:
@@ -321,8 +321,8 @@ class Intake:
                 record = decode_record(submission.record)
             except Malformed:
                 continue
-            key = name_key(record)
-            if not rows and self._reader.get(key) is not None:
+            key, value = name_key(record), sha256(submission.record) + commitment(submission)
+            if not rows and self._reader.get(key) == value:
                 return {}
-            rows[key] = sha256(submission.record) + commitment(submission)
+            rows[key] = value
         return rows

@@ -73,8 +73,8 @@ class Link:
         self._ready.set()
 
     def handled(self, size: int) -> None:
-        """A received message of this size has been handled."""
-        self.unhandled_bytes -= size
+        """A received message of this size has been handled (it may have come on an older link)."""
+        self.unhandled_bytes = max(0, self.unhandled_bytes - size)
         if self.unhandled_bytes <= self._bounds.received_bytes_max:
             self._room.set()
 

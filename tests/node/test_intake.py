@@ -293,6 +293,16 @@ async def test_names_are_learned_from_a_lane_that_was_fetched() -> None:
     assert again == [Duplicate(commitment(each)) for each in batch]
 
 
+async def test_a_name_that_was_freed_and_used_again_is_learned_anew() -> None:
+    lane = Lane()
+    await lane.offer(_register(WORKER))
+    later = Submission(bytes(16), encode_record(_register(WORKER, NOW_MS - 5)), b"")
+    whole = Batch(Header(1, LANE, 2, bytes(32), 1, bytes(32), NOW_MS), bytes(64), (later,))
+    (value,) = lane.intake.names_of(whole).values()
+    assert value is not None
+    assert value[32:] == commitment(later)
+
+
 async def test_an_empty_batch_of_consensus_disturbs_nothing() -> None:
     lane = Lane(instant=False)
     task = asyncio.create_task(lane.offer(_register(WORKER)))
