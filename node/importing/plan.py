@@ -9,6 +9,7 @@ A subject is registered by the first good row that names it, at that row's time.
 """
 
 from collections.abc import Mapping as Map
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
@@ -92,19 +93,20 @@ class Planner:
         """
         mapping = self._mapping
         scope = Scope(row.cells, mapping.values, self._lookups)
-        times = {name: time.at(scope, row.index) for name, time in mapping.times.items()}
+        shapes = [
+            shape for shape in mapping.shapes if shape.when is None or shape.when.of(scope) == "yes"
+        ]
+        if not shapes:
+            raise RowRejected("the mapping makes no record of this row")
         people = {
-            name: _reference("subject", person.reference, scope)
-            for name, person in mapping.subjects.items()
+            name: _reference("subject", mapping.subjects[name].reference, scope)
+            for name in dict.fromkeys(name for shape in shapes for _, name in shape.subjects)
+        }
+        times = {
+            name: mapping.times[name].at(scope, row.index) for name in self._times(shapes, people)
         }
         engagement = _reference("engagement", mapping.engagement, scope)
-        records = [
-            self._record(shape, scope, times, people, engagement)
-            for shape in mapping.shapes
-            if shape.when is None or shape.when.of(scope) == "yes"
-        ]
-        if not records:
-            raise RowRejected("the mapping makes no record of this row")
+        records = [self._record(shape, scope, times, people, engagement) for shape in shapes]
         registrations = self._registrations(people, times, scope)
         for draft in (*registrations, *records):
             draft.check()
@@ -112,6 +114,11 @@ class Planner:
             reference.text for draft in registrations for _, reference in draft.references
         )
         return RowPlan(row, (*registrations, *records))
+
+    def _times(self, shapes: Sequence[Shape], people: Map[str, Reference]) -> set[str]:
+        """The times that these records use: a job under way has no end to be read."""
+        used = {time for shape in shapes for _, time in shape.times}
+        return used | {self._mapping.subjects[name].registered for name in people}
 
     def _record(
         self,
