@@ -15,7 +15,7 @@ from node.web.plot import OUTCOMES_MAX, History, Kind, OutcomeAt, ScoreAt
 from node.web.words import STATUSES
 
 COURSE_POINTS_MAX: Final = 40
-COURSE_WORK_MAX: Final = 40_000
+COURSE_WORK_MAX: Final = 20_000
 PAGE_ENGAGEMENTS: Final = 25
 
 
@@ -137,15 +137,31 @@ class Material:
     ground: Ground
 
 
-def compile_report(material: Material, page: int) -> Report:
-    """The report on a subject as a worker; `page` of engagements counts from 1.
+@dataclass(frozen=True, slots=True)
+class Dossier:
+    """What is costly about a report, and the same for every page of it."""
+
+    material: Material
+    answer: Answer
+    lines: tuple[EngagementLine, ...]
+    history: History
+
+
+def compile_dossier(material: Material) -> Dossier:
+    """Answer, engagements and history of a subject as a worker.
 
     Raises:
         InvalidInput: the domain does not exist.
     """
-    question, parameters = material.question, material.parameters
-    answer = score(material.files, material.summary, parameters, question)
+    answer = score(material.files, material.summary, material.parameters, material.question)
     lines = engagement_lines(material)
+    return Dossier(material, answer, tuple(lines), history_of(material, lines))
+
+
+def report_of(dossier: Dossier, page: int) -> Report:
+    """The report with one page of its engagements, counted from 1; the last one if it has fewer."""
+    material, lines = dossier.material, dossier.lines
+    question, parameters = material.question, material.parameters
     page_count = max(1, -(-len(lines) // PAGE_ENGAGEMENTS))
     page = min(page, page_count)
     names = [
@@ -156,15 +172,15 @@ def compile_report(material: Material, page: int) -> Report:
     return Report(
         subject=SubjectName(question.platform, material.codes[question.platform], own[1]),
         linked=tuple(each for each in names if (each.platform, each.handle) != own),
-        answer=answer,
+        answer=dossier.answer,
         domain=question.domain,
         domains=tuple(each.code for each in parameters.domains),
         points_min=parameters.model.points_min,
         points_max=parameters.model.points_max,
         ground=material.ground,
-        history=history_of(material, lines),
-        counts=_counts(answer),
-        engagements=tuple(lines[(page - 1) * PAGE_ENGAGEMENTS : page * PAGE_ENGAGEMENTS]),
+        history=dossier.history,
+        counts=_counts(dossier.answer),
+        engagements=lines[(page - 1) * PAGE_ENGAGEMENTS : page * PAGE_ENGAGEMENTS],
         engagement_count=len(lines),
         page=page,
         page_count=page_count,

@@ -14,6 +14,7 @@
 
 import asyncio
 import re
+from collections import OrderedDict
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any, Final
@@ -26,7 +27,7 @@ from ledger.files import read_subject
 from ledger.membership import Validator
 from node.api.auth import COOKIE, SESSIONS, find_token
 from node.api.session import SESSION_SECONDS
-from node.web.dossier import Ground, Report, compile_report
+from node.web.dossier import Dossier, Ground, compile_dossier, report_of
 from node.web.gather import gather
 from node.web.guard import (
     Handler,
@@ -43,6 +44,7 @@ from node.web.plot import Plots, Size, Theme
 from node.web.render import HEADERS, Context, environment, go_to, html, svg
 
 PAGE_MAX: Final = 10_000
+DOSSIERS_KEPT: Final = 16
 TOKEN_CHARS_MAX: Final = 512
 REFERENCE_CHARS_MAX: Final = 512
 _HANDLE: Final = re.compile(r"[0-9a-f]{64}\Z", re.ASCII)
@@ -83,6 +85,7 @@ class Pages:
         self._node = node
         self._templates = environment()
         self._plots = Plots()
+        self._dossiers: OrderedDict[tuple[int, bytes, str, int], Dossier] = OrderedDict()
         self._style = files("node.web").joinpath("static/style.css").read_bytes()
 
     async def close(self, app: web.Application) -> None:
@@ -200,7 +203,7 @@ class Pages:
         number = request.query.get("page", "1")
         if not _DECIMAL.match(number) or int(number) > PAGE_MAX:
             raise PageProblem(400, "This cannot be read", f"page is a number from 1 to {PAGE_MAX}.")
-        report = await self._report(request, int(number))
+        report = report_of(await self._dossier(request), int(number))
         return html(self.render(request, "report.html", {"report": report}))
 
     async def history(self, request: web.Request) -> web.Response:
@@ -211,24 +214,30 @@ class Pages:
         if theme is None or size is None:
             message = "theme is light or dark, size is wide or narrow."
             raise PageProblem(400, "This cannot be read", message)
-        report = await self._report(request, 1)
-        return svg(await self._plots.svg(report.history, theme, size))
+        dossier = await self._dossier(request)
+        return svg(await self._plots.svg(dossier.history, theme, size))
 
-    async def _report(self, request: web.Request, number: int) -> Report:
+    async def _dossier(self, request: web.Request) -> Dossier:
         need_ready(request)
         (platform, handle), name = self._subject(request.match_info["subject"])
         certified = self._node.certified
         row = read_subject(self._node.reader, platform, handle)
         if row is None or row.registered >= certified.size:
             raise PageProblem(404, "No such worker", f"Nobody has registered the handle {name}.")
-        question = ask(
-            self._node.reader, certified, platform, handle, domain=request.query.get("domain", "")
-        )
-        codes = {each.number: each.code for each in self._node.validators}
-        material = await asyncio.to_thread(
-            gather, self._node.reader, certified, self._ground(), codes, question
-        )
-        return await asyncio.to_thread(compile_report, material, number)
+        domain = request.query.get("domain", "")
+        key = (platform, handle, domain, certified.height)
+        found = self._dossiers.get(key)
+        if found is None:
+            question = ask(self._node.reader, certified, platform, handle, domain=domain)
+            codes = {each.number: each.code for each in self._node.validators}
+            material = await asyncio.to_thread(
+                gather, self._node.reader, certified, self._ground(), codes, question
+            )
+            found = await asyncio.to_thread(compile_dossier, material)
+            self._dossiers[key] = found
+            while len(self._dossiers) > DOSSIERS_KEPT:
+                self._dossiers.popitem(last=False)
+        return found
 
     def _ground(self) -> Ground:
         certified = self._node.certified

@@ -21,7 +21,7 @@ Size = Literal["wide", "narrow"]
 Kind = Literal["good", "bad", "neutral"]
 
 POINTS_MAX: Final = 200
-OUTCOMES_MAX: Final = 2_000
+OUTCOMES_MAX: Final = 600
 PLOTS_KEPT: Final = 256
 # figure in inches → axes in shares of it
 _SIZES: Final[dict[Size, tuple[tuple[float, float], tuple[float, float, float, float]]]] = {

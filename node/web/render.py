@@ -11,7 +11,7 @@ from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from ledger.bureau.model import Q16_ONE
-from node.web import words
+from node.web.words import day, minute, number, percent, reason, short, signed
 
 HEADERS: Final[Mapping[str, str]] = {
     "Content-Security-Policy": (
@@ -32,7 +32,7 @@ IMAGE_HEADERS: Final[Mapping[str, str]] = {
 }
 
 
-def _along(q16: int, start: int, length: int) -> str:
+def along(q16: int, start: int, length: int) -> str:
     """The place of a Q16 share on a line, for a drawing."""
     return f"{start + q16 * length / Q16_ONE:.1f}"
 
@@ -46,9 +46,8 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("reason", "percent", "signed", "day", "minute", "short", "number"):
-        made.filters[name] = getattr(words, name)
-    made.filters["along"] = _along
+    for written in (reason, percent, signed, day, minute, short, number, along):
+        made.filters[written.__name__] = written
     return made
 
 
