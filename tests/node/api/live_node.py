@@ -57,6 +57,7 @@ class LiveNode:
             bounds=BOUNDS,
             wall_ms=lambda: self.world.time,
             seal=self._seal,
+            accepting=lambda: True,
         )
         notary = Notary(self.origin, self.validators, key_of(1, "log"), self.world.store)
         self.tracking = Tracking(
