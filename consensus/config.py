@@ -71,7 +71,7 @@ class Limits:
     """Batches of a lane that are held above the last execution, unless a proposal needs more."""
     siblings_max: int = 8
     """Batches of a lane off its hinted branch, unless a proposal or final block needs them."""
-    orphans_max: int = 64
+    orphans_max: int = 32
     """Batches whose predecessor is missing that are kept, over all lanes."""
     executions_max: int = 8
     """`Execute` effects that have not been answered."""

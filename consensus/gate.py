@@ -10,6 +10,8 @@ Upon first hinting a batch that is more than `quiet_lane_ms` newer than the own 
 whose own clock is also that far past its own tip seals one empty batch: time moves though one
 platform works, and a batch dated ahead starts no echo."""
 
+import msgspec
+
 from consensus import evidence
 from consensus.effects import BatchSealed, Broadcast, Send
 from consensus.epochs import seats_of
@@ -26,15 +28,10 @@ from ledger.batch import (
     header_hash,
     header_message,
 )
-from ledger.encoding import Signature, Value, decoder, encode
+from ledger.encoding import decoder, encode
+from ledger.errors import StoreDamaged
+from ledger.rows import HeaderRow, describe_key, header_key, read_row
 from ledger.store import HEADER, SUBMISSION, Changes, Reader, after
-
-
-class SignedHeader(Value):
-    """An `H` row."""
-
-    header: Header
-    signature: Signature
 
 
 def seal(state: State, submissions: tuple[Submission, ...]) -> None:
@@ -178,7 +175,7 @@ def _rows(state: State, held: Held) -> Changes:
     header = held.header
     state.arrivals += 1
     changes: Changes = {
-        HEADER + held.hash: encode(SignedHeader(header, held.batch.signature)),
+        HEADER + held.hash: encode(HeaderRow(header, held.batch.signature)),
         pending_key(header.lane, header.height, held.hash): state.arrivals.to_bytes(8),
     }
     prefix = SUBMISSION + held.hash
@@ -226,20 +223,21 @@ def drop_siblings(state: State) -> None:
         state.persist(changes)
 
 
-def stored_header(reader: Reader, hash_: bytes) -> SignedHeader | None:
-    """A header row."""
-    row = reader.get(HEADER + hash_)
-    return None if row is None else decoder(SignedHeader).decode(row)
-
-
 def stored_batch(reader: Reader, hash_: bytes) -> Batch | None:
-    """A batch from its rows, or None if not all of them are there."""
-    signed = stored_header(reader, hash_)
+    """A batch from its rows, or None if not all of them are there.
+
+    Raises:
+        StoreDamaged: a row is not what was written.
+    """
+    signed = read_row(reader, HeaderRow, header_key(hash_))
     if signed is None:
         return None
     prefix = SUBMISSION + hash_
     read = decoder(Submission).decode
-    submissions = tuple(read(row) for _, row in reader.scan(prefix, after(prefix)))
+    try:
+        submissions = tuple(read(row) for _, row in reader.scan(prefix, after(prefix)))
+    except msgspec.MsgspecError as error:
+        raise StoreDamaged(describe_key(prefix), str(error)) from error
     if len(submissions) != signed.header.count:
         return None
     return Batch(signed.header, signed.signature, submissions)

@@ -17,17 +17,17 @@ from consensus.certificate import Certificate
 from consensus.config import Config, Head
 from consensus.epochs import epoch_end, seats_of
 from consensus.evidence import Evidence
-from consensus.gate import stored_batch, stored_header
+from consensus.gate import stored_batch
 from consensus.inputs import Now
 from consensus.lanes import Held, Lane, Lanes, new_lane
 from consensus.messages import CertificateMessage, Cosignature, Proposal, Vote
 from consensus.state import Candidate, Checkpoints, Final, Peer, State, Waits
 from ledger.block import Block, block_hash
-from ledger.encoding import decoder, encode
+from ledger.encoding import encode
 from ledger.errors import StoreDamaged
 from ledger.genesis import epoch_of
 from ledger.hashing import ZERO_HASH
-from ledger.rows import CheckpointRow
+from ledger.rows import CheckpointRow, HeaderRow, decode_row, header_key, need_row, read_row
 from ledger.store import CHECKPOINT, Changes, Reader, after
 
 _REPAIR = "move this store away and let the node take the ledger from its peers"
@@ -91,8 +91,7 @@ def _start_waits(state: State) -> None:
 
 
 def _row_at(reader: Reader, height: int) -> safety.FinalRow | None:
-    row = reader.get(safety.final_key(height))
-    return None if row is None else decoder(safety.FinalRow).decode(row)
+    return read_row(reader, safety.FinalRow, safety.final_key(height))
 
 
 def _executed_block(config: Config, reader: Reader, head: Head) -> Candidate:
@@ -139,14 +138,14 @@ def _take_finalization(state: State, newest: safety.FinalRow) -> None:
 def _checkpoints(reader: Reader) -> Checkpoints:
     """The newest certified checkpoint, and own cosignatures above it."""
     checkpoints = Checkpoints()
-    for _, value in reader.scan(CHECKPOINT, after(CHECKPOINT), reverse=True):
-        checkpoints.row = decoder(CheckpointRow).decode(value)
+    for key, value in reader.scan(CHECKPOINT, after(CHECKPOINT), reverse=True):
+        checkpoints.row = decode_row(CheckpointRow, key, value)
         checkpoints.certified = checkpoints.row.height
         break
     start = safety.cosigned_key(checkpoints.certified + 1)
     for key, value in reader.scan(start, after(safety.COSIGNED)):
         height = int.from_bytes(key[len(safety.COSIGNED) :])
-        row = decoder(safety.CosignedRow).decode(value)
+        row = decode_row(safety.CosignedRow, key, value)
         own = Cosignature(height, row.size, row.root, row.time_s, row.signature, False)
         checkpoints.own[height] = own
         checkpoints.results[height] = (row.size, row.root)
@@ -162,9 +161,7 @@ def _lanes(config: Config, reader: Reader, head: Head, quorum: int) -> Lanes:
         lane = new_lane(validator.number, config.chain)
         tip = head.cut.get(lane.number)
         if tip is not None:
-            signed = stored_header(reader, tip.hash)
-            if signed is None:
-                raise StoreDamaged(f"row H of lane {tip.lane}, {tip.height}", _REPAIR)
+            signed = need_row(reader, HeaderRow, header_key(tip.hash))
             lane.base = lane.final = lane.covered = lane.top = tip
             lane.base_time, lane.base_epoch = signed.header.time, signed.header.epoch
         lanes.append(lane)
@@ -213,13 +210,13 @@ def _read_rounds(state: State) -> None:
                 stale[key] = None
                 continue
             state.rows.setdefault(view, []).append(key)
-            take(state, view, key[at + 16 :], value)
+            take(state, view, key, value)
     if stale:
         state.persist(stale)
 
 
-def _take_proposal(state: State, view: int, hash_: bytes, value: bytes) -> None:
-    row = decoder(safety.ProposalRow).decode(value)
+def _take_proposal(state: State, view: int, key: bytes, value: bytes) -> None:
+    row, hash_ = decode_row(safety.ProposalRow, key, value), key[-32:]
     round_ = state.round(view)
     round_.hashes.append(hash_)
     state.blocks[hash_] = row.block
@@ -227,15 +224,14 @@ def _take_proposal(state: State, view: int, hash_: bytes, value: bytes) -> None:
         round_.proposal, round_.hash = Proposal(row.block, row.signature, False), hash_
 
 
-def _take_certificate(state: State, view: int, _kind: bytes, value: bytes) -> None:
-    certificate = decoder(Certificate).decode(value)
+def _take_certificate(state: State, view: int, key: bytes, value: bytes) -> None:
+    certificate = decode_row(Certificate, key, value)
     state.round(view).certificates[certificate.kind] = certificate
     state.view = max(state.view, view + 1)
 
 
-def _take_vote(state: State, view: int, kind: bytes, value: bytes) -> None:
-    row = decoder(safety.VoteRow).decode(value)
-    number = int.from_bytes(kind)
+def _take_vote(state: State, view: int, key: bytes, value: bytes) -> None:
+    row, number = decode_row(safety.VoteRow, key, value), key[-1]
     round_ = state.round(view)
     round_.own[number] = Vote(number, state.epoch, view, row.hash, row.signature, False)
     round_.tallies[number].add(state.config.me, row.hash, row.signature)
@@ -244,4 +240,4 @@ def _take_vote(state: State, view: int, kind: bytes, value: bytes) -> None:
 
 def _read_evidence(state: State) -> None:
     for key, value in state.reader.scan(safety.EVIDENCE, after(safety.EVIDENCE)):
-        state.evidence[key] = decoder(Evidence).decode(value)
+        state.evidence[key] = decode_row(Evidence, key, value)

@@ -42,11 +42,10 @@ from consensus.messages import (
 from consensus.state import Candidate, Fetch, State
 from ledger.batch import Batch
 from ledger.block import Block, Tip, block_hash
-from ledger.encoding import decoder
 from ledger.errors import InvalidInput
 from ledger.genesis import epoch_of
-from ledger.rows import CheckpointRow
-from ledger.store import CHECKPOINT, LANE
+from ledger.rows import CheckpointRow, lane_key, read_row
+from ledger.store import CHECKPOINT
 
 # --- status ---
 
@@ -151,16 +150,14 @@ def serve_views(state: State, number: int, fetch: FetchViews) -> None:
 
 def stored_final(state: State, height: int) -> safety.FinalRow | None:
     """The row of a final block."""
-    row = state.reader.get(safety.final_key(height))
-    return None if row is None else decoder(safety.FinalRow).decode(row)
+    return read_row(state.reader, safety.FinalRow, safety.final_key(height))
 
 
 def stored_checkpoint(state: State, height: int) -> CheckpointRow | None:
     """The row of a certified checkpoint."""
     if state.checkpoints.row is not None and state.checkpoints.row.height == height:
         return state.checkpoints.row
-    row = state.reader.get(CHECKPOINT + height.to_bytes(8))
-    return None if row is None else decoder(CheckpointRow).decode(row)
+    return read_row(state.reader, CheckpointRow, CHECKPOINT + height.to_bytes(8))
 
 
 # --- blocks ---
@@ -257,7 +254,7 @@ def serve_batches(state: State, number: int, fetch: FetchBatches) -> None:
 def _batches_above(state: State, lane: Lane, fetch: FetchBatches) -> Iterator[Batch]:
     low = max(fetch.above, lane.base.height)
     for height in range(fetch.above + 1, min(lane.base.height, fetch.tip.height) + 1):
-        hash_ = state.reader.get(LANE + lane.number.to_bytes(4) + height.to_bytes(8))
+        hash_ = state.reader.get(lane_key(lane.number, height))
         batch = stored_batch(state.reader, hash_) if hash_ else None
         if batch is None:
             return
