@@ -39,6 +39,7 @@ class Model(Value):
     newcomer_rate: the rate of good first results where a platform has no own.
     newcomer_results: how many first results of a worker count for the newcomers' rate.
     newcomer_standing_from: standing from which a counterparty's word counts for that rate.
+    newcomer_window: when so many first results are tallied, half of them are forgotten.
     newcomer_prior: results by which a platform's own rate is drawn to `newcomer_rate`.
     thin_evidence: undecayed evidence below which the score abstains.
     retrospective_weight: weight of an engagement that was opened in hindsight.
@@ -69,6 +70,7 @@ class Model(Value):
     newcomer_rate: Share
     newcomer_results: Count
     newcomer_standing_from: Share
+    newcomer_window: Count
     newcomer_prior: Count
     thin_evidence: Units
     retrospective_weight: Share
@@ -101,6 +103,7 @@ FIRST_MODEL: Final = Model(
     newcomer_rate=56_360,
     newcomer_results=3,
     newcomer_standing_from=13_107,
+    newcomer_window=400,
     newcomer_prior=20,
     thin_evidence=98_304,
     retrospective_weight=Q16_ONE,
@@ -132,6 +135,8 @@ def check_model(model: Model) -> None:
         raise Malformed("is below one tenth of a result", field="prior_strength")
     if model.newcomer_prior < 1:
         raise Malformed("is below 1", field="newcomer_prior")
+    if model.newcomer_window < 2:
+        raise Malformed("is below 2", field="newcomer_window")
     if model.severity_cap > model.severity_slope:
         raise Malformed("exceeds severity_slope", field="severity_cap")
     if not model.points_min < model.points_base < model.points_max:

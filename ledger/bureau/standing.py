@@ -157,15 +157,20 @@ def after_outcome(
 
     `sign`: `worker_sign`; `earlier_results`: outcomes that the worker's handle had before this one;
     `attested`: the outcome's basis is the platform's own word; `client_standing`: Q16. A newcomer's
-    result counts if it is on the platform's own word or on that of a client of some standing.
+    result counts if it is on the platform's own word or on that of a client of some standing. When
+    `newcomer_window` results are tallied, both counts are halved: the rate is that of late.
     """
     heard = attested or client_standing >= model.newcomer_standing_from
     counts = sign != 0 and heard and earlier_results < model.newcomer_results
+    newcomers = tally.newcomers + (1 if counts else 0)
+    newcomers_good = tally.newcomers_good + (1 if counts and sign > 0 else 0)
+    if newcomers >= model.newcomer_window:
+        newcomers, newcomers_good = newcomers // 2, newcomers_good // 2
     return replace(
         tally,
         closed=tally.closed + 1,
-        newcomers=tally.newcomers + (1 if counts else 0),
-        newcomers_good=tally.newcomers_good + (1 if counts and sign > 0 else 0),
+        newcomers=newcomers,
+        newcomers_good=newcomers_good,
     )
 
 

@@ -308,6 +308,7 @@ def test_the_same_input_gives_the_same_bytes():
         {"newcomer_rate": 0},
         {"prior_strength": 0},
         {"newcomer_prior": 0},
+        {"newcomer_window": 1},
         {"severity_cap": 5 * Q16_ONE},
         {"points_base": 900},
         {"points_per_doubling": 0},

@@ -116,3 +116,19 @@ def test_newcomers_count_for_three_results_and_only_on_a_word_that_is_heard():
         tally, 1, earlier_results=0, attested=False, client_standing=13_106, model=FIRST_MODEL
     )
     assert (unheard.closed, unheard.newcomers) == (6, 3)
+
+
+def test_newcomers_of_long_ago_are_forgotten():
+    tally = NEW_PLATFORM
+    for n in range(4_000):
+        tally = after_outcome(
+            tally,
+            1 if n < 2_000 else -1,
+            earlier_results=0,
+            attested=True,
+            client_standing=0,
+            model=FIRST_MODEL,
+        )
+    assert tally.closed == 4_000
+    assert tally.newcomers < FIRST_MODEL.newcomer_window
+    assert tally.newcomers_good * 50 < tally.newcomers
