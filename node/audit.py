@@ -32,6 +32,7 @@ from ledger.rows import HEAD_KEY, CheckpointRow, HeadRow, need_row
 from ledger.store import CHECKPOINT, HEADER, SUBJECT, SUBMISSION, MemoryStore, Reader, after
 from node.audit_folder import FolderLedger
 from node.audit_remote import RemoteLedger
+from node.client import ProblemAnswered
 from node.view import cosignature_line, policy_of
 
 Ledger = FolderLedger | RemoteLedger
@@ -39,7 +40,6 @@ Progress = Callable[[int, int], None]
 
 FINDINGS_MAX: Final = 10_000
 UNCERTIFIED_HEIGHTS_MAX: Final = 64
-SCORES_SAMPLE: Final = 200
 
 _KEY: Final = re.compile(r"\(key ([0-9a-f]+)\)")
 
@@ -72,7 +72,7 @@ def audit(
     policy: Policy,
     *,
     command: str,
-    scores: int | None = SCORES_SAMPLE,
+    scores: int | None = None,
     on_progress: Progress = lambda _done, _total: None,
 ) -> Report:
     """Audit a ledger. `scores`: how many subjects are scored anew, None for all. `command` is how
@@ -257,8 +257,11 @@ class Audit:
         """A running node's bundle holds, and its score is the bundle's."""
         subject = f"{platform}:{handle.hex()}"
         where = f"bundle of {subject}"
-        bundle = ledger.ask(ledger.client.bundle(subject))
-        verified = verify_bundle(bundle, self._policy)
+        try:
+            verified = verify_bundle(ledger.ask(ledger.client.bundle(subject)), self._policy)
+        except ProblemAnswered as error:
+            self._find("score", where, f"the node answers: {error}")
+            return
         if verified.answer is None:
             step = verified.steps[-1]
             self._find("bundle", where, f"{step.name}: {step.detail}")

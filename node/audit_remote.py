@@ -19,7 +19,7 @@ from ledger.genesis import Genesis
 from ledger.note import parse_note
 from ledger.rows import BlockRow, CheckpointRow
 from node.audit_folder import Certificates
-from node.client import Client
+from node.client import Client, ProblemAnswered
 from node.network import parse_genesis
 
 T = TypeVar("T")
@@ -27,6 +27,7 @@ T = TypeVar("T")
 BLOCK_ROW_BYTES_MAX: Final = 64 * 1_024 * 1_024
 PAGE_ITEMS: Final = 256
 BATCH_FRAME_FACTOR: Final = 2
+SERVER_FAULT: Final = 500
 
 
 class RemoteLedger:
@@ -113,7 +114,7 @@ class RemoteSource:
         return None if row is None or row.size > self._size_max else row
 
     def _fetch_blocks(self, start: int) -> None:
-        page = self._ledger.ask(self._ledger.client.blocks(start, PAGE_ITEMS))
+        page = self._page(self._ledger.client.blocks(start, PAGE_ITEMS), f"blocks from {start}")
         for height, data, certified in page:
             row = _decode(BlockRow, data, BLOCK_ROW_BYTES_MAX, f"block {height} as served")
             self._blocks[height] = row
@@ -131,7 +132,8 @@ class RemoteSource:
         """
         while self._reached.get(lane, 0) < height:
             start = self._reached.get(lane, 0) + 1
-            page = self._ledger.ask(self._ledger.client.batches(lane, start, PAGE_ITEMS))
+            question = self._ledger.client.batches(lane, start, PAGE_ITEMS)
+            page = self._page(question, f"batches of lane {lane} from {start}")
             if not page:
                 return None
             self._batches.update({(lane, start + at): data for at, data in enumerate(page)})
@@ -139,6 +141,15 @@ class RemoteSource:
         data = self._batches.pop((lane, height), None)
         where = f"batch {lane}/{height} (header {name.hex()}) as served"
         return None if data is None else _decode(Batch, data, self._batch_bytes_max, where)
+
+    def _page(self, question: Coroutine[Any, Any, list[T]], where: str) -> list[T]:
+        """A page; that a node cannot read its own store is a finding, not the audit's end."""
+        try:
+            return self._ledger.ask(question)
+        except ProblemAnswered as error:
+            if error.status < SERVER_FAULT:
+                raise
+            raise StoreDamaged(where, f"the node answers: {error}") from error
 
 
 async def _client(url: str, token: str) -> Client:

@@ -21,7 +21,7 @@ from rich.progress import (
 
 from ledger.errors import Malformed, StandingError, StoreDamaged
 from ledger.rows import describe_key
-from node.audit import SCORES_SAMPLE, Audit, Finding, Ledger, Report
+from node.audit import Audit, Finding, Ledger, Report
 from node.audit_folder import FolderLedger
 from node.audit_remote import RemoteLedger
 from node.cli.output import fail, print_json, stderr, stdout
@@ -39,7 +39,7 @@ def audit(
     token_file: TokenFileOption = None,
     scores: Annotated[
         str, typer.Option(help="How many subjects to score anew: a number, or all.")
-    ] = str(SCORES_SAMPLE),
+    ] = "all",
     row: Annotated[
         str, typer.Option("--row", help="Show this row (key in hex), stored and recomputed.")
     ] = "",
