@@ -1,0 +1,309 @@
+"""The state machine under bad input: a `Refuse` at most, never an exception, never a vote."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from consensus import simplex, view
+from consensus.certificate import FINALIZE, NOTARIZE, PROPOSE, statement_message
+from consensus.config import Config, Head
+from consensus.effects import Broadcast, Effect, Persist, Refuse, Send
+from consensus.inputs import LinkDown, LinkUp, Now, Received, SealBatch, TimerFired
+from consensus.messages import Batches, Cosignature, Hint, Message, Proposal, Status, Vote
+from consensus.state import State
+from ledger.batch import (
+    Batch,
+    Header,
+    Submission,
+    batch_root,
+    commitment,
+    header_hash,
+    header_message,
+)
+from ledger.block import Block, Tip, block_hash
+from ledger.genesis import FIRST_BOUNDS
+from ledger.store import HEADER, SUBMISSION, MemoryStore
+from tests.consensus.test_messages import every_message
+from tests.simulation.cluster import CHAIN, ORIGIN, cheap_verify, make_keys
+
+KEYS, VALIDATORS = make_keys(4, real=False)
+NOW = Now(1_000, 1_700_000_000_000)
+HEAD = Head(0, CHAIN, 1_000, 1, bytes(32), {})
+
+
+def machine(me: int = 1) -> State:
+    config = Config(CHAIN, ORIGIN, me, VALIDATORS, KEYS[me - 1], cheap_verify, FIRST_BOUNDS)
+    state, _ = simplex.restore(config, MemoryStore(), HEAD, NOW)
+    for peer in range(1, 5):
+        state, _ = simplex.handle(state, LinkUp(peer), NOW)
+    return state
+
+
+def tell(state: State, peer: int, message: Message) -> tuple[Effect, ...]:
+    return simplex.handle(state, Received(peer, message), NOW)[1]
+
+
+def submission(at: int = 0) -> Submission:
+    return Submission(bytes(16), b"record %d" % at, b"")
+
+
+def batch(lane: int = 2, height: int = 1, previous: bytes = CHAIN, **other: object) -> Batch:
+    submissions = other.pop("submissions", (submission(),))
+    assert isinstance(submissions, tuple)
+    fields = {
+        "epoch": 1,
+        "lane": lane,
+        "height": height,
+        "previous": previous,
+        "count": len(submissions),
+        "root": batch_root([commitment(each) for each in submissions]),
+        "time": 5_000 + height,
+    } | other
+    header = Header(**fields)  # type: ignore[arg-type]
+    key = KEYS[lane - 1].lane
+    return Batch(header, key.sign(header_message(CHAIN, header)), submissions)
+
+
+def refusals(effects: tuple[Effect, ...]) -> list[str]:
+    return [effect.reason for effect in effects if isinstance(effect, Refuse)]
+
+
+def kinds(effects: tuple[Effect, ...]) -> list[type]:
+    return [type(effect) for effect in effects]
+
+
+def test_a_batch_is_persisted_before_it_is_hinted() -> None:
+    good = batch()
+    effects = tell(machine(), 2, Batches((good,)))
+    first = effects[0]
+    assert isinstance(first, Persist)
+    name = header_hash(CHAIN, good.header)
+    assert HEADER + name in first.changes
+    assert SUBMISSION + name + bytes(2) in first.changes
+    assert isinstance(effects[1], Broadcast)
+    assert effects[1].message == Hint((Tip(2, 1, name),), False)
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (batch(count=2), "batch_count"),
+        (batch(time=0), "batch_time"),
+        (batch(epoch=0), "batch_epoch"),
+        (batch(root=bytes(32)), "batch_root"),
+        (Batch(batch().header, bytes(64), (submission(),)), "batch_signature"),
+        (batch(submissions=(Submission(bytes(16), bytes(3_000_000), b""),)), "batch_bytes"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_first_gate(bad: Batch, reason: str) -> None:
+    state = machine()
+    effects = tell(state, 2, Batches((bad,)))
+    assert refusals(effects) == [reason]
+    assert Persist not in kinds(effects)
+    assert not state.lanes.held
+
+
+def test_a_batch_of_an_unknown_lane() -> None:
+    known = batch()
+    fields = {name: getattr(known.header, name) for name in known.header.__struct_fields__}
+    stranger = Header(**(fields | {"lane": 77}))
+    assert refusals(tell(machine(), 2, Batches((Batch(stranger, bytes(64), ()),)))) == [
+        "batch_lane"
+    ]
+
+
+def test_a_batch_may_come_from_anyone_and_before_its_predecessor() -> None:
+    state = machine()
+    first = batch()
+    second = batch(height=2, previous=header_hash(CHAIN, first.header))
+    assert Persist not in kinds(tell(state, 3, Batches((second,))))
+    tell(state, 4, Batches((first,)))
+    assert state.lanes.lanes[2].top.height == 2
+
+
+def test_orphans_are_bounded() -> None:
+    state = machine()
+    for at in range(100):
+        tell(state, 2, Batches((batch(height=9, previous=at.to_bytes(32)),)))
+    assert len(state.lanes.orphans) == state.config.limits.orphans_max
+
+
+def test_siblings_are_bounded_and_evidence_is_kept_once() -> None:
+    state = machine()
+    for at in range(30):
+        tell(state, 2, Batches((batch(submissions=(submission(at),)),)))
+    of_lane = [each for each in state.lanes.held.values() if each.header.lane == 2]
+    assert len(of_lane) == 1 + state.config.limits.siblings_max
+    assert [each.kind for each in state.evidence.values()] == [1]
+
+
+def test_a_sealed_batch_is_stored_answered_and_pushed() -> None:
+    state, effects = simplex.handle(machine(), SealBatch((submission(), submission(1))), NOW)
+    assert [kind.__name__ for kind in kinds(effects)][:4] == [
+        "Persist",
+        "Broadcast",
+        "BatchSealed",
+        "Broadcast",
+    ]
+    assert view.pending_records(state) == 2
+
+
+# --- proposals and votes ---
+
+
+def proposal(state: State, leader: int, **other: object) -> Proposal:
+    fields = {
+        "epoch": 1,
+        "view": 1,
+        "height": 1,
+        "parent": CHAIN,
+        "tips": (),
+        "time": 1_001,
+    } | other
+    block = Block(**fields)  # type: ignore[arg-type]
+    message = statement_message(CHAIN, PROPOSE, block.epoch, block.view, block_hash(CHAIN, block))
+    return Proposal(block, KEYS[leader - 1].vote.sign(message), False)
+
+
+def votes_of(effects: tuple[Effect, ...]) -> list[Vote]:
+    sent = [effect.message for effect in effects if isinstance(effect, Broadcast)]
+    return [message for message in sent if isinstance(message, Vote)]
+
+
+def test_a_good_proposal_is_stored_then_notarized() -> None:
+    state = machine()
+    leader = state.leader(1)
+    effects = tell(state, leader, proposal(state, leader))
+    assert kinds(effects)[:3] == [Persist, Persist, Broadcast]
+    assert [vote.kind for vote in votes_of(effects)] == [NOTARIZE]
+    assert not votes_of(tell(state, leader, proposal(state, leader))), "once"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"time": 1_002},
+        {"time": 1_000},
+        {"height": 2},
+        {"parent": b"\x05" * 32},
+        {"tips": (Tip(2, 1, b"\x09" * 32),)},
+        {"tips": (Tip(77, 1, b"\x09" * 32),)},
+        {"tips": (Tip(2, 0, CHAIN),)},
+        {"view": 2},
+        {"epoch": 2},
+    ],
+    ids=str,
+)
+def test_no_vote_for_a_proposal_that_breaks_a_rule(wrong: dict[str, object]) -> None:
+    state = machine()
+    leader = state.seats.leader(1, int(str(wrong.get("view", 1))))
+    assert not votes_of(tell(state, leader, proposal(state, leader, **wrong)))
+
+
+def test_a_proposal_of_another_than_the_leader() -> None:
+    state = machine()
+    other = state.leader(2)
+    assert refusals(tell(state, other, proposal(state, other))) == ["proposal_leader"]
+
+
+def test_a_proposal_with_a_bad_signature() -> None:
+    state = machine()
+    leader = state.leader(1)
+    forged = Proposal(proposal(state, leader).block, bytes(64), False)
+    assert refusals(tell(state, leader, forged)) == ["proposal_signature"]
+
+
+def test_two_proposals_are_evidence_and_get_one_vote() -> None:
+    state = machine()
+    leader = state.leader(1)
+    assert votes_of(tell(state, leader, proposal(state, leader)))
+    assert not votes_of(tell(state, leader, proposal(state, leader, time=1_002)))
+    assert [(each.kind, each.number) for each in state.evidence.values()] == [(2, leader)]
+
+
+def vote(number: int, kind: int, hash_: bytes, view_: int = 1) -> Vote:
+    message = statement_message(CHAIN, kind, 1, view_, hash_)
+    return Vote(kind, 1, view_, hash_, KEYS[number - 1].vote.sign(message), False)
+
+
+def test_a_quorum_of_votes_counts_distinct_good_signers() -> None:
+    state = machine()
+    for peer in (2, 2, 3):
+        tell(state, peer, vote(peer, NOTARIZE, b"\x05" * 32))
+    bad = Vote(NOTARIZE, 1, 1, b"\x05" * 32, bytes(64), False)
+    assert refusals(tell(state, 4, bad)) == ["vote_signature"]
+    assert state.view == 1
+    effects = tell(state, 4, vote(4, NOTARIZE, b"\x05" * 32))
+    assert state.view == 2
+    assert [each.kind for each in votes_of(effects)] == [FINALIZE]
+
+
+def test_two_notarizes_are_evidence() -> None:
+    state = machine()
+    tell(state, 2, vote(2, NOTARIZE, b"\x05" * 32))
+    tell(state, 2, vote(2, NOTARIZE, b"\x06" * 32))
+    assert [(each.kind, each.number) for each in state.evidence.values()] == [(3, 2)]
+
+
+def test_nobody_can_be_framed_by_a_forged_second_vote() -> None:
+    state = machine()
+    tell(state, 2, vote(2, NOTARIZE, b"\x05" * 32))
+    tell(state, 2, Vote(NOTARIZE, 1, 1, b"\x06" * 32, bytes(64), False))
+    assert not state.evidence
+
+
+def test_messages_of_strangers_are_refused() -> None:
+    assert refusals(tell(machine(), 9, Hint((), False))) == ["unknown_peer"]
+    assert refusals(tell(machine(), 1, Hint((), False))) == ["unknown_peer"], "oneself"
+
+
+@given(st.lists(st.tuples(st.integers(0, 6), every_message), max_size=20))
+@settings(max_examples=150, deadline=None)
+def test_no_message_raises(given: list[tuple[int, Message]]) -> None:
+    state = machine()
+    for peer, message in given:
+        tell(state, peer, message)
+    assert state.final.block.height == 0
+    for timer in ("view", "resend", "fetch", "propose", "no such timer"):
+        state, _ = simplex.handle(state, TimerFired(timer), Now(99_000, NOW.wall_ms))
+    simplex.handle(state, LinkDown(2), NOW)
+    view.describe(state)
+
+
+small = st.integers(0, 3)
+near_tips = st.lists(
+    st.builds(Tip, st.integers(1, 5), small, st.sampled_from([CHAIN, b"\x05" * 32])), max_size=3
+).map(tuple)
+near_blocks = st.builds(
+    Block, st.integers(0, 2), small, small, st.sampled_from([CHAIN, b"\x05" * 32]), near_tips, small
+)
+
+
+@given(st.lists(st.tuples(st.integers(2, 4), near_blocks), max_size=12))
+@settings(max_examples=150, deadline=None)
+def test_signed_nonsense_of_leaders_raises_nothing(given: list[tuple[int, Block]]) -> None:
+    """Any block, properly signed by whoever sends it."""
+    state = machine()
+    for peer, block in given:
+        message = statement_message(
+            CHAIN, PROPOSE, block.epoch, block.view, block_hash(CHAIN, block)
+        )
+        signed = Proposal(block, KEYS[peer - 1].vote.sign(message), False)
+        for each in votes_of(tell(state, peer, signed)):
+            assert each.kind == NOTARIZE
+
+
+def test_a_status_behind_is_answered_and_ahead_makes_fetch() -> None:
+    state = machine()
+    effects = tell(state, 2, Status(1, 1, 7, 7, ()))
+    sent = [effect for effect in effects if isinstance(effect, Send)]
+    assert [type(each.message).__name__ for each in sent] == ["FetchBlocks"]
+
+
+def test_cosignatures_of_the_far_future_are_not_kept() -> None:
+    state = machine()
+    for height in range(1, 5_000, 7):
+        tell(state, 2, Cosignature(height, 5, bytes(32), 1, bytes(64), False))
+    kept = sum(len(each) for each in state.checkpoints.unchecked.values())
+    assert kept <= state.config.limits.uncertified_heights_max
