@@ -67,7 +67,12 @@ class Telling:
     @contextmanager
     def _bar(self, what: str, total: int) -> Iterator[Bar]:
         columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=self._stderr, transient=True) as progress:
+        is_seen = self._stderr.is_terminal
+        with Progress(
+            *columns, console=self._stderr, transient=True, disable=not is_seen
+        ) as progress:
+            if not is_seen:
+                self._stderr.print(f"{what}: {total:,}")
             yield Bar(progress, progress.add_task(what, total=total))
 
     def fed(self, market: Market, records: int, seconds: float) -> None:
