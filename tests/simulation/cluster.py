@@ -32,12 +32,13 @@ from consensus.state import State
 from ledger import signing
 from ledger.batch import Submission
 from ledger.block import Block
-from ledger.genesis import FIRST_BOUNDS, Bounds
+from ledger.genesis import FIRST_BOUNDS, Bounds, Genesis, chain_id
 from ledger.membership import Validator
 from ledger.store import HEADER, MemoryStore
+from tests.ledger.world import key_of
 from tests.simulation.checkers import Checker, Violation, check
 from tests.simulation.clock import Clock
-from tests.simulation.execution import Ledger, load
+from tests.simulation.execution import Ledger, RealLedger, load
 from tests.simulation.network import Network, Weather
 
 CHAIN = sha256(b"a simulated network").digest()
@@ -87,7 +88,7 @@ class Node:
         self.paused_until_us = 0
         self.waiting: list[Input] = []
         self.state: State
-        self.ledger: Ledger
+        self.ledger: Ledger | RealLedger
         self.outbox: deque[Effect] = deque()
         self.flushing = False
         self.timers: dict[str, int] = {}
@@ -103,7 +104,7 @@ class Node:
         self.waiting = []
         self.timers.clear()
         self.flushing = False
-        self.ledger = load(self.store, CHAIN)
+        self.ledger = self.cluster.load_ledger(self.store)
         head = self.ledger.head
         if self.honest:
             self.cluster.checker.restarted(self.number, head.height, dict(head.cut))
@@ -260,7 +261,9 @@ class Cluster:
         limits: Limits | None = None,
         real_signatures: bool = False,
         skew_ms: int = 20,
+        genesis: Genesis | None = None,
     ) -> None:
+        """`genesis`: run the real ledger with its bounds, keys (tests.ledger.world) and chain."""
         self.random = Random(seed)
         self.clock = Clock()
         self.network = Network(self.clock, self.random, weather or Weather())
@@ -272,12 +275,24 @@ class Cluster:
         self.faults = 0
         self.doubles: dict[tuple[int, int], Block] = {}
         keys, validators = make_keys(n, real=real_signatures)
+        chain, origin = CHAIN, ORIGIN
+        self.load_ledger: Callable[[MemoryStore], Ledger | RealLedger]
+        self.load_ledger = lambda store: load(store, CHAIN)
+        if genesis is not None:
+            foundation, real_signatures = genesis.foundation, True
+            chain, origin = chain_id(foundation), foundation.origin
+            validators, bounds = foundation.validators, foundation.bounds
+            keys = [
+                Keys(*(key_of(number, purpose) for purpose in ("lane", "vote", "cosigner")))
+                for number in range(1, n + 1)
+            ]
+            self.load_ledger = lambda store: RealLedger(store, genesis)
         verify = signing.verify if real_signatures else cheap_verify
         self.nodes: dict[int, Node] = {}
         for number in range(1, n + 1):
             config = Config(
-                CHAIN,
-                ORIGIN,
+                chain,
+                origin,
                 number,
                 validators,
                 keys[number - 1],

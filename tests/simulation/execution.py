@@ -1,6 +1,7 @@
-"""A cheap ledger for the simulation: the root is a hash chain over block hashes and batch hashes.
+"""What executes final blocks in the simulation: a cheap ledger, and the real one.
 
-It writes what consensus relies on in one change: the head, and the lanes' final `L` rows.
+In the cheap one the root is a hash chain over block hashes and batch hashes. It writes what
+consensus relies on in one change: the head, and the lanes' final `L` rows.
 """
 
 from dataclasses import dataclass
@@ -9,8 +10,11 @@ from hashlib import sha256
 from consensus.config import Head
 from consensus.effects import Execute
 from ledger.block import Tip
+from ledger import state as real
 from ledger.encoding import decoder, encode
-from ledger.store import LANE, META, Changes, Reader
+from ledger.genesis import Genesis
+from ledger.position import State as LedgerState
+from ledger.store import LANE, META, Changes, MemoryStore
 
 HEAD_KEY = META + b"head"
 Stored = tuple[int, bytes, int, int, bytes, tuple[Tip, ...]]
@@ -39,9 +43,39 @@ class Ledger:
         return changes
 
 
-def load(reader: Reader, chain: bytes) -> Ledger:
+def load(reader: MemoryStore, chain: bytes) -> Ledger:
     row = reader.get(HEAD_KEY)
     if row is None:
         return Ledger(Head(0, chain, 1_000, 1, sha256(chain).digest(), {}))
     height, hash_, time, size, root, tips = decoder(Stored).decode(row)
     return Ledger(Head(height, hash_, time, size, root, {tip.lane: tip for tip in tips}))
+
+
+class RealLedger:
+    """The real ledger. Its own rows run ahead of the disk's, which are written later."""
+
+    def __init__(self, durable: MemoryStore, genesis: Genesis) -> None:
+        if durable.get(real.HEAD_KEY) is None:
+            durable.write(real.found(genesis)[1])
+        self.rows = durable.copy()
+        self.state: LedgerState = real.load(self.rows)
+
+    @property
+    def head(self) -> Head:
+        state = self.state
+        return Head(
+            state.height,
+            state.block_hash,
+            state.time,
+            state.size,
+            state.log.root(),
+            dict(state.cut),
+        )
+
+    def apply(self, effect: Execute) -> Changes:
+        self.state, applied = real.apply_block(
+            self.state, self.rows, effect.block, effect.hash, effect.batches
+        )
+        self.rows.write(applied.changes)
+        assert applied.root == self.state.log.root()
+        return applied.changes
