@@ -19,7 +19,6 @@ The first step that does not hold ends the verification.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Final
 
@@ -107,11 +106,20 @@ def verify_bundle(
 
 
 def show_time(time_ms: int) -> str:
-    """A time in ms for people, UTC; the number itself where no calendar reaches."""
-    try:
-        return datetime.fromtimestamp(time_ms // 1_000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    except (OverflowError, ValueError, OSError):
-        return f"{time_ms} ms"
+    """A time in ms since 1970 for people: `2026-03-01 12:00:00 UTC`, by the Gregorian calendar.
+
+    Years are counted from March, so that a leap day is a year's last; 400 years have 146,097 days.
+    """
+    days, in_day_s = divmod(time_ms // 1_000, 86_400)
+    era, day = divmod(days + 719_468, 146_097)
+    year = (day - day // 1_460 + day // 36_524 - day // 146_096) // 365
+    day -= 365 * year + year // 4 - year // 100
+    month = (5 * day + 2) // 153
+    day -= (153 * month + 2) // 5 - 1
+    month = month + 3 if month < 10 else month - 9
+    year += 400 * era + (1 if month <= 2 else 0)
+    hour, minute, second = in_day_s // 3_600, in_day_s // 60 % 60, in_day_s % 60
+    return f"{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC"
 
 
 class _Verification:

@@ -1,12 +1,16 @@
 """Bundles: built from a store, verified from their bytes alone, refused after any change."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ledger.bundle import build_bundle, decode_bundle, verify_bundle
 from ledger.bundle_form import FileProof
+from ledger.bundle_verify import show_time
 from ledger.bureau.reading import answer, ask, is_read
 from ledger.encoding import encode
 from ledger.errors import InvalidInput
@@ -333,3 +337,10 @@ def test_a_file_that_is_not_in_the_index_is_refused():
     ghost = FileProof(1, handle("ghost"), (), (), decode_bundle(data).files[0].proof)
     question = msgspec.structs.replace(decode_bundle(data).question, handle=handle("ghost"))
     assert failed(forge(data, files=(ghost,), question=question), world)[0] == "files"
+
+
+@given(st.integers(0, 253_402_300_799_999))
+def test_times_are_shown_by_the_calendar(time_ms):
+    expected = datetime.fromtimestamp(time_ms // 1_000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    assert show_time(time_ms) == expected.rjust(23, "0")
+    assert show_time(2**53 - 1)
