@@ -58,9 +58,9 @@ from ledger.rows import (
     PairRow,
     RecordRow,
     SummaryRow,
-    decode_row,
     lane_key,
     read_row,
+    refusal_key,
 )
 from ledger.rules import Vocabulary, check_stateful, check_stateless, enact, read_record
 from ledger.rules.engagement import engagement_key
@@ -137,7 +137,9 @@ class BlockRun:
         except Refused as refused:
             hashed = rule_hash(submission.salt, refused.rule)
             self.refusals.append(Refusal(lane, height, position, record_id, hashed))
-            self._refuse(record_id, RecordRow(lane, height, position, None, refused.rule))
+            row = RecordRow(lane, height, position, None, refused.rule)
+            self.changes[refusal_key(record_id, lane)] = encode(row)
+            self.records.append((record_id, None, refused.rule))
             return
         log_index = self._first + len(self.leaf_hashes)
         kind = type(record)
@@ -147,14 +149,6 @@ class BlockRun:
         self._enter(place, TAGS[kind], record_id, submission.salt, effect)
         self.changes[RECORD + record_id] = encode((lane, height, position, log_index, ""))
         self.records.append((record_id, log_index, ""))
-
-    def _refuse(self, record_id: bytes, row: RecordRow) -> None:
-        """Note a refusal, unless the very same submission stands accepted (a copied one)."""
-        key = RECORD + record_id
-        stored = self.changes.get(key) or self._reader.get(key)
-        if stored is None or read_accepted(key, stored) is None:
-            self.changes[key] = encode(row)
-        self.records.append((record_id, None, row.rule))
 
     def _enter(
         self, place: tuple[int, int, int], tag: int, record_id: bytes, salt: bytes, effect: Effect
@@ -325,8 +319,3 @@ class BlockRun:
             earlier = before.data if before is not None else b""
             self.changes[key] = encode(SummaryRow(height, data, earlier))
             updates[_sha256(name).digest()] = summary_value(data)
-
-
-def read_accepted(key: bytes, stored: bytes) -> int | None:
-    """The log index in a stored record row, or None if it tells of a refusal."""
-    return decode_row(RecordRow, key, stored).log_index

@@ -25,7 +25,8 @@ overlay and writes them once at its end; whoever reads one from a store gets a f
 | `D` kind ‖ u32 platform ‖ handle | empty: this summary changed since the epoch's start |
 | `U` kind ‖ u32 platform ‖ handle | SummaryRow |
 | `V` u32 day ‖ u32 platform | open engagements that are due on that day (u64) |
-| `X` record id | RecordRow |
+| `X` record id | RecordRow of an accepted record |
+| `X` record id ‖ u32 lane | RecordRow of one that was refused in that lane |
 """
 
 from typing import Annotated, Final, TypeVar
@@ -37,7 +38,19 @@ from ledger.block import Block, Refusal, Seal, Tip
 from ledger.encoding import Handle, Hash, PlatformNumber, Signature, TimeMs, Uint, Value, decode
 from ledger.errors import Malformed, StoreDamaged
 from ledger.membership import Validator
-from ledger.store import BLOCK, HEADER, LANE, LEAF, META, PAIR, RECORD, SUBMISSION, TILE, Reader
+from ledger.store import (
+    BLOCK,
+    HEADER,
+    LANE,
+    LEAF,
+    META,
+    PAIR,
+    RECORD,
+    SUBMISSION,
+    TILE,
+    Reader,
+    after,
+)
 
 T = TypeVar("T")
 
@@ -126,7 +139,11 @@ class LeafRow(Value):
 
 
 class RecordRow(Value):
-    """Where a record stands. `log_index` is nil and `rule` not empty iff it was refused."""
+    """Where a record stands. `log_index` is nil and `rule` not empty iff it was refused.
+
+    Anyone can copy a submission into its own lane. So a refusal has a row for each lane: it hides
+    neither that the same submission was accepted, nor why it was refused in another lane.
+    """
 
     lane: PlatformNumber
     height: Uint
@@ -235,8 +252,13 @@ def tile_key(level: int, index: int) -> bytes:
 
 
 def record_key(record_id: bytes) -> bytes:
-    """The key of where a record stands."""
+    """The key of where an accepted record stands."""
     return RECORD + record_id
+
+
+def refusal_key(record_id: bytes, lane: int) -> bytes:
+    """The key of where a record was refused in a lane, at last."""
+    return RECORD + record_id + lane.to_bytes(4)
 
 
 def pair_key(first: bytes, second: bytes) -> bytes:
@@ -276,6 +298,22 @@ def need_row(reader: Reader, kind: type[T], key: bytes) -> T:
     if row is None:
         raise StoreDamaged(describe_key(key), f"is missing; {REPAIR}")
     return row
+
+
+def find_record(reader: Reader, record_id: bytes, lane: int = 0) -> RecordRow | None:
+    """Where a record stands: accepted, or else refused in `lane`, or else in the lowest one.
+
+    Raises:
+        StoreDamaged: as `decode_row`.
+    """
+    key = record_key(record_id)
+    for wanted in (key, refusal_key(record_id, lane)):
+        row = read_row(reader, RecordRow, wanted)
+        if row is not None:
+            return row
+    for other, data in reader.scan(key, after(key)):
+        return decode_row(RecordRow, other, data)
+    return None
 
 
 _NAMES: Final = {

@@ -23,7 +23,8 @@ platform (u32) ‖ handle (32). Row formats are in `ledger/rows.py` and, for `C�
 | `U` | kind ‖ u32 platform ‖ handle | the newest copies of a summary that the index holds |
 | `V` | u32 day ‖ u32 platform | open engagements that are due on a day |
 | `I` | index key | index value (32) |
-| `X` | record id | where the record stands: [lane, height, position] and what became of it |
+| `X` | record id | where it stands, once accepted |
+| `X` | record id ‖ u32 lane | where it was refused in that lane, and by which rule |
 | `K` | … | consensus: votes, proposals, hints, evidence |
 | `N` | … | node only: idempotence, aliases, tokens' inquiry log |
 """

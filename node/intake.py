@@ -34,7 +34,7 @@ from ledger.records import Record, decode_record, tag_of
 from ledger.records.engagement import EngagementOpen, EngagementOutcome
 from ledger.records.rating import Rating
 from ledger.records.subject import SubjectLink, SubjectRegister
-from ledger.rows import RecordRow, read_row, record_key
+from ledger.rows import find_record
 from ledger.rules import check_stateless, read_record
 from ledger.store import NODE, Changes, Reader, subject_key
 from node.bounds import Bounds
@@ -207,7 +207,7 @@ class Intake:
             return None
         record_id = value[32:]
         if not fresh and record_id not in self.places:
-            row = read_row(self._reader, RecordRow, record_key(record_id))
+            row = find_record(self._reader, record_id)
             if row is not None and row.rule:
                 return None
         same = value[:32] == digest

@@ -19,9 +19,8 @@ from ledger.rows import (
     CheckpointRow,
     RecordRow,
     block_key,
+    find_record,
     need_row,
-    read_row,
-    record_key,
 )
 from ledger.store import Reader
 from node.events import BlockEvent, Events
@@ -103,14 +102,15 @@ class Tracking:
 
     def status(self, record_id: bytes) -> RecordStatus | None:
         """Where a record stands, or None if this node does not know it."""
-        row = read_row(self._reader, RecordRow, record_key(record_id))
-        if row is None:
-            place = self._intake.places.get(record_id)
-            if place is None:
-                return None
+        row = find_record(self._reader, record_id, self._number)
+        place = self._intake.places.get(record_id)
+        if place is not None and (row is None or row.rule):
+            # Not executed yet: what was refused can only be a copy of it in another lane.
             return RecordStatus(
                 record_id, "durable", lane=self._number, height=place[0], position=place[1]
             )
+        if row is None:
+            return None
         return RecordStatus(
             record_id,
             self._state(row),
@@ -133,25 +133,26 @@ class Tracking:
         Raises:
             Malformed: an id that is no record's, as far as this node knows.
         """
-        waiting = 0
+        settled: list[RecordStatus] = []
         try:
             async with asyncio.timeout(timeout_s):
-                while True:
-                    news = self._news
-                    while waiting < len(record_ids) and self._is_settled(record_ids[waiting]):
-                        waiting += 1
-                    if waiting == len(record_ids):
-                        break
-                    await news.wait()
+                while not self._settle(record_ids, settled):
+                    await self._news.wait()
         except TimeoutError:
             pass
-        return [self._known(each) for each in record_ids]
+        return settled + [self._known(each) for each in record_ids[len(settled) :]]
+
+    def _settle(self, record_ids: Sequence[bytes], settled: list[RecordStatus]) -> bool:
+        """Go on with the statuses in order while they will not change any more; whether all are."""
+        while len(settled) < len(record_ids):
+            status = self._known(record_ids[len(settled)])
+            if status.state not in {"final", "refused"}:
+                return False
+            settled.append(status)
+        return True
 
     def _known(self, record_id: bytes) -> RecordStatus:
         status = self.status(record_id)
         if status is None:
             raise Malformed(f"this node knows no record {record_id.hex()}", field="id")
         return status
-
-    def _is_settled(self, record_id: bytes) -> bool:
-        return self._known(record_id).state in {"final", "refused"}

@@ -29,10 +29,11 @@ from ledger.rows import (
     BlockRow,
     RecordRow,
     block_key,
+    find_record,
     leaf_key,
     need_row,
     read_row,
-    record_key,
+    refusal_key,
     tile_key,
 )
 from ledger.state import apply_block, load
@@ -125,7 +126,7 @@ def test_second_rating_of_a_party_is_refused_with_a_salted_rule(world: World) ->
     assert refusal.rule_hash == rule_hash(again.salt, "rating-exists")
     assert applied.seal.refusals == refusals_hash(applied.refusals)
     assert applied.records == ((refusal.commitment, None, "rating-exists"),)
-    row = need_row(world.store, RecordRow, record_key(refusal.commitment))
+    row = need_row(world.store, RecordRow, refusal_key(refusal.commitment, 1))
     assert (row.log_index, row.rule) == (None, "rating-exists")
     assert applied.size == applied.first + 1
 
@@ -157,7 +158,7 @@ def test_annotations_count_pairs_and_carry_the_standing_before() -> None:
 
 @pytest.mark.parametrize(
     ("opened_days_ago", "ended_days_ago", "expected"),
-    [(0, -1, 0), (6, -1, 0), (8, -1, 1), (3, 1, 1), (3, 0, 1)],
+    [(0, -1, 0), (6, -1, 0), (7, -1, 0), (8, -1, 1), (3, 1, 1), (3, 0, 1)],
 )
 def test_retrospective(opened_days_ago: int, ended_days_ago: int, expected: int) -> None:
     world = World()
@@ -245,8 +246,24 @@ def test_copied_submission_in_a_foreign_lane_harms_nobody() -> None:
     record_id, log_index, rule = applied.records[0]
     assert (log_index, rule) == (applied.first, "")
     world.run(original, lane=2)
-    row = need_row(world.store, RecordRow, record_key(record_id))
-    assert row.log_index == log_index, "the copy's refusal does not hide the original"
+    for lane in (0, 1, 2):
+        row = find_record(world.store, record_id, lane)
+        assert row is not None
+        assert row.log_index == log_index, "the copy's refusal does not hide the original"
+
+
+def test_refusal_of_a_copy_does_not_hide_why_the_original_was_refused() -> None:
+    world = World()
+    original = world.submit(world.open("a"))
+    copied = world.run(original, lane=2).records
+    record_id, _, rule = copied[0]
+    assert rule == "foreign-platform"
+    assert find_record(world.store, record_id, 1) == RecordRow(2, 1, 0, None, rule)
+    world.run(original)
+    world.run(original, lane=2)
+    assert find_record(world.store, record_id, 1) == RecordRow(1, 1, 0, None, "unknown-subject")
+    assert find_record(world.store, record_id, 2) == RecordRow(2, 2, 0, None, rule)
+    assert find_record(world.store, bytes(32)) is None
 
 
 def test_duplicate_record_in_two_lanes_is_entered_once() -> None:

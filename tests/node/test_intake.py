@@ -17,7 +17,7 @@ from ledger.records import Record, encode_record
 from ledger.records.engagement import EngagementOpen, EngagementOutcome
 from ledger.records.rating import Rating
 from ledger.records.subject import SubjectRegister
-from ledger.rows import RecordRow, record_key
+from ledger.rows import RecordRow, refusal_key
 from ledger.rules import Vocabulary
 from ledger.store import Changes, MemoryStore
 from node.bounds import BOUNDS, Bounds
@@ -222,7 +222,7 @@ async def test_a_name_whose_record_was_refused_is_free_again() -> None:
     (first,) = await lane.offer(_register(WORKER))
     assert isinstance(first, Accepted)
     row = RecordRow(LANE, 1, 0, None, "subject-exists")
-    lane.store.write({record_key(first.record_id): encode(row)})
+    lane.store.write({refusal_key(first.record_id, LANE): encode(row)})
     lane.intake.executed(1)
     (second,) = await lane.offer(_register(WORKER, NOW_MS - 5))
     assert isinstance(second, Accepted)
