@@ -25,10 +25,7 @@ from node.bench.measure import Cost
 from node.client import Client
 from node.federation import Federation
 
-LONE_SAMPLES: Final = 100
 LONE_GAP_S: Final = 0.25  # longer than the pace of blocks, so that each finds an idle network
-HALF_LOAD_SECONDS_MIN: Final = 10.0
-RUN_IN_SECONDS: Final = 5.0
 RUN_IN_SECONDS_MAX: Final = 120.0
 CHUNK_RECORDS: Final = 250
 STREAMS: Final = 2
@@ -43,9 +40,15 @@ Progress = Callable[[str, float], None]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is measured: `seconds` at full load, `preload` records before it."""
+    """What is measured: `seconds` at full load, `preload` records before it.
+
+    `run_in_seconds` pass at full load before that, once all kinds of records flow.
+    """
 
     seconds: float = 60.0
+    run_in_seconds: float = 5.0
+    half_load_seconds: float = 20.0
+    lone_samples: int = 100
     preload: int = 0
     seed: int = 1
     chunk_records: int = CHUNK_RECORDS
@@ -185,10 +188,10 @@ async def _settle(cluster: Cluster) -> None:
 async def _lone(cluster: Cluster, progress: Progress) -> list[float]:
     samples: list[float] = []
     await _settle(cluster)
-    while len(samples) < LONE_SAMPLES:
+    while len(samples) < cluster.plan.lone_samples:
         feeder = cluster.feeders[len(samples) % len(cluster.feeders)]
         samples.append(await feeder.lone())
-        progress("lone records", len(samples) / LONE_SAMPLES)
+        progress("lone records", len(samples) / cluster.plan.lone_samples)
         await asyncio.sleep(LONE_GAP_S * (1 + secrets.randbelow(1_000) / 1_000))
     return samples
 
@@ -231,7 +234,7 @@ async def _run_in(cluster: Cluster, progress: Progress) -> None:
         progress("running in", passed / RUN_IN_SECONDS_MAX)
         await asyncio.sleep(0.2)
         cluster.federation.check_alive()
-    await _pass(RUN_IN_SECONDS, "running in", cluster, progress)
+    await _pass(cluster.plan.run_in_seconds, "running in", cluster, progress)
 
 
 def _full_figures(
@@ -260,12 +263,13 @@ def _full_figures(
 
 
 async def _half_load(cluster: Cluster, records_per_s: float, progress: Progress) -> list[float]:
-    seconds = max(HALF_LOAD_SECONDS_MIN, cluster.plan.seconds / 3)
+    seconds = cluster.plan.half_load_seconds
     samples: list[float] = []
     await _settle(cluster)
     async with cluster.fed(max(records_per_s, 1.0)):
         begun = time.perf_counter()
-        while (passed := time.perf_counter() - begun) < seconds or len(samples) < LONE_SAMPLES:
+        wanted = cluster.plan.lone_samples
+        while (passed := time.perf_counter() - begun) < seconds or len(samples) < wanted:
             samples += [await feeder.lone() for feeder in cluster.feeders]
             progress("half load", passed / seconds)
             cluster.federation.check_alive()
