@@ -2,11 +2,13 @@
 
 from collections import defaultdict
 
-from consensus.certificate import FINALIZE, NULLIFY, Certificate
+from consensus.certificate import FINALIZE, NOTARIZE, NULLIFY, Certificate
 from consensus.effects import BatchSealed, Certified, Execute, Halt
 from consensus.messages import Blocks, CertificateMessage, Message, Proposal, Vote
 from consensus.quorum import quorum, witnesses
-from ledger.store import HEADER, SUBMISSION
+from consensus.safety import CERTIFICATE
+from ledger.encoding import decoder
+from ledger.store import HEADER, SUBMISSION, Changes
 
 
 class Violation(AssertionError):
@@ -30,6 +32,7 @@ class Checker:
         self.roots: dict[int, tuple[int, bytes]] = {}
         self.heights: dict[int, int] = defaultdict(int)
         self.certified: dict[int, int] = defaultdict(int)
+        self.notarized: dict[bytes, bytes] = {}
         self.votes: dict[tuple[int, int, int, int], bytes] = {}
         self.proposals: dict[tuple[int, int, int], bytes] = {}
         self.batches: dict[tuple[int, int], bytes] = {}
@@ -72,6 +75,14 @@ class Checker:
         check(full, "a certificate has not q distinct signers")
 
     # --- effects of honest nodes ---
+
+    def persisted(self, node: int, changes: Changes) -> None:
+        """The lemma of safety: one notarized block per view, in whosever eyes."""
+        for key, value in changes.items():
+            if key.startswith(CERTIFICATE) and key[-1] == NOTARIZE and value is not None:
+                name = decoder(Certificate).decode(value).hash
+                known = self.notarized.setdefault(key, name)
+                check(known == name, f"two notarized blocks in one view, seen by {node}")
 
     def executed(self, node: int, effect: Execute, stores: list) -> None:
         height = effect.block.height

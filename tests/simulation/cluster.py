@@ -156,6 +156,10 @@ class Node:
                     self._set_timer(timer, at)
                 case CancelTimer(timer):
                     self.timers.pop(timer, None)
+                case Persist(changes):
+                    if self.honest:
+                        self.cluster.checker.persisted(self.number, changes)
+                    self.outbox.append(effect)
                 case _:
                     self.outbox.append(effect)
         self._drain()

@@ -9,8 +9,8 @@ from hashlib import sha256
 
 from consensus.config import Head
 from consensus.effects import Execute
-from ledger.block import Tip
 from ledger import state as real
+from ledger.block import Tip
 from ledger.encoding import decoder, encode
 from ledger.genesis import Genesis
 from ledger.position import State as LedgerState

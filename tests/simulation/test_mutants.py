@@ -10,6 +10,8 @@ import pytest
 
 from consensus import safety
 from consensus.certificate import FINALIZE, NULLIFY
+from consensus.config import Timing
+from consensus.messages import Blocks, CertificateMessage, Cosignature, Message, Vote
 from consensus.quorum import quorum
 from consensus.state import Round, State
 from tests.simulation.actors import ACTORS
@@ -21,14 +23,17 @@ def schedule(seed: int, actor: str) -> None:
     """A rough quarter of a minute with one Byzantine platform; raises Violation on a fork."""
     random = Random(seed)
     weather = Weather(
-        delay_us=random.choice([2_000, 60_000]),
-        jitter_us=random.choice([5_000, 300_000, 700_000]),
+        delay_us=2_000,
+        jitter_us=random.choice([50_000, 150_000, 300_000]),
         loss=random.choice([0.0, 0.2, 0.4]),
         reorder=True,
     )
-    cluster = Cluster(4, seed, weather=weather)
+    hasty = Timing(view_timeout_ms=random.choice([60, 150]), view_timeout_max_ms=300)
+    cluster = Cluster(4, seed, weather=weather, timing=hasty)
     cluster.checker.forks_only = True
     cluster.make_byzantine(random.randrange(1, 5), ACTORS[actor]())
+    if actor == "invalid_parent_leader":
+        _lose_finality(cluster, random)
     cluster.start()
     for _ in range(40):
         cluster.submit(random.randrange(1, 5), 1)
@@ -38,6 +43,20 @@ def schedule(seed: int, actor: str) -> None:
         elif random.random() < 0.4:
             cluster.heal()
         cluster.run_ms(random.choice([50, 300, 800]))
+
+
+def _lose_finality(cluster: Cluster, random: Random) -> None:
+    """Let finalizations be seen by few: most votes to finalize and most certificates are lost."""
+    send = type(cluster.network).send
+
+    def filtered(source: int, target: int, message: Message) -> None:
+        fragile = isinstance(message, CertificateMessage | Blocks | Cosignature) or (
+            isinstance(message, Vote) and message.kind == FINALIZE
+        )
+        if not fragile or random.random() < 0.4:
+            send(cluster.network, source, target, message)
+
+    cluster.network.send = filtered  # type: ignore[method-assign]
 
 
 def forks(actors: tuple[str, ...], first: int = 0, seeds: int = 6) -> int | None:
@@ -64,12 +83,12 @@ def test_a_quorum_less_one_forks(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_finalize_after_nullify_forks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(safety, "may_finalize", lambda round_: only_one(round_, FINALIZE))
     monkeypatch.setattr(safety, "may_nullify", lambda round_: only_one(round_, NULLIFY))
-    assert forks(("two_faced_voter", "equivocator")) is not None
+    assert forks(("two_faced_voter", "equivocator"), 100) is not None
 
 
 def test_an_unjustified_parent_forks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("consensus.proposals.unjustified", lambda *_: None)
-    assert forks(("invalid_parent_leader",)) is not None
+    assert forks(("invalid_parent_leader",), 55) is not None
 
 
 def test_two_notarizes_fork(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,4 +115,4 @@ def test_two_notarizes_fork(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_intact_rules_do_not_fork() -> None:
     actors = ("two_faced_voter", "equivocator", "double_proposer", "invalid_parent_leader")
-    assert forks(actors, 24) is None
+    assert forks(actors, 50, 24) is None
