@@ -45,7 +45,7 @@ from ledger.bureau.standing import (
     worker_sign,
 )
 from ledger.encoding import encode
-from ledger.errors import Refused
+from ledger.errors import Malformed, Refused, StoreDamaged
 from ledger.files import KIND_PLATFORM, KIND_RATER, file_value, summary_value
 from ledger.merkle import frontier_append, frontier_root
 from ledger.overlay import DAY_MS, Overlay, stored_dirty
@@ -54,17 +54,19 @@ from ledger.records.engagement import EngagementOpen, EngagementOutcome
 from ledger.records.rating import Rating
 from ledger.records.subject import SubjectLink, SubjectRegister
 from ledger.rows import (
+    REPAIR,
     EngagementRow,
     PairRow,
     RecordRow,
     SummaryRow,
+    describe_key,
     lane_key,
     read_row,
     refusal_key,
 )
 from ledger.rules import Vocabulary, check_stateful, check_stateless, enact, read_record
 from ledger.rules.engagement import engagement_key
-from ledger.store import DIRTY, FILE, INDEX, LEAF, RECORD, SUMMARY, Changes, Reader
+from ledger.store import DIRTY, FILE, INDEX, LEAF, RECORD, SUBJECT, SUMMARY, Changes, Reader
 
 LATE_OPEN_MS: Final = 7 * DAY_MS
 EMPTY_ANNOTATION: Final = encode(())
@@ -174,7 +176,11 @@ class BlockRun:
             assert row is not None, "files of registered subjects only"
             length = row.length
             self.changes[FILE + subject + length.to_bytes(4)] = index_bytes
-            row.frontier = frontier_append(length, row.frontier, leaf_hash)
+            try:
+                row.frontier = frontier_append(length, row.frontier, leaf_hash)
+            except Malformed as error:
+                where = describe_key(SUBJECT + subject)
+                raise StoreDamaged(where, f"{error}; {REPAIR}") from error
             row.length = length + 1
             subjects.put(subject, row)
             self._filed.add(subject)

@@ -164,6 +164,8 @@ class LaneWalk:
                 leaf = read_row(self._stored, LeafRow, leaf_key(log_index))
             except StoreDamaged:
                 continue
-            if leaf is not None and (leaf.lane, leaf.height) == (lane, height):
+            if leaf is None:
+                break  # however far a damaged block row reaches
+            if (leaf.lane, leaf.height) == (lane, height):
                 expected[leaf.position] = leaf.commitment
         return expected

@@ -8,6 +8,7 @@ from ledger.errors import BadProof, InvalidInput, Malformed, StoreDamaged
 from ledger.files import entry_at
 from ledger.genesis import Foundation, Genesis, chain_id, check_genesis, epoch_of
 from ledger.index import Index
+from ledger.membership import Validator
 from ledger.merkle import Frontier
 from ledger.parameters import Parameters, parameters_hash
 from ledger.position import State
@@ -50,8 +51,7 @@ def load(reader: Reader, window_blocks: int = WINDOW_BLOCKS) -> State:
     parameters = need_row(reader, Parameters, parameters_key(head.parameters))
     if parameters_hash(parameters) != head.parameters:
         raise _contradiction(parameters_key(head.parameters), "is not what its key names")
-    next_epoch = epoch_of(head.height + 1, bounds.epoch_blocks)
-    validators = need_row(reader, ValidatorsRow, validators_key(next_epoch)).validators
+    validators = _load_validators(reader, bounds.epoch_blocks, head.height)
     index = load_index(reader, window_blocks, head.height)
     if index.root() != head.index_root:
         raise StoreDamaged(
@@ -128,6 +128,17 @@ def _check_head(reader: Reader, foundation: Foundation, head: HeadRow) -> None:
         raise _contradiction(block_key(head.height), "has other refusals than its seal")
     if head.height and row.hash != hash_of_block(chain_id(foundation), block):
         raise _contradiction(block_key(head.height), "is not the block that its hash names")
+
+
+def _load_validators(reader: Reader, epoch_blocks: int, height: int) -> tuple[Validator, ...]:
+    """The set of the next block's epoch; the seal at the end of the epoch before names it too."""
+    epoch = epoch_of(height + 1, epoch_blocks)
+    key = validators_key(epoch)
+    validators = need_row(reader, ValidatorsRow, key).validators
+    sealed = need_row(reader, BlockRow, block_key((epoch - 1) * epoch_blocks)).seal
+    if validators != sealed.validators:
+        raise _contradiction(key, "is not the set that the seal before the epoch names")
+    return validators
 
 
 def _load_log(reader: Reader, head: HeadRow) -> Frontier:

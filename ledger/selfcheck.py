@@ -8,8 +8,8 @@ from ledger.errors import InvalidInput, StoreDamaged
 from ledger.files import entry_of_row
 from ledger.hashing import HASH_BYTES
 from ledger.loading import load_index
-from ledger.merkle import leaf_hash
-from ledger.rows import describe_key, tile_key
+from ledger.merkle import SIZE_MAX, leaf_hash
+from ledger.rows import describe_key, leaf_key, tile_key
 from ledger.source import Finding
 from ledger.store import LEAF, Reader, after
 from ledger.tiles import TILE_WIDTH
@@ -23,6 +23,9 @@ def check_log(stored: Reader) -> Iterator[Finding]:
     try:
         for key, data in stored.scan(LEAF, after(LEAF)):
             log_index = int.from_bytes(key[1:])
+            if key != leaf_key(min(log_index, SIZE_MAX)):
+                yield Finding(_KIND, describe_key(key), "should not be there")
+                continue
             if log_index // TILE_WIDTH != tile_index:
                 tile_index = log_index // TILE_WIDTH
                 tile = stored.get(tile_key(0, tile_index)) or b""

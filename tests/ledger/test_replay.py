@@ -98,6 +98,26 @@ def test_damage_does_not_hide_what_lies_behind_it(original: World) -> None:
     assert late.hex() in named
 
 
+def test_a_block_row_that_reaches_too_far_ends_the_search_for_payloads(original: World) -> None:
+    store = original.store.copy()
+    row = decode(BlockRow, store.get(block_key(1)) or b"", bytes_max=10_000)
+    store.write({block_key(1): encode(replace(row, size=2**50))})
+    opening = next(key for key in rows(original) if key[:1] == b"S")
+    damaged = bytearray(store.get(opening) or b"")
+    damaged[-1] ^= 1
+    store.write({opening: bytes(damaged)})
+    named = " ".join(finding.where for finding in findings(original.genesis, store))
+    assert opening.hex() in named
+
+
+def test_a_leaf_row_under_an_odd_key_is_found_where_nothing_is_executed(original: World) -> None:
+    store = original.store.copy()
+    odd = b"E" + b"\xff" * 20
+    store.write({block_key(1): None, odd: encode((1, 2))})
+    named = " ".join(finding.where for finding in findings(original.genesis, store))
+    assert odd.hex() in named
+
+
 def test_unreadable_rows_are_findings_not_crashes(original: World) -> None:
     class Broken(MemoryStore):
         def get(self, key: bytes) -> bytes | None:

@@ -28,6 +28,7 @@ from ledger.rows import (
     HEAD_KEY,
     BlockRow,
     RecordRow,
+    SubjectRow,
     block_key,
     find_record,
     leaf_key,
@@ -35,9 +36,10 @@ from ledger.rows import (
     read_row,
     refusal_key,
     tile_key,
+    validators_key,
 )
 from ledger.state import apply_block, load
-from ledger.store import INDEX, MemoryStore
+from ledger.store import INDEX, SUBJECT, MemoryStore, subject_key
 from ledger.tiles import TileReader
 from tests.ledger.world import DAY, START, World, genesis_of, handle, reference
 
@@ -168,6 +170,34 @@ def test_retrospective(opened_days_ago: int, ended_days_ago: int, expected: int)
     world.run(world.outcome("a", at=known - ended_days_ago * DAY), time=known + 2 * DAY)
     item = read_file(world.store, 1, handle("w"), world.state.size)[-1]
     assert decode(Annotation, item.annotation, bytes_max=64).retrospective == expected
+
+
+def test_pairs_are_counted_by_who_speaks_of_whom() -> None:
+    world = World()
+    world.run(world.register("w"), world.register("c"))
+    world.run(world.open("a"), world.open("b"), world.open("x", "c", "w"), world.open("y"))
+    world.run(*(world.outcome(name) for name in "abxy"))
+    world.run(
+        *(world.rating(name) for name in "aby"),
+        world.rating("x", "w"),
+        world.rating("a", "w", direction="of-client"),
+    )
+    items = read_file(world.store, 1, handle("w"), world.state.size)[5:]
+    counts = [decode(Annotation, item.annotation, bytes_max=64).pair_count for item in items]
+    assert counts == [1, 2, 1, 3, 1, 2, 3, 1, 2]
+
+
+def test_newcomers_are_counted_by_their_first_results() -> None:
+    world = World()
+    first = world.state.parameters.model.newcomer_results
+    names = [f"e{i}" for i in range(first + 2)]
+    world.run(world.register("w"), world.register("c"))
+    world.run(*(world.open(name) for name in names))
+    # Half in one block, half in the next: both live rows and stored ones have to count.
+    world.run(*(world.outcome(name) for name in names[:2]))
+    world.run(*(world.outcome(name) for name in names[2:]))
+    tally = need_row(world.store, PlatformTally, b"Q" + (1).to_bytes(4))
+    assert (tally.closed, tally.newcomers, tally.newcomers_good) == (first + 2, first, first)
 
 
 def test_epoch_end_enters_summaries_and_names_the_next_set() -> None:
@@ -326,6 +356,24 @@ def test_load_names_a_missing_row(world: World, key: bytes) -> None:
     world.store.write({key: None})
     with pytest.raises(StoreDamaged, match=key.hex()):
         load(world.store)
+
+
+def test_load_refuses_another_validator_set_than_the_one_sealed(world: World) -> None:
+    key = validators_key(3)
+    row = bytearray(world.store.get(key) or b"")
+    row[-1] ^= 1
+    world.store.write({key: bytes(row)})
+    with pytest.raises(StoreDamaged, match=key.hex()):
+        load(world.store)
+
+
+def test_a_damaged_subject_row_is_named_by_execution(world: World) -> None:
+    key = SUBJECT + subject_key(1, handle("w"))
+    row = need_row(world.store, SubjectRow, key)
+    row.frontier = row.frontier[:-1]
+    world.store.write({key: encode(row)})
+    with pytest.raises(StoreDamaged, match=key.hex()):
+        world.run(world.open("n"))
 
 
 def test_an_unfounded_store_has_no_genesis() -> None:
