@@ -37,7 +37,7 @@ _SETTINGS: Final[Any] = {
     "path.simplify": False,
 }
 _METADATA: Final[dict[str, Any]] = {"Date": None, "Creator": "Standing", "Type": None}
-_MARKS_AT: Final = 0.04
+_MARKS_AT: Final[dict[Kind, float]] = {"good": 0.03, "neutral": 0.03, "bad": 0.09}
 _SHAPES: Final[dict[Kind, str]] = {"good": "o", "neutral": "s", "bad": "X"}
 _LABELS: Final[dict[Kind, str]] = {
     "good": "kept",
@@ -146,7 +146,7 @@ def _draw_outcomes(axes: Any, history: History, colours: dict[str, str]) -> None
     for kind, label in _LABELS.items():
         times = [_date(each.time_ms) for each in history.outcomes if each.kind == kind]
         if times:
-            height = [_MARKS_AT] * len(times)
+            height = [_MARKS_AT[kind]] * len(times)
             axes.plot(
                 times, height, _SHAPES[kind], color=colours[kind], markersize=4.5,
                 markeredgewidth=0, alpha=0.85, linestyle="none", label=label,
