@@ -16,6 +16,7 @@ from ledger.hashing import ZERO_HASH, sha256
 from ledger.index import EMPTY_ROOT as EMPTY_INDEX_ROOT
 from ledger.membership import Proofs, Validator, check_distinct, check_possession
 from ledger.parameters import Parameters, check_parameters, parameters_hash
+from ledger.records import RECORD_BYTES_MAX
 
 GENESIS_BYTES_MAX: Final = 4 * 1_024 * 1_024
 
@@ -82,6 +83,8 @@ def check_genesis(genesis: Genesis) -> None:
     for validator, proofs in zip(foundation.validators, genesis.proofs, strict=True):
         check_possession(validator, proofs)
     bounds = foundation.bounds
+    if bounds.record_bytes_max > RECORD_BYTES_MAX:
+        raise Malformed(f"record_bytes_max exceeds {RECORD_BYTES_MAX}", field="bounds")
     if bounds.batch_records_max > min(65_535, bounds.cut_records_max):
         raise Malformed("batch_records_max exceeds 65,535 or cut_records_max", field="bounds")
     if bounds.batch_bytes_max > bounds.cut_bytes_max:

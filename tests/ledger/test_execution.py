@@ -1,6 +1,7 @@
 """Random histories: execution against a slow reference written from the specification alone."""
 
 import random
+from collections import Counter
 
 import msgpack
 import pytest
@@ -8,8 +9,8 @@ from msgspec.structs import astuple, replace
 
 from ledger.block import encode_seal
 from ledger.encoding import encode
-from ledger.genesis import FIRST_BOUNDS, genesis_seal
-from ledger.records import Record
+from ledger.genesis import FIRST_BOUNDS, Bounds, genesis_seal
+from ledger.records import NAMES, Record, decode_record
 from ledger.rows import ValidatorsRow, need_row, validators_key
 from ledger.rules.engagement import CONSISTENT
 from ledger.state import load
@@ -31,22 +32,37 @@ def reference_of(world: World) -> Ledger:
     )
 
 
+def peopled(bounds: Bounds = FIRST_BOUNDS) -> World:
+    """Two platforms with eight subjects each, some of them verified; not executed yet."""
+    world = World(genesis_of(bounds=bounds))
+    for lane in (1, 2):
+        levels = {f"s{i}": "document" if i < 2 * lane else "none" for i in range(8)}
+        world.put(
+            lane,
+            [
+                world.register(name, lane, assurance=level, at=world.time - 100 * DAY)
+                for name, level in levels.items()
+            ],
+        )
+    return world
+
+
 def some_record(world: World, dice: random.Random, lane: int) -> Record:
     """A record that is sound by itself, and may or may not fit what was before."""
     platform = lane if dice.random() < 0.95 else 3 - lane
-    name = f"e{dice.randrange(25)}"
+    name = f"e{dice.randrange(60)}"
     worker, client = dice.sample([f"s{i}" for i in range(8)], 2)
     at = world.time - dice.choice([0, 0, 0, 0, 10 * DAY, -5])
     kind = dice.choice(["register", "open", "open", "outcome", "outcome", "rating", "rating"])
     if kind == "register":
         assurance = dice.choice(["none", "document"])
-        return world.register(f"s{dice.randrange(8)}", platform, at=at, assurance=assurance)
+        return world.register(f"s{dice.randrange(9)}", platform, at=at, assurance=assurance)
     if kind == "open":
         due = at + dice.choice([0, DAY, 40 * DAY])
         fields = {"platform": platform, "at": at, "due_from": at, "due_until": due}
         return world.open(name, worker, client, **fields)
     if kind == "outcome":
-        status = dice.choice(list(CONSISTENT))
+        status = dice.choice(["completed", "late", *CONSISTENT])
         faults, bands, acceptances = CONSISTENT[status]
         return world.outcome(
             name,
@@ -74,15 +90,16 @@ def some_record(world: World, dice: random.Random, lane: int) -> Record:
 @pytest.mark.parametrize("seed", range(12))
 def test_random_history_agrees_with_the_reference(seed: int) -> None:
     dice = random.Random(seed)
-    world = World(genesis_of(bounds=replace(FIRST_BOUNDS, epoch_blocks=dice.randint(1, 4))))
+    world = peopled(replace(FIRST_BOUNDS, epoch_blocks=dice.randint(1, 4)))
     slow = reference_of(world)
     epoch_blocks = world.genesis.foundation.bounds.epoch_blocks
     seen: set[str] = set()
+    accepted: Counter[str] = Counter()
     for _ in range(14):
         world.time += dice.choice([1, DAY // 2, 15 * DAY])
-        for _ in range(dice.randint(0, 3)):
+        for _ in range(dice.randint(0, 4)):
             lane = dice.randint(1, 2)
-            count = dice.randint(0, 12)
+            count = dice.randint(0, 40)
             world.put(lane, [some_record(world, dice, lane) for _ in range(count)])
         block, name, batches = world.next_block()
         applied = world.block()
@@ -107,9 +124,14 @@ def test_random_history_agrees_with_the_reference(seed: int) -> None:
         assert encode(applied.seal) == msgpack.packb(seal)
         assert (applied.size, applied.root) == (size, root)
         seen.update(verdicts)
+        items = [item for _, batch in batches for item in batch.submissions]
+        for item, rule in zip(items, verdicts, strict=True):
+            if not rule:
+                accepted[NAMES[type(decode_record(item.record))]] += 1
         if dice.random() < 0.3:
             world.state = load(world.store, 4)
     assert {"", "unknown-engagement", "subject-exists"} <= seen
+    assert min(accepted["engagement.outcome"], accepted["rating"]) >= 10, accepted
     epoch = (world.state.height) // epoch_blocks + 1
     kept = need_row(world.store, ValidatorsRow, validators_key(epoch))
     assert kept.validators == world.genesis.foundation.validators

@@ -91,8 +91,18 @@ def changed(change: Callable[[Foundation], Foundation]) -> Genesis:
         changed(lambda f: replace(f, validators=(f.validators[0], f.validators[0]))),
         changed(lambda f: replace(f, bounds=replace(f.bounds, batch_records_max=40_000))),
         changed(lambda f: replace(f, bounds=replace(f.bounds, batch_bytes_max=2**30))),
+        changed(lambda f: replace(f, bounds=replace(f.bounds, record_bytes_max=4_097))),
     ],
-    ids=["proof missing", "proofs swapped", "empty", "order", "twice", "records", "bytes"],
+    ids=[
+        "proof missing",
+        "proofs swapped",
+        "empty",
+        "order",
+        "twice",
+        "records",
+        "bytes",
+        "record",
+    ],
 )
 def test_what_is_no_genesis(genesis: Genesis) -> None:
     with pytest.raises(InvalidInput):

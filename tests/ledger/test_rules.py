@@ -10,11 +10,13 @@ from msgspec.structs import replace
 from ledger import rules
 from ledger.encoding import encode
 from ledger.errors import Refused
+from ledger.files import read_subject
 from ledger.genesis import FIRST_BOUNDS
 from ledger.records import RECORD_TYPES, Rating, SubjectLink, SubjectRegister, encode_record
 from ledger.rules import EARLIEST_MS, RULES, check_stateless, files_touched, read_record
 from ledger.rules.engagement import CONSISTENT, DUE_MS_MAX
 from ledger.signing import SigningKey
+from ledger.store import subject_key
 from tests.ledger.world import DAY, World, genesis_of, handle, key_of
 
 SMALL_ORDER = bytes([1]) + bytes(31)
@@ -58,9 +60,10 @@ def test_malformed(world: World, data: bytes) -> None:
 
 
 def test_malformed_by_size(world: World) -> None:
-    bounds = replace(FIRST_BOUNDS, record_bytes_max=50)
-    small = World(genesis_of(bounds=bounds))
-    assert small.rules(small.register("n", key=True)) == ["malformed"]
+    length = len(encode_record(world.register("n", key=True)))
+    for bound, rule in ((length, ""), (length - 1, "malformed")):
+        small = World(genesis_of(bounds=replace(FIRST_BOUNDS, record_bytes_max=bound)))
+        assert small.rules(small.register("n", key=True)) == [rule]
     assert world.rules(world.submit(b"\x00" * 5_000)) == ["malformed"]
 
 
@@ -146,6 +149,8 @@ def test_link(world: World) -> None:
          "unknown-subject"),
         (world.submit(replace(record, first_key=key("c").public), key("c"), key("w2")),
          "key-not-registered"),
+        (world.submit(replace(record, second_key=key("c").public), key("w"), key("c")),
+         "key-not-registered"),
         (good, ""),
         (world.link((1, "w"), (2, "w2")), "link-exists"),
     ]  # fmt: skip
@@ -155,6 +160,15 @@ def test_link(world: World) -> None:
 def test_link_needs_registered_keys(world: World) -> None:
     world.run(world.register("bare"))
     assert world.rules(world.link((1, "bare"), (2, "w2"))) == ["subject-has-no-key"]
+
+
+def test_links_of_a_subject_stand_in_order_of_subject_keys(world: World) -> None:
+    names = sorted((f"n{i}" for i in range(4)), key=handle, reverse=True)
+    world.run(*(world.register(name, key=True) for name in names))
+    assert world.rules(*(world.link((1, "w"), (1, name)) for name in names)) == [""] * 4
+    row = read_subject(world.store, 1, handle("w"))
+    assert row is not None
+    assert row.links == tuple(subject_key(1, handle(name)) for name in reversed(names))
 
 
 def test_links_form_a_forest_of_at_most_16_files(world: World) -> None:
