@@ -44,6 +44,8 @@ class Timing:
     resend_ms: int = 400
     """First wait without progress before own votes are sent again; doubled each time."""
     resend_max_ms: int = 3_200
+    hint_gap_ms: int = 10
+    """Hints are gathered so that they go out at most this often."""
     fetch_delay_ms: int = 100
     """A hinted batch is pulled only when it has not been pushed within this time."""
     fetch_retry_ms: int = 800

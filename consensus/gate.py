@@ -4,7 +4,7 @@ A batch is accepted from anyone on its header alone: the lane is a platform's; i
 held (or it waits for it, as an orphan, within bounds); count, byte bounds and root hold; its time
 is later and its epoch not earlier than its predecessor's; the lane key of its epoch signed it. No
 clock and no record decides. An accepted batch is persisted (`H`, `S`, `Kh` rows), then hinted to
-all if it is on this node's branch.
+all if it is on this node's branch (one hint for all lanes that grew, at most every `hint_gap_ms`).
 
 Upon first hinting a batch that is more than `quiet_lane_ms` newer than the own tip, a platform
 whose own clock is also that far past its own tip seals one empty batch: time moves though one
@@ -126,7 +126,7 @@ def _fault(state: State, batch: Batch, below: tuple[int, int], size: int) -> str
         return "batch_lane"
     if not config.verify(seat.lane_key, header_message(config.chain, header), batch.signature):
         return "batch_signature"
-    if header.root != batch_root([commitment(each) for each in batch.submissions]):
+    if header.root != batch_root(batch.commitments):
         return "batch_root"
     return ""
 
@@ -139,7 +139,7 @@ def _take_in(state: State, lane: Lane, held: Held) -> None:
     if other is not None:
         _accuse(state, held.batch, other.batch)
     if on_branch:
-        state.emit(Broadcast(Hint((lane.top,), False)))
+        state.unhinted.add(lane.number)
         if header.lane != state.config.me:
             _move_time(state, header.time)
 
@@ -207,6 +207,22 @@ def note_hint(state: State, peer: int, hint: Hint) -> None:
             lane = state.lanes.lanes[tip.lane]
             if lane.wanted_at is None:
                 lane.wanted_at = state.now.steady_ms + state.config.timing.fetch_delay_ms
+
+
+def send_hints(state: State) -> None:
+    """Hint the lanes that grew, at once, but not more often than every `hint_gap_ms`."""
+    if not state.unhinted:
+        return
+    waits = state.waits
+    due = waits.hinted_at + state.config.timing.hint_gap_ms
+    if due > state.now.steady_ms:
+        state.set_timer("hint", due)
+        return
+    waits.hinted_at = state.now.steady_ms
+    tops = (state.lanes.lanes[number].top for number in sorted(state.unhinted))
+    tips = tuple(top for top in tops if top.height)
+    state.unhinted.clear()
+    state.emit(Broadcast(Hint(tips, False)))
 
 
 def drop_siblings(state: State) -> None:

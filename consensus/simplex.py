@@ -137,6 +137,7 @@ def advance(state: State) -> None:
             break
     if state.halted:
         return
+    gate.send_hints(state)
     _chase_blocks(state)
     sync.fetch_missing(state)
     pacing.arm(state)

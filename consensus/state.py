@@ -115,6 +115,7 @@ class Waits:
     entered_at: int = 0
     proposed_at: int = -(10**9)
     """When the newest proposal was made or came."""
+    hinted_at: int = -(10**9)
     resend_ms: int = 0
     progress: tuple[int, ...] = ()
 
@@ -151,6 +152,8 @@ class State:
     rows: dict[int, list[bytes]] = field(default_factory=dict)
     """Keys of this epoch's rows by view, to be removed once a block is final above them."""
     arrivals: int = 0
+    unhinted: set[int] = field(default_factory=set)
+    """Lanes whose branch has grown since they were last hinted."""
     halted: bool = False
     out: list[Effect] = field(default_factory=list)
 

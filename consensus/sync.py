@@ -357,7 +357,7 @@ def ask(state: State, key: str, message: Message, holders: list[int], *, above: 
     up = [number for number in holders if number in state.peers and state.peers[number].up]
     if not up:
         return False
-    number = sorted(up)[(state.now.steady_ms // 7 + len(key)) % len(up)]
+    number = sorted(up)[(state.now.steady_ms // 7 + sum(key.encode())) % len(up)]
     until = state.now.steady_ms + state.config.timing.fetch_retry_ms
     state.fetches[key] = Fetch(number, until, above)
     state.emit(Send(number, message))

@@ -80,8 +80,23 @@ def test_a_batch_is_persisted_before_it_is_hinted() -> None:
     name = header_hash(CHAIN, good.header)
     assert HEADER + name in first.changes
     assert SUBMISSION + name + bytes(2) in first.changes
-    assert isinstance(effects[1], Broadcast)
-    assert effects[1].message == Hint((Tip(2, 1, name),), False)
+    hints = [e.message for e in effects if isinstance(e, Broadcast) and isinstance(e.message, Hint)]
+    assert len(hints) == 1, "one for all lanes that grew"
+    assert Tip(2, 1, name) in hints[0].tips
+
+
+def test_hints_are_gathered_for_a_while() -> None:
+    state = machine()
+    first = batch()
+    tell(state, 2, Batches((first,)))
+    second = batch(height=2, previous=header_hash(CHAIN, first.header))
+    effects = tell(state, 2, Batches((second,)))
+    assert not [e for e in effects if isinstance(e, Broadcast)]
+    later = Now(NOW.steady_ms + state.config.timing.hint_gap_ms, NOW.wall_ms)
+    _, effects = simplex.handle(state, TimerFired("hint"), later)
+    assert isinstance(effects[0], Broadcast)
+    assert isinstance(effects[0].message, Hint)
+    assert [tip.height for tip in effects[0].message.tips] == [2]
 
 
 @pytest.mark.parametrize(
@@ -142,8 +157,8 @@ def test_a_sealed_batch_is_stored_answered_and_pushed() -> None:
     state, effects = simplex.handle(machine(), SealBatch((submission(), submission(1))), NOW)
     assert [kind.__name__ for kind in kinds(effects)][:4] == [
         "Persist",
-        "Broadcast",
         "BatchSealed",
+        "Broadcast",
         "Broadcast",
     ]
     assert view.pending_records(state) == 2
