@@ -13,6 +13,7 @@ The record id is the commitment. Signatures stand end to end, 64 bytes each.
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from hashlib import sha256 as _sha256
 from typing import Annotated, Final
 
@@ -49,12 +50,17 @@ class Header(Value):
     time: TimeMs
 
 
-class Batch(Value):
+class Batch(Value, dict=True, gc=True):
     """A header, its platform's signature, and the submissions under its root."""
 
     header: Header
     signature: Signature
     submissions: tuple[Submission, ...]
+
+    @cached_property
+    def commitments(self) -> tuple[bytes, ...]:
+        """The commitments to the submissions: hashed once, for the first gate and execution."""
+        return tuple([commitment(each) for each in self.submissions])
 
 
 def commitment(submission: Submission) -> bytes:

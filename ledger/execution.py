@@ -26,9 +26,9 @@ before the record's `at`.
 
 from collections.abc import Callable
 from hashlib import sha256 as _sha256
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
-from ledger.batch import Batch, Submission, commitment, entry_of
+from ledger.batch import Batch, Header, Submission, entry_of
 from ledger.block import Refusal, rule_hash
 from ledger.bureau.standing import (
     NEW_PLATFORM,
@@ -103,14 +103,6 @@ class BlockRun:
         self._time = block_time
         self._today = block_time // DAY_MS
         self._dirty: set[bytes] = set()
-        self._filed: set[bytes] = set()
-        self._effects: dict[type[Record], Callable[[Any], Effect]] = {
-            SubjectRegister: self._register,
-            SubjectLink: self._link,
-            EngagementOpen: self._open,
-            EngagementOutcome: self._outcome,
-            Rating: self._rating,
-        }
 
     # --- records ---
 
@@ -125,13 +117,14 @@ class BlockRun:
         """Execute a batch's records in order."""
         header = batch.header
         self.changes[lane_key(header.lane, header.height)] = header_hash
-        for position, submission in enumerate(batch.submissions):
-            self._record(header.lane, header.height, position, header.time, submission)
+        pairs = zip(batch.submissions, batch.commitments, strict=True)
+        for position, (submission, record_id) in enumerate(pairs):
+            self._record(header, position, submission, record_id)
 
     def _record(
-        self, lane: int, height: int, position: int, batch_time: int, submission: Submission
+        self, header: Header, position: int, submission: Submission, record_id: bytes
     ) -> None:
-        record_id = commitment(submission)
+        lane, height, batch_time = header.lane, header.height, header.time
         try:
             record = read_record(submission.record, self._vocabulary.bounds)
             check_stateless(self._chain, record, submission.signatures)
@@ -146,7 +139,7 @@ class BlockRun:
         log_index = self._first + len(self.leaf_hashes)
         kind = type(record)
         enact(self.overlay, record, log_index, batch_time)
-        effect = self._effects[kind](record)
+        effect = self._EFFECTS[kind](self, record)
         place = (lane, height, position)
         self._enter(place, TAGS[kind], record_id, submission.salt, effect)
         self.changes[RECORD + record_id] = encode((lane, height, position, log_index, ""))
@@ -183,7 +176,6 @@ class BlockRun:
                 raise StoreDamaged(where, f"{error}; {REPAIR}") from error
             row.length = length + 1
             subjects.put(subject, row)
-            self._filed.add(subject)
 
     # --- effects by type ---
 
@@ -244,6 +236,14 @@ class BlockRun:
         annotation = encode(Annotation(pair.ratings, rater_standing, retrospective))
         return (worker, client), engagement.open, annotation
 
+    _EFFECTS: ClassVar[dict[type[Record], Callable[["BlockRun", Any], Effect]]] = {
+        SubjectRegister: _register,
+        SubjectLink: _link,
+        EngagementOpen: _open,
+        EngagementOutcome: _outcome,
+        Rating: _rating,
+    }
+
     # --- tallies ---
 
     def _parties(self, platform: int, reference: bytes) -> tuple[EngagementRow, bytes, bytes]:
@@ -292,9 +292,8 @@ class BlockRun:
     def finish(self, height: int, *, epoch_ends: bool) -> dict[bytes, bytes]:
         """Write all changed rows; the block's updates of the index."""
         updates: dict[bytes, bytes] = {}
-        for subject in self._filed:
-            row = self.overlay.subjects.get(subject)
-            assert row is not None, "a filed subject is registered"
+        # Whatever changes a subject's row also stands in its file.
+        for subject, row in self.overlay.subjects.changed():
             head = frontier_root(row.length, row.frontier)
             updates[_sha256(b"\x00" + subject).digest()] = file_value(row.length, head)
         if epoch_ends:

@@ -8,7 +8,7 @@ holds their commitments, tells which.
 
 from collections.abc import Callable, Mapping, Sequence
 
-from ledger.batch import Batch, batch_root, commitment, header_hash, header_message
+from ledger.batch import Batch, batch_root, header_hash, header_message
 from ledger.block import Tip
 from ledger.errors import StoreDamaged
 from ledger.membership import Validator
@@ -133,7 +133,7 @@ class LaneWalk:
     def _payloads_fit(self, row: BlockRow, name: bytes, batch: Batch) -> bool:
         """Whether the payloads are those under the root; if not, names those at fault."""
         header = batch.header
-        ids = [commitment(item) for item in batch.submissions]
+        ids = batch.commitments
         if header.count == len(ids) and header.root == batch_root(ids):
             return True
         expected = self._commitments(row, header.lane, header.height)

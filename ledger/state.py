@@ -51,7 +51,7 @@ from ledger.rows import (
 )
 from ledger.rules import Vocabulary
 from ledger.store import Changes, Reader
-from ledger.tiles import ReadTile, append_to_tiles
+from ledger.tiles import TILE_WIDTH, ReadTile, append_to_tiles, frontier_of
 
 __all__ = ["WINDOW_BLOCKS", "Applied", "State", "apply_block", "batches_follow", "found", "load"]
 
@@ -195,7 +195,13 @@ def _append(
         raise StoreDamaged("tiles", f"{error}; {REPAIR}") from error
     for (level, index), row in tiles.items():
         changes[tile_key(level, index)] = row
-    return log.extend(leaves)
+    if len(leaves) < TILE_WIDTH:
+        return log.extend(leaves)
+    # The roots of the new full tiles have been hashed already: few hashes are left.
+    return frontier_of(
+        lambda level, index: tiles.get((level, index)) or read_tile(level, index),
+        log.size + len(leaves),
+    )
 
 
 def _close(

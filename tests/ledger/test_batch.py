@@ -5,6 +5,7 @@ from hashlib import sha256
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from ledger.batch import (
     ENTRY_BYTES,
@@ -95,3 +96,16 @@ def test_too_many_signatures_are_malformed() -> None:
     item = Submission(bytes(16), b"r", bytes(64 * SIGNATURES_MAX + 1))
     with pytest.raises(Malformed):
         decode(Submission, encode(item), bytes_max=1_000)
+
+
+@given(batches, st.lists(submissions, max_size=3).map(tuple))
+def test_commitments_are_kept_and_belong_to_one_value(
+    batch: Batch, others: tuple[Submission, ...]
+) -> None:
+    assert batch.commitments == tuple(commitment(each) for each in batch.submissions)
+    assert batch.commitments is batch.commitments
+    changed = replace(batch, submissions=others)
+    assert changed.commitments == tuple(commitment(each) for each in others)
+    again = decode(Batch, encode(batch), bytes_max=10_000)
+    assert again == batch, "what is kept beside the fields is no part of the value"
+    assert hash(again) == hash(batch)

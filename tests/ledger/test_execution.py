@@ -1,6 +1,8 @@
 """Random histories: execution against a slow reference written from the specification alone."""
 
+import gc
 import random
+import weakref
 from collections import Counter
 
 import msgpack
@@ -9,6 +11,7 @@ from msgspec.structs import astuple, replace
 
 from ledger.block import encode_seal
 from ledger.encoding import encode
+from ledger.execution import BlockRun
 from ledger.genesis import FIRST_BOUNDS, Bounds, genesis_seal
 from ledger.records import NAMES, Record, decode_record
 from ledger.rows import ValidatorsRow, need_row, validators_key
@@ -135,6 +138,23 @@ def test_random_history_agrees_with_the_reference(seed: int) -> None:
     epoch = (world.state.height) // epoch_blocks + 1
     kept = need_row(world.store, ValidatorsRow, validators_key(epoch))
     assert kept.validators == world.genesis.foundation.validators
+
+
+def test_a_run_is_freed_with_its_last_reference() -> None:
+    """It holds every row of its block: none may wait for the collector of cycles."""
+    world = World()
+    world.put(1, [world.register("w")])
+    block, _, batches = world.next_block()
+    run = BlockRun(world.chain, world.state.vocabulary, world.store, world.state.size, block.time)
+    run.batch(*batches[0])
+    run.finish(block.height, epoch_ends=False)
+    alive = weakref.ref(run)
+    gc.disable()
+    try:
+        del run
+        assert alive() is None
+    finally:
+        gc.enable()
 
 
 def test_random_histories_break_each_stateful_rule_at_least_once() -> None:

@@ -321,6 +321,18 @@ def test_execution_is_a_function_of_its_inputs(world: World) -> None:
     assert one == two
 
 
+def test_a_long_block_has_the_log_that_single_appends_yield() -> None:
+    world = World()
+    before = world.state.log
+    names = [f"s{i}" for i in range(600)]
+    applied = world.run(*(world.register(name) for name in names))
+    entries = [entry_at(world.store, at) for at in range(before.size, applied.size)]
+    for entry in entries:
+        before = before.append(leaf_hash(entry))
+    assert world.state.log == before
+    assert load(world.store).log == before
+
+
 def test_load_continues_where_it_stopped(world: World) -> None:
     state = load(world.store, 16)
     for name in ("height", "block_hash", "time", "epoch", "validators", "cut", "log", "chain"):
