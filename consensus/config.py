@@ -84,6 +84,8 @@ class Limits:
     answer_bytes_max: int = 4 * 1_024 * 1_024
     """Batches are added to an answer until it has this many bytes."""
     views_per_answer_max: int = 64
+    served_bytes_max: int = 64 * 1_024 * 1_024
+    """A peer's fetches are answered up to this many bytes (as estimated) per second."""
     evidence_per_validator_max: int = 16
     resent_votes_max: int = 64
 

@@ -151,13 +151,15 @@ class Lanes:
         return True
 
     def _set_hint(self, lane: Lane, peer: int, tip: Tip) -> None:
+        """The newest hint counts, unless it is below one of the same branch (it came late)."""
         known = lane.hints.get(peer)
-        if (
-            known is None
-            or known.height < tip.height
-            or (lane.on_branch(tip) and not lane.on_branch(known))
-        ):
+        if known is None or known.height < tip.height or self._leaves(lane, known, tip):
             lane.hints[peer] = tip
+
+    def _leaves(self, lane: Lane, known: Tip, tip: Tip) -> bool:
+        if lane.on_branch(known) and lane.on_branch(tip):
+            return False
+        return isinstance(self.path(tip, known), Path)
 
     def forget_peer(self, peer: int) -> None:
         """Forget which batches a peer has that are not held here (it may never send them)."""

@@ -71,6 +71,8 @@ class Peer:
     final_height: int = 0
     answered_at: int = -(10**9)
     next_epoch: list[Message] = field(default_factory=list)
+    served_second: int = 0
+    served_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

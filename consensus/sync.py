@@ -14,11 +14,13 @@ final blocks need first, then what the current proposal needs, then what was hin
 come. Certificates: what justifies the current proposal's parent, or the own proposal's. One fetch
 of a kind (batches: of a lane) is under way at a time; after `fetch_retry_ms` another peer is asked.
 
-**Serving.** Bounded in count and bytes per answer. Executed batches are read from the store by the
-final `L` rows; batches above from memory, by the lineage of the tip that was named.
+**Serving.** Bounded in count and bytes per answer, and in bytes per peer and second. Executed
+batches are read from the store by the final `L` rows; batches above from memory, by the lineage
+of the tip that was named.
 """
 
 from collections.abc import Iterator
+from typing import Final
 
 from consensus import cosign, safety
 from consensus.certificate import FINALIZE, NOTARIZE, NULLIFY, check_certificate
@@ -46,6 +48,8 @@ from ledger.errors import InvalidInput
 from ledger.genesis import epoch_of
 from ledger.rows import CheckpointRow, lane_key, read_row
 from ledger.store import CHECKPOINT
+
+_SMALL_ANSWER_BYTES: Final = 64 * 1_024
 
 # --- status ---
 
@@ -134,8 +138,21 @@ def _send_view(state: State, number: int, view: int) -> None:
         state.emit(Send(number, CertificateMessage(round_.certificates[NULLIFY], None)))
 
 
+def _afford(state: State, number: int, cost: int) -> bool:
+    """Whether a peer may be served once more in this second; the cost (bytes) is noted."""
+    peer, second = state.peers[number], state.now.steady_ms // 1_000
+    if peer.served_second != second:
+        peer.served_second, peer.served_bytes = second, 0
+    if peer.served_bytes >= state.config.limits.served_bytes_max:
+        return False
+    peer.served_bytes += cost
+    return True
+
+
 def serve_views(state: State, number: int, fetch: FetchViews) -> None:
     """Upon `FetchViews`."""
+    if not _afford(state, number, _SMALL_ANSWER_BYTES):
+        return
     if fetch.epoch < state.epoch:
         _answer_epoch(state, number, fetch.epoch)
         return
@@ -165,6 +182,8 @@ def stored_checkpoint(state: State, height: int) -> CheckpointRow | None:
 
 def serve_blocks(state: State, number: int, fetch: FetchBlocks) -> None:
     """Upon `FetchBlocks`: blocks of one epoch, up to the last one with a finalization."""
+    if not _afford(state, number, _SMALL_ANSWER_BYTES):
+        return
     first, limits = max(1, fetch.first), state.config.limits
     end = epoch_end(state.config, epoch_of(first, state.config.bounds.epoch_blocks))
     blocks: list[Block] = []
@@ -237,7 +256,7 @@ def _linked(state: State, message: Blocks) -> list[Candidate] | None:
 def serve_batches(state: State, number: int, fetch: FetchBatches) -> None:
     """Upon `FetchBatches`: what is held of it, the lowest first, within bounds."""
     lane = state.lanes.get(fetch.lane)
-    if lane is None or fetch.tip.lane != fetch.lane:
+    if lane is None or fetch.tip.lane != fetch.lane or not _afford(state, number, 0):
         return
     limits = state.config.limits
     found: list[Batch] = []
@@ -247,6 +266,7 @@ def serve_batches(state: State, number: int, fetch: FetchBatches) -> None:
         size += sum(len(each.record) + 100 for each in batch.submissions) + 200
         if len(found) >= limits.batches_per_answer_max or size >= limits.answer_bytes_max:
             break
+    _afford(state, number, max(size, _SMALL_ANSWER_BYTES))
     if found:
         state.emit(Send(number, Batches(tuple(found))))
 

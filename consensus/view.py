@@ -1,10 +1,13 @@
 """What others may read of the state: pushback for intake, and where consensus stands for people."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from consensus import pacing
 from consensus.state import State
 from ledger.block import Tip
+
+TIPS_WAIT: Final = "tips that a quorum holds are not final"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,7 @@ def describe(state: State) -> Description:
     """Where consensus stands now."""
     waits = []
     if any(lane.covered.height > lane.final.height for lane in state.lanes):
-        waits.append("tips that a quorum holds are not final")
+        waits.append(TIPS_WAIT)
     if pacing.view_work(state) and not waits:
         waits.append("a notarized block is not final")
     if pacing.cosign_work(state):

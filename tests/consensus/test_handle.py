@@ -1,5 +1,7 @@
 """The state machine under bad input: a `Refuse` at most, never an exception, never a vote."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,7 +11,16 @@ from consensus.certificate import FINALIZE, NOTARIZE, PROPOSE, statement_message
 from consensus.config import Config, Head
 from consensus.effects import Broadcast, Effect, Persist, Refuse, Send
 from consensus.inputs import LinkDown, LinkUp, Now, Received, SealBatch, TimerFired
-from consensus.messages import Batches, Cosignature, Hint, Message, Proposal, Status, Vote
+from consensus.messages import (
+    Batches,
+    Cosignature,
+    FetchBatches,
+    Hint,
+    Message,
+    Proposal,
+    Status,
+    Vote,
+)
 from consensus.state import State
 from ledger.batch import (
     Batch,
@@ -322,3 +333,16 @@ def test_cosignatures_of_the_far_future_are_not_kept() -> None:
         tell(state, 2, Cosignature(height, 5, bytes(32), 1, bytes(64), False))
     kept = sum(len(each) for each in state.checkpoints.unchecked.values())
     assert kept <= state.config.limits.uncertified_heights_max
+
+
+def test_what_a_peer_may_make_a_node_serve_is_bounded() -> None:
+    state = machine()
+    small = replace(state.config.limits, served_bytes_max=200_000)
+    state.config = replace(state.config, limits=small)
+    good = batch(submissions=(Submission(bytes(16), bytes(50_000), b""),))
+    tell(state, 2, Batches((good,)))
+    fetch = FetchBatches(2, 0, Tip(2, 1, header_hash(CHAIN, good.header)))
+    answered = sum(Send in kinds(tell(state, 3, fetch)) for _ in range(20))
+    assert 1 < answered < 5
+    later = Now(NOW.steady_ms + 1_000, NOW.wall_ms)
+    assert Send in kinds(simplex.handle(state, Received(3, fetch), later)[1])

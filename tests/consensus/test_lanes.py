@@ -123,6 +123,11 @@ def test_nobody_is_asked_to_hint_what_it_cannot() -> None:
     assert made.short_of_quorum(lane) == []
 
 
+def is_below(low: tuple[str, int], high: tuple[str, int], fork: int) -> bool:
+    """Whether a batch is the other or its ancestor."""
+    return low[1] <= high[1] and (low[0] == high[0] or low[1] < fork)
+
+
 @given(
     st.lists(st.tuples(st.integers(2, 7), st.sampled_from("ab"), st.integers(1, 6)), max_size=30),
     st.integers(1, 6),
@@ -139,8 +144,7 @@ def test_coverage_is_as_the_reference_says(hints: list[tuple[int, str, int]], fo
         name = branch if height >= fork else "a"
         made.hint(peer, tip(name, height))
         known = best.get(peer)
-        better = known is None or known[1] < height
-        if better or (name == "a" and known is not None and known[0] == "b"):
+        if known is None or known[1] < height or not is_below((name, height), known, fork):
             best[peer] = (name, height)
 
     def covers(name: str, height: int) -> int:
