@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from ledger.batch import Batch
+from ledger.batch import Batch, header_hash, header_message
 from ledger.block import block_hash
 from ledger.encoding import decode, encode
 from ledger.errors import StoreDamaged
@@ -196,3 +196,110 @@ def test_block_time_is_checked(original: World) -> None:
     kinds = [finding.kind for finding in findings(original.genesis, store)]
     assert "block-time" in kinds
     assert "block-link" in kinds, "the next block names another parent"
+
+
+# --- ledgers forged with care: each thing fits its name, and one thing is wrong ---
+
+
+class Forged(ReaderSource):
+    """A store's ledger with one block or batch instead of its own."""
+
+    def __init__(self, world: World, height: int) -> None:
+        super().__init__(world.store)
+        self.world = world
+        self.height = height
+        self.row = decode(BlockRow, world.store.get(block_key(height)) or b"", bytes_max=10_000)
+        self.batches: dict[bytes, Batch] = {}
+
+    def block(self, height: int) -> BlockRow | None:
+        return self.row if height == self.height else super().block(height)
+
+    def batch(self, lane: int, height: int, name: bytes) -> Batch | None:
+        return self.batches.get(name) or super().batch(lane, height, name)
+
+    def reblock(self, **changes: object) -> None:
+        block = replace(self.row.block, **changes)
+        name = block_hash(self.world.chain, block)
+        seal = replace(self.row.seal, block=name)
+        self.row = replace(self.row, block=block, hash=name, seal=seal)
+
+    def rebatch(self, **changes: object) -> None:
+        """The newest batch of the block's first tip with another header, signed by its platform."""
+        tip, *others = self.row.block.tips
+        batch = super().batch(tip.lane, tip.height, tip.hash)
+        assert batch is not None
+        header = replace(batch.header, **changes)
+        signature = key_of(tip.lane, "lane").sign(header_message(self.world.chain, header))
+        name = header_hash(self.world.chain, header)
+        self.batches[name] = replace(batch, header=header, signature=signature)
+        self.reblock(tips=(replace(tip, hash=name), *others))
+
+    def kinds(self) -> set[str]:
+        steps = replay(self.world.genesis, self, until=self.height)
+        return {finding.kind for step in steps for finding in step.findings}
+
+
+def test_a_forged_block_without_a_fault_has_none(original: World) -> None:
+    forged = Forged(original, 3)
+    forged.reblock(view=99)
+    assert forged.kinds() <= {"root"}, "its log differs, for its seal does"
+
+
+@pytest.mark.parametrize(
+    ("height", "change", "kind"),
+    [
+        (3, {"epoch": 2}, "block-epoch"),
+        (3, {"height": 4}, "block-height"),
+        (3, {"parent": bytes(32)}, "block-link"),
+        (3, {"time": 1}, "block-time"),
+    ],
+)
+def test_a_forged_block_is_found(
+    original: World, height: int, change: dict[str, object], kind: str
+) -> None:
+    forged = Forged(original, height)
+    forged.reblock(**change)
+    assert kind in forged.kinds()
+
+
+def test_tips_that_do_not_ascend_or_step_forward_are_found(original: World) -> None:
+    forged = Forged(original, 1)
+    forged.reblock(tips=forged.row.block.tips[::-1])
+    assert "block-cut" in forged.kinds()
+    earlier = Forged(original, 1).row.block.tips
+    again = Forged(original, 2)
+    again.reblock(tips=earlier)
+    assert "block-cut" in again.kinds()
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        ({"height": 9}, "batch-place"),
+        ({"lane": 2}, "batch-place"),
+        ({"previous": bytes(32)}, "batch-link"),
+        ({"time": 1}, "batch-time"),
+        ({"count": 9}, "batch-root"),
+        ({"root": bytes(32)}, "batch-root"),
+    ],
+)
+def test_a_forged_batch_is_found(original: World, change: dict[str, object], kind: str) -> None:
+    forged = Forged(original, 4)
+    forged.rebatch(**change)
+    assert kind in forged.kinds()
+
+
+def test_a_batch_that_leaves_out_its_predecessor_is_found(original: World) -> None:
+    forged = Forged(original, 3)
+    below = Forged(original, 2).row.block.tips[0]
+    forged.rebatch(previous=Forged(original, 1).row.block.tips[0].hash)
+    tip = forged.row.block.tips[0]
+    assert tip.height == below.height + 1
+    assert "batch-link" in forged.kinds()
+
+
+def test_a_batch_of_an_earlier_epoch_than_its_predecessor_is_found(original: World) -> None:
+    assert original.state.epoch == 2
+    forged = Forged(original, 5)
+    forged.rebatch(epoch=1)
+    assert "batch-epoch" in forged.kinds()

@@ -27,18 +27,21 @@ from ledger.records import RECORD_TYPES, TAGS
 from ledger.rows import (
     HEAD_KEY,
     BlockRow,
+    HeadRow,
+    LeafRow,
     RecordRow,
     SubjectRow,
     block_key,
     find_record,
     leaf_key,
     need_row,
+    parameters_key,
     read_row,
     refusal_key,
     tile_key,
     validators_key,
 )
-from ledger.state import apply_block, load
+from ledger.state import apply_block, batches_follow, load
 from ledger.store import INDEX, SUBJECT, MemoryStore, subject_key
 from ledger.tiles import TileReader
 from tests.ledger.world import DAY, START, World, genesis_of, handle, reference
@@ -379,6 +382,29 @@ def test_load_refuses_another_validator_set_than_the_one_sealed(world: World) ->
         load(world.store)
 
 
+def test_load_refuses_rows_that_contradict_each_other(world: World) -> None:
+    """Each row is whole by itself."""
+    head = need_row(world.store, HeadRow, HEAD_KEY)
+    newest = need_row(world.store, BlockRow, block_key(5))
+    other = replace(world.state.parameters, rules_version=2)
+    stranger = genesis_of(3, world.genesis.foundation.bounds)
+    leaf = LeafRow(1, 1, 0, START, 1, bytes(32), None, bytes(32), b"\x90")
+    lies: list[tuple[bytes, object]] = [
+        (HEAD_KEY, replace(head, epoch=2)),
+        (HEAD_KEY, replace(head, cut=head.cut[1:])),
+        (block_key(5), replace(newest, root=bytes(32))),
+        (b"Mgenesis", stranger),
+        (parameters_key(head.parameters), other),
+        (leaf_key(18), leaf),
+    ]
+    for key, lie in lies:
+        store = world.store.copy()
+        store.write({key: encode(lie)})
+        with pytest.raises(StoreDamaged):
+            load(store)
+    load(world.store)
+
+
 def test_a_damaged_subject_row_is_named_by_execution(world: World) -> None:
     key = SUBJECT + subject_key(1, handle("w"))
     row = need_row(world.store, SubjectRow, key)
@@ -400,6 +426,19 @@ def test_block_that_does_not_follow_is_our_own_bug(world: World) -> None:
         apply_block(world.state, world.store, block, name, batches + batches)
     with pytest.raises(AssertionError):
         apply_block(world.state, world.store, block, name, [])
+
+
+def test_batches_that_do_not_lead_from_cut_to_cut(world: World) -> None:
+    world.put(1, [])
+    world.put(2, [])
+    block, _, batches = world.next_block()
+    cut, tips = world.state.cut, block.tips
+    assert batches_follow(cut, tips, batches)
+    assert not batches_follow(cut, tips, batches[:1])
+    assert not batches_follow(cut, tips, batches[::-1])
+    assert not batches_follow(cut, tips[::-1], batches[::-1])
+    assert not batches_follow(cut, (replace(tips[0], hash=bytes(32)), tips[1]), batches)
+    assert not batches_follow({1: tips[0]}, tips, batches)
 
 
 def test_engagement_references_are_per_platform(world: World) -> None:
