@@ -9,15 +9,18 @@ import msgpack
 import pytest
 from msgspec.structs import astuple, replace
 
+from ledger.batch import Submission
 from ledger.block import encode_seal
 from ledger.encoding import encode
 from ledger.execution import BlockRun
 from ledger.genesis import FIRST_BOUNDS, Bounds, genesis_seal
 from ledger.records import NAMES, Record, decode_record
+from ledger.replay import ReaderSource, replay
 from ledger.rows import ValidatorsRow, need_row, validators_key
+from ledger.rules import RULES
 from ledger.rules.engagement import CONSISTENT
 from ledger.state import load
-from tests.ledger.world import DAY, World, genesis_of
+from tests.ledger.world import DAY, World, genesis_of, key_of
 from tests.reference.execution import Ledger
 
 
@@ -138,6 +141,65 @@ def test_random_history_agrees_with_the_reference(seed: int) -> None:
     epoch = (world.state.height) // epoch_blocks + 1
     kept = need_row(world.store, ValidatorsRow, validators_key(epoch))
     assert kept.validators == world.genesis.foundation.validators
+
+
+def hostile(dice: random.Random, record: bytes) -> bytes:
+    """A record's bytes with something else in them: other bytes, fields, lengths, or only noise."""
+    fields = msgpack.unpackb(record)
+    match dice.randrange(5):
+        case 0:
+            at = dice.randrange(len(record))
+            return record[:at] + dice.randbytes(dice.randint(1, 3)) + record[at + 1 :]
+        case 1:
+            at = dice.randrange(len(fields))
+            value = fields[at]
+            if isinstance(value, bytes):
+                fields[at] = dice.choice([value[:5], value[1:], value + b"\0", bytes(32)])
+            elif isinstance(value, int):
+                fields[at] = dice.choice([0, 256, 2**32, 2**53 - 1, 2**53, 2**64 - 1, -1])
+            else:
+                fields[at] = dice.choice(["", "e\u0301", "a" * 49, [], [[]], None, True, 1.0, {}])
+        case 2:
+            fields[dice.randrange(len(fields))] = dice.choice([dice.randbytes(32), 1, "none"])
+        case 3:
+            head = dice.choice(["91", "81a161", "dcffff", "ddffffffff", "c6ffffffff", "dbffffffff"])
+            return bytes.fromhex(head) * dice.choice([1, 3, 1_300])
+        case _:
+            return dice.randbytes(dice.randrange(60))
+    packed: bytes = msgpack.packb(fields)
+    return packed
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_bytes_of_a_record_make_execution_fail(seed: int) -> None:
+    """Whatever stands in a batch is refused by a rule or accepted, and replays alike."""
+    dice = random.Random(seed)
+    world = World()
+    world.put(1, [world.register(name, key=True) for name in ("w", "c", "d")])
+    world.put(2, [world.register("w2", 2, key=True)])
+    world.block()
+    world.run(world.open("a"), world.open("b", "w", "d"))
+    key = key_of("subject", "d")
+    good = [
+        world.submit(world.register("new", key=True)),
+        world.submit(world.open("new")),
+        world.submit(world.outcome("a")),
+        world.submit(world.rating("a", dimensions=(("care", 1),))),
+        world.submit(world.rating("b", "d", rater_key=key.public), key),
+        world.link((1, "w"), (2, "w2")),
+    ]
+    verdicts: set[str] = set()
+    for lane in (1, 2, 1):
+        bad = []
+        for _ in range(150):
+            item = dice.choice(good)
+            signatures = dice.choice([item.signatures, dice.randbytes(dice.choice([1, 64, 128]))])
+            bad.append(Submission(dice.randbytes(16), hostile(dice, item.record), signatures))
+        verdicts.update(world.rules(*bad, lane=lane))
+    assert verdicts <= {"", *RULES}
+    assert {"malformed", "signature-count", "bad-signature"} <= verdicts
+    steps = replay(world.genesis, ReaderSource(world.store), stored=world.store)
+    assert [finding for step in steps for finding in step.findings] == []
 
 
 def test_a_run_is_freed_with_its_last_reference() -> None:

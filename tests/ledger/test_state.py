@@ -25,16 +25,19 @@ from ledger.index import EMPTY_ROOT
 from ledger.merkle import leaf_hash
 from ledger.records import RECORD_TYPES, TAGS
 from ledger.rows import (
+    GENESIS_KEY,
     HEAD_KEY,
     BlockRow,
     HeadRow,
     LeafRow,
+    PairRow,
     RecordRow,
     SubjectRow,
     block_key,
     find_record,
     leaf_key,
     need_row,
+    pair_key,
     parameters_key,
     read_row,
     refusal_key,
@@ -188,6 +191,9 @@ def test_pairs_are_counted_by_who_speaks_of_whom() -> None:
     items = read_file(world.store, 1, handle("w"), world.state.size)[5:]
     counts = [decode(Annotation, item.annotation, bytes_max=64).pair_count for item in items]
     assert counts == [1, 2, 1, 3, 1, 2, 3, 1, 2]
+    worker, client = (subject_key(1, handle(name)) for name in "wc")
+    assert need_row(world.store, PairRow, pair_key(client, worker)) == PairRow(3, 3)
+    assert need_row(world.store, PairRow, pair_key(worker, client)) == PairRow(1, 2)
 
 
 def test_newcomers_are_counted_by_their_first_results() -> None:
@@ -412,6 +418,14 @@ def test_a_damaged_subject_row_is_named_by_execution(world: World) -> None:
     world.store.write({key: encode(row)})
     with pytest.raises(StoreDamaged, match=key.hex()):
         world.run(world.open("n"))
+
+
+def test_load_refuses_another_genesis_than_the_one_founded() -> None:
+    world = World()
+    load(world.store)
+    world.store.write({GENESIS_KEY: encode(genesis_of(3))})
+    with pytest.raises(StoreDamaged, match="genesis of the stored blocks"):
+        load(world.store)
 
 
 def test_an_unfounded_store_has_no_genesis() -> None:
