@@ -58,14 +58,14 @@ def test_view_time_doubles_without_progress_and_comes_back() -> None:
     cluster = calm()
     timing = Timing()
     for number in (3, 4):
-        cluster.make_byzantine(number, actors.silent_leader)
+        cluster.nodes[number].outgoing = actors.silent_leader
     for _ in range(10):
         cluster.submit(1)
         cluster.run_ms(400)
     waited = [node.state.waits.view_timeout_ms for node in cluster.honest()]
     assert max(waited) <= timing.view_timeout_max_ms
     for node in cluster.nodes.values():
-        node.outgoing, node.honest = None, True
+        node.outgoing = None
     for _ in range(40):
         cluster.submit(1)
         cluster.run_ms(300)

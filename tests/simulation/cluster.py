@@ -114,7 +114,7 @@ class Node:
     def crash(self, *, keep: int = 0) -> None:
         """Lose everything that is not durable; of the writes under way, the first `keep` remain."""
         for effect in [each for each in self.outbox if isinstance(each, Persist)][:keep]:
-            self.store.write(effect.changes)
+            self._write(effect)
         self.up = False
         self.life += 1
         self.outbox.clear()
@@ -156,10 +156,6 @@ class Node:
                     self._set_timer(timer, at)
                 case CancelTimer(timer):
                     self.timers.pop(timer, None)
-                case Persist(changes):
-                    if self.honest:
-                        self.cluster.checker.persisted(self.number, changes)
-                    self.outbox.append(effect)
                 case _:
                     self.outbox.append(effect)
         self._drain()
@@ -181,11 +177,16 @@ class Node:
         ready = [self.outbox.popleft() for _ in range(gathered)]
         for effect in ready:
             if isinstance(effect, Persist):
-                self.store.write(effect.changes)
+                self._write(effect)
         self.flushing = False
         rest = [effect for effect in ready if not isinstance(effect, Persist)]
         self.outbox.extendleft(reversed(rest))
         self._drain()
+
+    def _write(self, effect: Persist) -> None:
+        self.store.write(effect.changes)
+        if self.honest:
+            self.cluster.checker.persisted(self.number, effect.changes)
 
     def _do(self, effect: Effect) -> None:
         cluster = self.cluster

@@ -465,3 +465,22 @@ def test_double_votes_are_evidence() -> None:
 @pytest.mark.parametrize("seed", range(40))
 def test_random_schedules(seed: int) -> None:
     run(seed, 4)
+
+
+@pytest.mark.parametrize(("n", "seeds"), [(1, 20), (2, 8), (3, 5), (7, 6)])
+def test_random_schedules_of_other_sizes(n: int, seeds: int) -> None:
+    for seed in range(seeds):
+        run(seed, n)
+
+
+def test_thirty_one_nodes_and_a_dead_leader() -> None:
+    cluster = Cluster(31, 4).start()
+    cluster.crash(cluster.nodes[1].state.leader(1))
+    for number in (1, 9, 17):
+        if cluster.nodes[number].up:
+            cluster.submit(number, 1)
+    cluster.run_until(lambda: max(cluster.checker.blocks, default=0) >= 2, 10_000, "no block")
+
+
+def test_a_random_schedule_runs_again_alike() -> None:
+    assert run(12, 4).trace == run(12, 4).trace
