@@ -14,8 +14,8 @@
     file       = [platform, handle, [leaf, …], [opening, …], index proof]
     opening    = [salt, record, signatures, annotation]
 
-Files ascend by (platform, handle). A file has all of its leaves, and openings of exactly those
-whose type the score reads, in the same order. Everything is either covered by a hash or a signature
+Files ascend by (platform, handle), and have at most 65,536 leaves together. A file has all of its
+leaves, and openings of exactly those whose type the score reads, in the same order. Everything is either covered by a hash or a signature
 that is checked, or recomputed and compared, so that no byte can be changed.
 """
 
@@ -26,7 +26,7 @@ import msgspec
 from ledger.batch import SIGNATURES_MAX, Submission
 from ledger.block import Block
 from ledger.bureau.answer import Answer, Question
-from ledger.bureau.reading import ANNOTATION_BYTES_MAX, SUMMARY_BYTES_MAX
+from ledger.bureau.reading import ANNOTATION_BYTES_MAX, FILE_LEAVES_MAX, SUMMARY_BYTES_MAX
 from ledger.encoding import Handle, Hash, PlatformNumber, Salt, Value, decode, encode
 from ledger.files import CLOSURE_FILES_MAX, FileLeaf
 from ledger.hashing import sha256
@@ -66,8 +66,8 @@ class FileProof(Value):
 
     platform: PlatformNumber
     handle: Handle
-    leaves: tuple[FileLeaf, ...]
-    openings: tuple[Opening, ...]
+    leaves: Annotated[tuple[FileLeaf, ...], msgspec.Meta(max_length=FILE_LEAVES_MAX)]
+    openings: Annotated[tuple[Opening, ...], msgspec.Meta(max_length=FILE_LEAVES_MAX)]
     proof: MapProof
 
 

@@ -1,6 +1,7 @@
 """Verification of a bundle, from its bytes and a policy alone. Steps, in order; each must hold:
 
-1. `form`: canonical bytes of the one form; files ascend; the subject asked about is among them.
+1. `form`: canonical bytes of the one form; files ascend and have at most 65,536 leaves together;
+   the subject asked about is among them.
 2. `checkpoint`: a note with one log line of a key of the policy and exactly q cosignatures of
    distinct validators, in the policy's order.
 3. `seal`: the seal's entry is the last leaf of the checkpoint's log.
@@ -26,7 +27,7 @@ from ledger.block import Seal, block_hash, decode_seal
 from ledger.bundle_form import Bundle, FileProof, answer_hash, decode_bundle
 from ledger.bureau.answer import Answer
 from ledger.bureau.evidence import Fact, OpenFile
-from ledger.bureau.reading import decode_tally, is_read, open_leaf
+from ledger.bureau.reading import FILE_LEAVES_MAX, decode_tally, is_read, open_leaf
 from ledger.bureau.score import score
 from ledger.checkpoint import Checkpoint, verify_checkpoint_strict
 from ledger.encoding import decode, encode
@@ -66,7 +67,8 @@ class Verified:
     """What verifying a bundle showed.
 
     `answer`, `seal_time` (ms), `size` and `chain` are what was proven, None unless `valid`.
-    `stale`: the seal is older than was allowed; a bundle may be valid and stale.
+    `stale`: the answer is as of a time longer ago than was allowed (never later than its seal, so
+    that an old seal, and an old answer under a new seal, are stale); it may be valid all the same.
     """
 
     valid: bool
@@ -82,7 +84,7 @@ class Verified:
 def verify_bundle(
     data: bytes, policy: Policy, *, now_ms: int | None = None, max_age_days: int = MAX_AGE_DAYS
 ) -> Verified:
-    """Verify a bundle. `now_ms` is for the age of its seal; without it nothing is called stale."""
+    """Verify a bundle. `now_ms` is for the age of its answer; without it nothing is called stale."""
     run = _Verification(data, policy)
     steps: list[Step] = []
     for name, check in run.checks():
@@ -92,7 +94,8 @@ def verify_bundle(
             steps.append(Step(name, False, str(error)))
             return Verified(False, tuple(steps), None, None, None, None, None, False)
     seal_time = run.seal.time
-    stale = now_ms is not None and now_ms - seal_time > max_age_days * DAY_MS
+    as_of = run.answer.question.as_of
+    stale = now_ms is not None and now_ms - as_of > max_age_days * DAY_MS
     return Verified(
         valid=True,
         steps=tuple(steps),
@@ -158,6 +161,8 @@ class _Verification:
         question = self.bundle.question
         if (question.platform, question.handle) not in names:
             raise BadProof("the file of the subject asked about is not there")
+        if sum(len(file.leaves) for file in self.bundle.files) > FILE_LEAVES_MAX:
+            raise BadProof(f"the files have more than {FILE_LEAVES_MAX} leaves together")
         return f"{len(self._data)} bytes, {len(names)} file(s)"
 
     def _checkpoint(self) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ledger.bundle import Verified, verify_bundle
+from ledger.bundle import Step, Verified, verify_bundle
 from ledger.bundle_form import BUNDLE_BYTES_MAX
 from ledger.bundle_verify import MAX_AGE_DAYS, show_time
 from ledger.bureau.answer import Answer
@@ -27,12 +27,21 @@ def verify(
     bundle: Annotated[Path, typer.Argument(help="A bundle, as `standing bundle` writes it.")],
     *,
     policy: PolicyOption,
+    subject: Annotated[
+        str,
+        typer.Option(
+            help="Demand that it is about this one: platform number, colon, 64 hex digits."
+        ),
+    ] = "",
     max_age_days: Annotated[
-        int, typer.Option("--max-age-days", min=0, help="Call an older seal stale.")
+        int, typer.Option("--max-age-days", min=0, help="Call an older answer stale.")
     ] = MAX_AGE_DAYS,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Verify a bundle, recompute its score, and show both. Exit 0 if it is valid, else 1.
+
+    A bundle proves the answer to the question that stands in it, whatever was asked: compare its
+    subject and its date with what you wanted to know, or name the subject with --subject.
 
     Nothing is asked over the network: the policy names the keys that are trusted.
     """
@@ -40,11 +49,24 @@ def verify(
     data = read_bytes(bundle, BUNDLE_BYTES_MAX, what="bundle")
     now_ms = time.time_ns() // 1_000_000
     found = verify_bundle(data, trusted, now_ms=now_ms, max_age_days=max_age_days)
+    if subject and found.answer is not None and subject != subject_of(found.answer):
+        found = refused(found, f"it is about {subject_of(found.answer)}, not about {subject}")
     if as_json:
         print_json(figures(found))
     else:
         show(found, now_ms)
     raise typer.Exit(0 if found.valid else 1)
+
+
+def subject_of(answer: Answer) -> str:
+    """Whom an answer is about, as `--subject` names it."""
+    return f"{answer.question.platform}:{answer.question.handle.hex()}"
+
+
+def refused(found: Verified, why: str) -> Verified:
+    """The verification with one more step, which does not hold: the answer is to be ignored."""
+    steps = (*found.steps, Step("subject", False, why))
+    return Verified(False, steps, None, None, None, None, None, False)
 
 
 def read_policy(path: Path) -> Policy:
@@ -89,7 +111,7 @@ def figures(found: Verified) -> dict[str, Any]:
     question, probability = answer.question, answer.probability_q16
     return {
         **shown,
-        "subject": f"{question.platform}:{question.handle.hex()}",
+        "subject": subject_of(answer),
         "role": question.role,
         "domain": question.domain,
         "as_of": question.as_of,
@@ -115,6 +137,14 @@ def show(found: Verified, now_ms: int) -> None:
         return
     age_days = max(0, now_ms - found.seal_time) // 86_400_000
     stdout.print(f"sealed {show_time(found.seal_time)}, {age_days} day(s) ago", markup=False)
+    as_of = found.answer.question.as_of
+    if as_of != found.seal_time:
+        stdout.print(
+            f"NOT THE NEWEST: the answer is as of {show_time(as_of)}; what the ledger learned after "
+            "that is left out",
+            style="yellow",
+            markup=False,
+        )
     if found.stale:
         stdout.print("STALE: newer records may exist; ask for a new bundle", style="yellow")
     show_answer(found.answer)

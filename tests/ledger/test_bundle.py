@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ledger.bundle import build_bundle, decode_bundle, verify_bundle
 from ledger.bundle_form import FileProof
 from ledger.bundle_verify import show_time
-from ledger.bureau.reading import answer, ask, is_read
+from ledger.bureau.reading import FILE_LEAVES_MAX, answer, ask, is_read
 from ledger.encoding import encode
 from ledger.errors import InvalidInput
 from ledger.genesis import FIRST_BOUNDS
@@ -163,6 +163,15 @@ def test_an_old_seal_is_stale_and_still_valid():
     assert verify_bundle(data, policy, now_ms=now + 2 * DAY, max_age_days=1).stale
 
 
+def test_an_old_answer_under_a_new_seal_is_stale():
+    """A server may choose `as_of`, and so leave out what came after it: its reader is told."""
+    world = small_world()
+    policy, now = policy_of(world), world.state.time
+    old = verify_bundle(bundle_of(world, as_of=now - 31 * DAY), policy, now_ms=now)
+    assert (old.valid, old.stale) == (True, True)
+    assert not verify_bundle(bundle_of(world), policy, now_ms=now).stale
+
+
 def test_nobody_and_nowhere_are_refused():
     world = small_world()
     with pytest.raises(InvalidInput, match="has no subject"):
@@ -261,6 +270,16 @@ def test_a_linked_file_left_out_or_added_is_refused():
     )
     assert failed(forge(data, files=files[::-1]), world)[0] == "form"
     assert failed(forge(data, files=(files[0], files[0])), world)[0] == "form"
+
+
+@pytest.mark.parametrize("files", [1, 2])
+def test_more_leaves_than_a_closure_may_have_are_refused_before_they_are_hashed(files):
+    world = linked_world()
+    data = bundle_of(world)
+    leaf = decode_bundle(data).files[0].leaves[0]
+    for at in range(files):
+        data = forge_file(data, at, leaves=(leaf,) * (FILE_LEAVES_MAX // files + 1))
+    assert failed(data, world)[0] == "form"
 
 
 def test_an_older_file_does_not_pass_under_a_newer_checkpoint():

@@ -288,6 +288,15 @@ def test_the_verify_command(world, tmp_path):
     assert old.exit_code == 0
     assert "STALE" in old.stdout
     assert "sealed 2023-" in old.stdout
+    subject = f"1:{handle('w').hex()}"
+    assert CliRunner().invoke(verify_app, [*arguments, "--subject", subject]).exit_code == 0
+    other = CliRunner().invoke(verify_app, [*arguments, "--subject", f"1:{handle('c').hex()}"])
+    assert other.exit_code == 1
+    assert f"it is about {subject}" in other.stdout.replace("\n", "")
+    assert "NOT THE NEWEST" not in old.stdout
+    question = ask(world.store, certified, 1, handle("w"), as_of=world.state.time - 1)
+    bundle.write_bytes(build_bundle(world.store, world.state.index, certified, question))
+    assert "NOT THE NEWEST" in CliRunner().invoke(verify_app, arguments).stdout
     bundle.write_bytes(flip(data, len(data) // 2))
     refused = CliRunner().invoke(verify_app, arguments)
     assert refused.exit_code == 1
