@@ -15,6 +15,7 @@ The record id is the commitment. Signatures stand end to end, 64 bytes each.
 from collections.abc import Sequence
 from functools import cached_property
 from hashlib import sha256 as _sha256
+from struct import Struct
 from typing import Annotated, Final
 
 import msgspec
@@ -27,6 +28,7 @@ from ledger.signing import signed_message
 SIGNATURES_MAX: Final = 4
 SALT_BYTES: Final = 16
 ENTRY_BYTES: Final = 47
+_PLACE: Final = Struct(">BIQH")
 _HEADER_CONTEXT: Final = b"standing/header/v1\0"
 
 
@@ -91,9 +93,4 @@ def entry_of(lane: int, height: int, position: int, commitment_: bytes) -> bytes
 
     kind 0 (u8) ‖ lane (u32be) ‖ batch height (u64be) ‖ position (u16be) ‖ commitment (32)
     """
-    return b"\x00%b%b%b%b" % (
-        lane.to_bytes(4),
-        height.to_bytes(8),
-        position.to_bytes(2),
-        commitment_,
-    )
+    return _PLACE.pack(0, lane, height, position) + commitment_

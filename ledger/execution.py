@@ -65,7 +65,6 @@ from ledger.rows import (
     refusal_key,
 )
 from ledger.rules import Vocabulary, check_stateful, check_stateless, enact, read_record
-from ledger.rules.engagement import engagement_key
 from ledger.store import DIRTY, FILE, INDEX, LEAF, RECORD, SUBJECT, SUMMARY, Changes, Reader
 
 LATE_OPEN_MS: Final = 7 * DAY_MS
@@ -111,7 +110,8 @@ class BlockRun:
         first = earlier_time // DAY_MS
         if first < self._today:
             for platform, count in self.overlay.dues.pass_days(first, self._today).items():
-                self._tally_platform(platform, after_overdue(self._platform(platform), count))
+                key = platform.to_bytes(4)
+                self._tally_platform(key, after_overdue(self._platform(key), count))
 
     def batch(self, header_hash: bytes, batch: Batch) -> None:
         """Execute a batch's records in order."""
@@ -192,21 +192,22 @@ class BlockRun:
         return (first, second), None, EMPTY_ANNOTATION
 
     def _open(self, record: EngagementOpen) -> Effect:
-        platform = record.platform
-        tally = after_open(self._platform(platform))
-        self._tally_platform(platform, self._count_due(tally, platform, record.due_until, 1))
-        prefix = platform.to_bytes(4)
+        prefix = record.platform.to_bytes(4)
+        tally = after_open(self._platform(prefix))
+        tally = self._count_due(tally, record.platform, record.due_until, 1)
+        self._tally_platform(prefix, tally)
         return (prefix + record.worker, prefix + record.client), None, EMPTY_ANNOTATION
 
     def _outcome(self, record: EngagementOutcome) -> Effect:
-        engagement, worker, client = self._parties(record.platform, record.reference)
+        prefix = record.platform.to_bytes(4)
+        engagement, worker, client = self._parties(prefix, record.reference)
         pair = self._pair(client, worker)
         pair.outcomes += 1
         worker_row = self.overlay.subjects.get(worker)
         assert worker_row is not None, "parties are registered"
         client_standing = self._standing(client)
         tally = after_outcome(
-            self._platform(record.platform),
+            self._platform(prefix),
             worker_sign(record.status, record.fault, record.acceptance),
             earlier_results=worker_row.results,
             attested=record.basis == "platform",
@@ -214,14 +215,15 @@ class BlockRun:
             model=self._vocabulary.model,
         )
         tally = self._count_due(tally, record.platform, engagement.due_until, -1)
-        self._tally_platform(record.platform, tally)
+        self._tally_platform(prefix, tally)
         worker_row.results += 1
         retrospective = int(is_retrospective(engagement, record.at))
         annotation = encode(Annotation(pair.outcomes, client_standing, retrospective))
         return (worker, client), engagement.open, annotation
 
     def _rating(self, record: Rating) -> Effect:
-        engagement, worker, client = self._parties(record.platform, record.reference)
+        prefix = record.platform.to_bytes(4)
+        engagement, worker, client = self._parties(prefix, record.reference)
         of_worker = record.direction == "of-worker"
         rater, rated = (client, worker) if of_worker else (worker, client)
         pair = self._pair(rater, rated)
@@ -246,10 +248,11 @@ class BlockRun:
 
     # --- tallies ---
 
-    def _parties(self, platform: int, reference: bytes) -> tuple[EngagementRow, bytes, bytes]:
-        row = self.overlay.engagements.get(engagement_key(platform, reference))
+    # `prefix` is a platform's number as keys begin with it (u32be).
+
+    def _parties(self, prefix: bytes, reference: bytes) -> tuple[EngagementRow, bytes, bytes]:
+        row = self.overlay.engagements.get(prefix + reference)
         assert row is not None, "an accepted record's engagement is open"
-        prefix = platform.to_bytes(4)
         return row, prefix + row.worker, prefix + row.client
 
     def _pair(self, counterparty: bytes, subject: bytes) -> PairRow:
@@ -265,17 +268,16 @@ class BlockRun:
     def _standing(self, subject: bytes) -> int:
         return standing(self._rater(subject), self._vocabulary.model)
 
-    def _platform(self, platform: int) -> PlatformTally:
-        return self.overlay.platforms.get(platform.to_bytes(4)) or NEW_PLATFORM
+    def _platform(self, prefix: bytes) -> PlatformTally:
+        return self.overlay.platforms.get(prefix) or NEW_PLATFORM
 
     def _tally_rater(self, subject: bytes, tally: RaterTally) -> None:
         self.overlay.raters.put(subject, tally)
         self._dirty.add(_RATER + subject)
 
-    def _tally_platform(self, platform: int, tally: PlatformTally) -> None:
-        key = platform.to_bytes(4)
-        self.overlay.platforms.put(key, tally)
-        self._dirty.add(_PLATFORM + key)
+    def _tally_platform(self, prefix: bytes, tally: PlatformTally) -> None:
+        self.overlay.platforms.put(prefix, tally)
+        self._dirty.add(_PLATFORM + prefix)
 
     def _count_due(
         self, tally: PlatformTally, platform: int, due_until: int, change: int

@@ -49,11 +49,11 @@ class OverlayTable(Generic[Row]):
         Raises:
             StoreDamaged: the stored row cannot be read.
         """
-        try:
-            return self._rows[key]
-        except KeyError:
-            row = self._rows[key] = self._load(self._prefix + key)
-            return row
+        rows = self._rows
+        if key in rows:
+            return rows[key]
+        row = rows[key] = self._load(self._prefix + key)
+        return row
 
     def _load(self, key: bytes) -> Row | None:
         data = self._reader.get(key)
