@@ -15,8 +15,9 @@ The protocol, view by view (the rules stand in the modules named, each as a smal
 5. Final blocks are executed in order and their checkpoints cosigned (`finality`, `cosign`); epochs
    follow each other (`epochs`, `finality.begin_epoch`).
 
-Everything else brings nodes together: `gate` and `lanes` (batches, hints), `sync` (status, answers,
-fetches), `pacing` (work waits, timers, sending again), `safety` (what is durable before what).
+Everything else brings nodes together: `gate` and `lanes` (batches, hints), `sync` (status,
+fetches), `serving` (answers), `pacing` (work waits, timers, sending again), `safety` (what is
+durable before what).
 
 The caller hands the state over: `handle` changes it in place and returns it. Nothing else is kept,
 no clock is read, nothing is sent or written but through the returned effects, in their order. A
@@ -25,7 +26,7 @@ peer's bad message yields `Refuse` and never an exception. Once halted, a node d
 
 from collections.abc import Callable
 
-from consensus import cosign, finality, gate, pacing, rounds, sync
+from consensus import cosign, finality, gate, pacing, rounds, serving, sync
 from consensus.certificate import FINALIZE, NULLIFY
 from consensus.config import Config, Head
 from consensus.effects import Effect
@@ -182,11 +183,11 @@ def receive(state: State, peer: int, message: Message) -> None:
         case CheckpointMessage():
             cosign.take_row(state, peer, message.row)
         case FetchBatches():
-            sync.serve_batches(state, peer, message)
+            serving.serve_batches(state, peer, message)
         case FetchViews():
-            sync.serve_views(state, peer, message)
+            serving.serve_views(state, peer, message)
         case FetchBlocks():
-            sync.serve_blocks(state, peer, message)
+            serving.serve_blocks(state, peer, message)
         case Blocks():
             sync.receive_blocks(state, peer, message)
         case Status():
@@ -217,7 +218,7 @@ def _is_current(
             waiting.append(message)
         return False
     if asks and (epoch < state.epoch or view < state.view):
-        sync.answer(state, peer, epoch, view)
+        serving.answer(state, peer, epoch, view)
     if epoch < state.epoch or view <= state.final_view:
         return False
     return view <= state.view + state.config.limits.views_ahead_max
@@ -248,4 +249,4 @@ def _on_cosignature(state: State, peer: int, cosignature: Cosignature) -> None:
         cosign.receive(state, peer, cosignature)
     elif cosignature.again:
         epoch = epoch_of(cosignature.height, state.config.bounds.epoch_blocks)
-        sync.answer(state, peer, max(1, epoch), state.view)
+        serving.answer(state, peer, max(1, epoch), state.view)

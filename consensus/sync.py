@@ -1,39 +1,25 @@
-"""Nobody stays behind: status, answers, and what is fetched.
+"""Not staying behind: status, and what is fetched.
 
 **Status.** Every new link begins with it (last final and certified height, epoch, view, tips). Who
-reads that the other is behind answers as below; who reads that itself is behind fetches blocks.
-
-**Answers.** Whoever gets a vote, proposal or cosignature that was sent `again` (or a nullify) for a
-view, block or epoch that it has left or completed answers, at most every `answer_gap_ms` per peer:
-with the certificate that let it leave that view and the newest one that opened its own view, with
-its newest finalization, and with that block's (or the newest certified block's) q cosignatures; to
-a peer in an earlier epoch, with the finalization and cosignatures of that epoch's last block.
+reads that the other is behind answers it (consensus.serving); who reads that itself is behind
+fetches blocks.
 
 **Fetches.** Blocks: while a peer is known to have final blocks that this node lacks. Batches: what
 final blocks need first, then what the current proposal needs, then what was hinted and did not
 come. Certificates: what justifies the current proposal's parent, or the own proposal's. One fetch
 of a kind (batches: of a lane) is under way at a time; after `fetch_retry_ms` another peer is asked.
-
-**Serving.** Bounded in count and bytes per answer, and in bytes per peer and second. Executed
-batches are read from the store by the final `L` rows; batches above from memory, by the lineage
-of the tip that was named.
 """
 
-from collections.abc import Iterator
-from typing import Final
-
-from consensus import cosign, safety
-from consensus.certificate import FINALIZE, NOTARIZE, NULLIFY, check_certificate
+from consensus import cosign, serving
+from consensus.certificate import FINALIZE, check_certificate
 from consensus.effects import Send
 from consensus.epochs import epoch_end
 from consensus.finality import commit
-from consensus.gate import note_hint, stored_batch
-from consensus.lanes import Lane, Path
+from consensus.gate import note_hint
+from consensus.lanes import Lane
 from consensus.messages import (
     Batches,
     Blocks,
-    CertificateMessage,
-    CheckpointMessage,
     FetchBatches,
     FetchBlocks,
     FetchViews,
@@ -42,14 +28,8 @@ from consensus.messages import (
     Status,
 )
 from consensus.state import Candidate, Fetch, State
-from ledger.batch import Batch
-from ledger.block import Block, Tip, block_hash
+from ledger.block import Tip, block_hash
 from ledger.errors import InvalidInput
-from ledger.genesis import epoch_of
-from ledger.rows import CheckpointRow, lane_key, read_row
-from ledger.store import CHECKPOINT
-
-_SMALL_ANSWER_BYTES: Final = 64 * 1_024
 
 # --- status ---
 
@@ -90,114 +70,10 @@ def receive_status(state: State, number: int, status: Status) -> None:
         status.certified_height < state.checkpoints.certified
     )
     if behind or status.final_height < state.final.block.height:
-        answer(state, number, status.epoch, status.view)
-
-
-# --- answers ---
-
-
-def answer(state: State, number: int, epoch: int, view: int) -> None:
-    """Send a peer that is behind what completed the epoch or view that it is in."""
-    peer = state.peers[number]
-    if state.now.steady_ms - peer.answered_at < state.config.timing.answer_gap_ms:
-        return
-    peer.answered_at = state.now.steady_ms
-    if epoch < state.epoch:
-        _answer_epoch(state, number, epoch)
-        return
-    if epoch > state.epoch:
-        return
-    for at in sorted({view, state.view - 1}):
-        if at < state.view:
-            _send_view(state, number, at)
-    if state.finalization is not None:
-        state.emit(Send(number, state.finalization))
-    if state.checkpoints.row is not None:
-        state.emit(Send(number, CheckpointMessage(state.checkpoints.row)))
-
-
-def _answer_epoch(state: State, number: int, epoch: int) -> None:
-    end = epoch_end(state.config, max(1, epoch))
-    row = stored_final(state, end)
-    if row is not None and row.finalization is not None:
-        state.emit(Send(number, CertificateMessage(row.finalization, row.tail or row.block)))
-    checkpoint = stored_checkpoint(state, end)
-    if checkpoint is not None:
-        state.emit(Send(number, CheckpointMessage(checkpoint)))
-
-
-def _send_view(state: State, number: int, view: int) -> None:
-    round_ = state.rounds.get(view)
-    if round_ is None:
-        return
-    notarization = round_.certificates.get(NOTARIZE) or round_.certificates.get(FINALIZE)
-    if notarization is not None:
-        block = state.blocks.get(notarization.hash)
-        state.emit(Send(number, CertificateMessage(notarization, block)))
-    if NULLIFY in round_.certificates:
-        state.emit(Send(number, CertificateMessage(round_.certificates[NULLIFY], None)))
-
-
-def _afford(state: State, number: int, cost: int) -> bool:
-    """Whether a peer may be served once more in this second; the cost (bytes) is noted."""
-    peer, second = state.peers[number], state.now.steady_ms // 1_000
-    if peer.served_second != second:
-        peer.served_second, peer.served_bytes = second, 0
-    if peer.served_bytes >= state.config.limits.served_bytes_max:
-        return False
-    peer.served_bytes += cost
-    return True
-
-
-def serve_views(state: State, number: int, fetch: FetchViews) -> None:
-    """Upon `FetchViews`."""
-    if not _afford(state, number, _SMALL_ANSWER_BYTES):
-        return
-    if fetch.epoch < state.epoch:
-        _answer_epoch(state, number, fetch.epoch)
-        return
-    if fetch.epoch > state.epoch:
-        return
-    if fetch.first <= state.final_view and state.finalization is not None:
-        state.emit(Send(number, state.finalization))
-    last = min(fetch.last, fetch.first + state.config.limits.views_per_answer_max)
-    for view in range(max(fetch.first, state.final_view + 1), last + 1):
-        _send_view(state, number, view)
-
-
-def stored_final(state: State, height: int) -> safety.FinalRow | None:
-    """The row of a final block."""
-    return read_row(state.reader, safety.FinalRow, safety.final_key(height))
-
-
-def stored_checkpoint(state: State, height: int) -> CheckpointRow | None:
-    """The row of a certified checkpoint."""
-    if state.checkpoints.row is not None and state.checkpoints.row.height == height:
-        return state.checkpoints.row
-    return read_row(state.reader, CheckpointRow, CHECKPOINT + height.to_bytes(8))
+        serving.answer(state, number, status.epoch, status.view)
 
 
 # --- blocks ---
-
-
-def serve_blocks(state: State, number: int, fetch: FetchBlocks) -> None:
-    """Upon `FetchBlocks`: blocks of one epoch, up to the last one with a finalization."""
-    if not _afford(state, number, _SMALL_ANSWER_BYTES):
-        return
-    first, limits = max(1, fetch.first), state.config.limits
-    end = epoch_end(state.config, epoch_of(first, state.config.bounds.epoch_blocks))
-    blocks: list[Block] = []
-    best: Blocks | None = None
-    for height in range(first, min(end, first + limits.blocks_per_answer_max - 1) + 1):
-        row = stored_final(state, height)
-        if row is None:
-            break
-        blocks.append(row.block)
-        if row.finalization is not None:
-            best = Blocks(tuple(blocks), row.tail, row.finalization, None)
-    if best is not None:
-        checkpoint = stored_checkpoint(state, best.blocks[-1].height)
-        state.emit(Send(number, Blocks(best.blocks, best.tail, best.finalization, checkpoint)))
 
 
 def receive_blocks(state: State, number: int, message: Blocks) -> None:
@@ -251,41 +127,6 @@ def _linked(state: State, message: Blocks) -> list[Candidate] | None:
 
 
 # --- batches ---
-
-
-def serve_batches(state: State, number: int, fetch: FetchBatches) -> None:
-    """Upon `FetchBatches`: what is held of it, the lowest first, within bounds."""
-    lane = state.lanes.get(fetch.lane)
-    if lane is None or fetch.tip.lane != fetch.lane or not _afford(state, number, 0):
-        return
-    limits = state.config.limits
-    found: list[Batch] = []
-    size = 0
-    for batch in _batches_above(state, lane, fetch):
-        found.append(batch)
-        size += sum(len(each.record) + 100 for each in batch.submissions) + 200
-        if len(found) >= limits.batches_per_answer_max or size >= limits.answer_bytes_max:
-            break
-    _afford(state, number, max(size, _SMALL_ANSWER_BYTES))
-    if found:
-        state.emit(Send(number, Batches(tuple(found))))
-
-
-def _batches_above(state: State, lane: Lane, fetch: FetchBatches) -> Iterator[Batch]:
-    low = max(fetch.above, lane.base.height)
-    for height in range(fetch.above + 1, min(lane.base.height, fetch.tip.height) + 1):
-        hash_ = state.reader.get(lane_key(lane.number, height))
-        batch = stored_batch(state.reader, hash_) if hash_ else None
-        if batch is None:
-            return
-        yield batch
-    if fetch.tip.height <= low:
-        return
-    path = state.lanes.path(lane.base, fetch.tip)
-    if not isinstance(path, Path):
-        for held in path:
-            if held.header.height > low:
-                yield held.batch
 
 
 def note_batches(state: State, number: int, message: Batches) -> None:
