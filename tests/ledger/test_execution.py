@@ -1,9 +1,14 @@
 """Random histories: execution against a slow reference written from the specification alone."""
 
 import gc
+import os
 import random
+import subprocess
+import sys
 import weakref
 from collections import Counter
+from hashlib import sha256
+from pathlib import Path
 
 import msgpack
 import pytest
@@ -200,6 +205,35 @@ def test_no_bytes_of_a_record_make_execution_fail(seed: int) -> None:
     assert {"malformed", "signature-count", "bad-signature"} <= verdicts
     steps = replay(world.genesis, ReaderSource(world.store), stored=world.store)
     assert [finding for step in steps for finding in step.findings] == []
+
+
+def rows_digest() -> str:
+    """Of all rows of a history with many subjects, changed summaries and epoch ends."""
+    dice = random.Random(5)
+    world = peopled(replace(FIRST_BOUNDS, epoch_blocks=2))
+    for _ in range(5):
+        world.time += DAY
+        for lane in (1, 2):
+            world.put(lane, [some_record(world, dice, lane) for _ in range(30)])
+        world.block()
+    rows = list(world.store.scan(b"\0", b"\xff"))
+    return sha256(encode(rows)).hexdigest()
+
+
+@pytest.mark.parametrize("hash_seed", ["1", "2"])
+def test_the_order_of_sets_reaches_no_row(hash_seed: str) -> None:
+    """Another process, whose sets and dictionaries of bytes stand in another order."""
+    command = "from tests.ledger.test_execution import rows_digest; print(rows_digest())"
+    done = subprocess.run(
+        [sys.executable, "-c", command],
+        env={**os.environ, "PYTHONHASHSEED": hash_seed},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.strip() == rows_digest()
 
 
 def test_a_run_is_freed_with_its_last_reference() -> None:
