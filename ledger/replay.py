@@ -36,7 +36,7 @@ from ledger.rows import HEAD_KEY, BlockRow, HeadRow, block_key, describe_key, re
 from ledger.selfcheck import check_log
 from ledger.source import Finding, ReaderSource, Source
 from ledger.state import Applied, apply_block, batches_follow, found
-from ledger.store import BLOCK, MemoryStore, Reader, after
+from ledger.store import BLOCK, MemoryStore, Reader, Store, after
 
 __all__ = ["Difference", "Finding", "ReaderSource", "Source", "Step", "compare", "replay"]
 
@@ -64,7 +64,7 @@ def replay(
     source: Source,
     *,
     stored: Reader | None = None,
-    store: MemoryStore | None = None,
+    store: Store | None = None,
     until: int | None = None,
 ) -> Iterator[Step]:
     """Re-execute a ledger from genesis: one step per block, block 0 included, and a closing one.
@@ -78,7 +78,7 @@ def replay(
 
 class _Replay:
     def __init__(
-        self, genesis: Genesis, source: Source, stored: Reader | None, store: MemoryStore
+        self, genesis: Genesis, source: Source, stored: Reader | None, store: Store
     ) -> None:
         self._genesis = genesis
         self._source = source

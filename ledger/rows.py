@@ -336,6 +336,8 @@ _NAMES: Final = {
     b"V": "due row",
     b"I": "index row",
     b"X": "record row",
+    b"K": "consensus row",
+    b"N": "node row",
 }
 
 

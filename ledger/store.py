@@ -73,6 +73,14 @@ class Reader(Protocol):
         ...
 
 
+class Store(Reader, Protocol):
+    """An ordered store that is written, too."""
+
+    def write(self, changes: Mapping[bytes, bytes | None]) -> None:
+        """Apply changes all at once; None removes."""
+        ...
+
+
 class MemoryStore:
     """The store in memory: for tests, simulation and replay."""
 
@@ -98,6 +106,9 @@ class MemoryStore:
                 self._rows.pop(key, None)
             else:
                 self._rows[key] = value
+
+    def close(self) -> None:
+        """Nothing is held but memory."""
 
     def copy(self) -> "MemoryStore":
         """An independent store with the same rows."""

@@ -1,38 +1,47 @@
 """The audit: replay a node's ledger from genesis and find whatever is not as it should be.
 
-1. *Policy*: the members of genesis are those whose keys the policy names.
+1. *Policy*: the members of genesis are those whose keys the policy names; a running node's note
+   holds under it, or nothing else that it serves is read.
 2. *Replay* (`ledger/replay.py`): links, batches, signatures, execution, roots; and of a folder
    every stored row against the recomputed one.
 3. *Checkpoints*: each certified one has the size and root of its block and the quorum's
-   cosignatures; a running node's note holds under the policy and is one of the replayed roots.
+   cosignatures; a running node's note is one of the replayed roots, and so is the checkpoint that
+   the auditor has kept from earlier, if there is one (else the ledger was rolled back or forked).
 4. *Scores*: of a folder, a sample of subjects scored from the stored and from the recomputed rows;
-   of a running node, a sample's bundles verified, and compared with the scores that it serves.
+   of a running node, a sample's bundles verified, and compared with the scores that it serves
+   (`node/audit_scores.py`).
+5. *Own rows* of a folder (`node/audit_own.py`): consensus' rows, and that the disk holds the rest.
 
-What a node stores besides, for its own use (its votes, aliases, hints), binds nobody and is not
-audited. Each finding names the row or the thing, and the command that shows it again.
+Aliases and what else a node notes for itself binds nobody: it is read, not judged. Each finding
+names the row or the thing, and the command that shows it again.
 """
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final, Literal
+from typing import Final, Literal, Self
 
 import msgspec
 
 from consensus.quorum import quorum
-from ledger.bundle import verify_bundle
-from ledger.bureau.answer import Answer, Question
-from ledger.bureau.model import Q16_ONE
-from ledger.bureau.reading import answer
-from ledger.checkpoint import Checkpoint, verify_checkpoint_strict, verify_cosignature
-from ledger.errors import InvalidInput, StandingError, StoreDamaged
+from ledger.checkpoint import (
+    Checkpoint,
+    verify_checkpoint,
+    verify_checkpoint_strict,
+    verify_cosignature,
+)
+from ledger.errors import InvalidInput, StoreDamaged
+from ledger.genesis import Genesis
 from ledger.membership import Validator
 from ledger.policy import Policy
 from ledger.replay import replay
-from ledger.rows import HEAD_KEY, CheckpointRow, HeadRow, need_row
-from ledger.store import CHECKPOINT, HEADER, SUBJECT, SUBMISSION, MemoryStore, Reader, after
+from ledger.rows import CheckpointRow
+from ledger.source import Finding as Found
+from ledger.store import CHECKPOINT, SUBJECT, after
 from node.audit_folder import FolderLedger
+from node.audit_own import check_own
 from node.audit_remote import RemoteLedger
-from node.client import ProblemAnswered
+from node.audit_scores import Subject, check_served, rescore, sample
+from node.audit_spill import RowStore, store_for
 from node.view import cosignature_line, policy_of
 
 Ledger = FolderLedger | RemoteLedger
@@ -55,7 +64,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What an audit found. `size` and `root` are the recomputed log's."""
+    """What an audit found. `size` and `root` are the recomputed log's, `time` its newest seal's."""
 
     records: int
     blocks: int
@@ -64,6 +73,7 @@ class Report(msgspec.Struct, frozen=True):
     erased: int
     size: int
     root: bytes
+    time: int
     findings: tuple[Finding, ...]
 
 
@@ -73,28 +83,43 @@ def audit(
     *,
     command: str,
     scores: int | None = None,
+    kept: bytes | None = None,
     on_progress: Progress = lambda _done, _total: None,
 ) -> Report:
-    """Audit a ledger. `scores`: how many subjects are scored anew, None for all. `command` is how
-    the audit was called, for the findings.
+    """Audit a ledger. `scores`: how many subjects are scored anew, None for all; `kept`: the note
+    of a checkpoint that the ledger must contain. `command` is how the audit was called, for the
+    findings.
 
     Raises:
-        StandingError: the ledger cannot be read at all.
+        StandingError: the ledger cannot be read at all, or `kept` does not hold.
     """
-    return Audit(ledger, policy, command).run(scores, on_progress)
+    with Audit(ledger, policy, command, kept=kept) as run:
+        return run.run(scores, on_progress)
 
 
 class Audit:
-    """One audit under way. `recomputed` holds the rows that the replay yields."""
+    """One audit under way. `recomputed` holds the rows that the replay yields, until it is left."""
 
-    def __init__(self, ledger: Ledger, policy: Policy, command: str) -> None:
+    def __init__(
+        self, ledger: Ledger, policy: Policy, command: str, *, kept: bytes | None = None
+    ) -> None:
         self._ledger = ledger
         self._policy = policy
         self._command = command
         self._findings: list[Finding] = []
         self._roots: dict[int, tuple[int, bytes]] = {}  # by height
-        self.recomputed = MemoryStore()
+        self._names: dict[int, bytes] = {}  # block hashes by height
+        self._newest = 0  # block row
+        self._time = 0
+        self._kept = None if kept is None else verify_checkpoint(kept, policy)
+        self.recomputed: RowStore = store_for(ledger.size())
         self.records = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.recomputed.close()
 
     def run(self, scores: int | None, on_progress: Progress) -> Report:
         """All steps, in order."""
@@ -102,19 +127,14 @@ class Audit:
         foundation = genesis.foundation
         self._check_policy(foundation.origin, foundation.validators)
         self._attempt("format", self._ledger.check_format)
-        total = self._ledger.size()
-        steps = replay(
-            genesis, self._ledger.source, stored=self._ledger.stored, store=self.recomputed
-        )
-        for step in steps:
-            for each in step.findings:
-                self._find(each.kind, each.where, each.detail)
-            self.records += step.records
-            if step.applied is not None:
-                self._roots[step.height] = (step.applied.size, step.applied.root)
-            on_progress(step.size, total)
-        checkpoints = self._check_checkpoints(foundation.origin, foundation.validators)
-        scored = self._check_scores(scores)
+        checkpoints = scored = 0
+        if self._note_holds():
+            self._replay(genesis, on_progress)
+            checkpoints = self._check_checkpoints(foundation.origin, foundation.validators)
+            scored = self._check_scores(scores)
+        if isinstance(self._ledger, FolderLedger):
+            stored, places = self._ledger.stored, (self._roots, self._names, self._newest)
+            self._take(check_own(stored, foundation, *places))
         size, root = self._roots[max(self._roots)] if self._roots else (0, b"")
         return Report(
             records=self.records,
@@ -124,10 +144,31 @@ class Audit:
             erased=0,
             size=size,
             root=root,
+            time=self._time,
             findings=tuple(self._findings),
         )
 
+    def _replay(self, genesis: Genesis, on_progress: Progress) -> None:
+        total = self._ledger.size()
+        steps = replay(
+            genesis, self._ledger.source, stored=self._ledger.stored, store=self.recomputed
+        )
+        for step in steps:
+            self._take(step.findings)
+            self.records += step.records
+            if not step.closing:
+                self._newest = step.height
+            if step.applied is not None:
+                self._roots[step.height] = (step.applied.size, step.applied.root)
+                self._names[step.height] = step.applied.seal.block
+                self._time = step.applied.seal.time
+            on_progress(step.size, total)
+
     # --- findings ---
+
+    def _take(self, findings: Iterable[Found]) -> None:
+        for each in findings:
+            self._find(each.kind, each.where, each.detail)
 
     def _find(
         self,
@@ -181,7 +222,10 @@ class Audit:
             detail = f"{reached - newest} blocks above it have no certified checkpoint"
             self._find("checkpoint", f"checkpoint row {newest}", detail, "warning")
         if isinstance(self._ledger, RemoteLedger):
-            self._check_note(self._ledger.note)
+            checkpoint = verify_checkpoint_strict(self._ledger.note, self._policy)
+            self._check_contained("/log/checkpoint", checkpoint)
+        if self._kept is not None:
+            self._check_contained("the checkpoint that was kept", self._kept)
         return len(certificates.rows)
 
     def _checkpoint_faults(
@@ -190,6 +234,8 @@ class Audit:
         known = self._roots.get(height)
         if row.height != height:
             yield f"is of height {row.height}"
+        if height > self._newest:
+            yield f"is above the newest block, {self._newest}: the ledger was rolled back"
         if known is not None and (row.size, row.root) != known:
             yield "has another size or root than its block yields"
         numbers = [each.number for each in row.cosignatures]
@@ -210,113 +256,40 @@ class Audit:
             except InvalidInput as error:
                 yield f"{error}"
 
-    def _check_note(self, note: bytes) -> None:
-        """The checkpoint that a running node serves."""
+    def _note_holds(self) -> bool:
+        """A running node's checkpoint, which bounds what is fetched from it, is a quorum's."""
+        if not isinstance(self._ledger, RemoteLedger):
+            return True
         try:
-            checkpoint = verify_checkpoint_strict(note, self._policy)
+            verify_checkpoint_strict(self._ledger.note, self._policy)
         except InvalidInput as error:
-            self._find("checkpoint", "/log/checkpoint", str(error))
-            return
-        if (checkpoint.size, checkpoint.root) not in self._roots.values():
-            detail = f"its root at size {checkpoint.size} is not the replayed one"
+            detail = f"{error}; nothing else that the node serves was read"
             self._find("checkpoint", "/log/checkpoint", detail)
+            return False
+        return True
+
+    def _check_contained(self, where: str, checkpoint: Checkpoint) -> None:
+        """The replayed log contains a checkpoint that a quorum has cosigned."""
+        if (checkpoint.size, checkpoint.root) in self._roots.values():
+            return
+        last = max((size for size, _ in self._roots.values()), default=0)
+        if checkpoint.size > last:
+            detail = f"has {checkpoint.size} entries, the replayed log {last}: it was rolled back"
+        else:
+            detail = f"its root at size {checkpoint.size} is not the replayed one"
+        self._find("checkpoint", where, detail)
 
     # --- scores ---
 
     def _check_scores(self, wanted: int | None) -> int:
-        subjects = list(_sample(self._subjects(), wanted))
+        subjects = list(sample(self._subjects(), wanted))
         if isinstance(self._ledger, RemoteLedger):
             for subject in subjects:
-                self._check_served(self._ledger, *subject)
+                self._take(check_served(self._ledger, self._policy, *subject))
         elif subjects:
-            self._rescore(self._ledger.stored, subjects)
+            self._take(rescore(self.recomputed, self._ledger.stored, subjects))
         return len(subjects)
 
-    def _subjects(self) -> list[tuple[int, bytes]]:
+    def _subjects(self) -> list[Subject]:
         keys = (key for key, _ in self.recomputed.scan(SUBJECT, after(SUBJECT)))
         return [(int.from_bytes(key[1:5]), key[5:]) for key in keys]
-
-    def _rescore(self, stored: Reader, subjects: list[tuple[int, bytes]]) -> None:
-        """The stored rows yield the score that the recomputed rows yield."""
-        head = need_row(self.recomputed, HeadRow, HEAD_KEY)
-        at = _Place(head.height, head.size)
-        replayed = _Replayed(self.recomputed, stored)
-        for platform, handle in subjects:
-            question = Question(platform, handle, "worker", "", head.time)
-            where = f"score of {platform}:{handle.hex()}"
-            try:
-                expected = answer(replayed, at, question)
-                found = answer(stored, at, question)
-            except StandingError as error:
-                self._find("score", where, str(error))
-                continue
-            if found != expected:
-                self._find("score", where, "the stored rows yield another answer")
-
-    def _check_served(self, ledger: RemoteLedger, platform: int, handle: bytes) -> None:
-        """A running node's bundle holds, and its score is the bundle's."""
-        subject = f"{platform}:{handle.hex()}"
-        where = f"bundle of {subject}"
-        try:
-            verified = verify_bundle(ledger.ask(ledger.client.bundle(subject)), self._policy)
-        except ProblemAnswered as error:
-            self._find("score", where, f"the node answers: {error}")
-            return
-        if verified.answer is None:
-            step = verified.steps[-1]
-            self._find("bundle", where, f"{step.name}: {step.detail}")
-            return
-        served = ledger.ask(ledger.client.score(subject, as_of=str(verified.answer.question.as_of)))
-        if served["checkpoint"]["size"] == verified.size and not _agrees(served, verified.answer):
-            self._find("score", f"score of {subject}", "is not the one that its bundle proves")
-
-
-class _Place:
-    """A height and size to read at; certified or not, no note is needed for a score."""
-
-    note = b""
-
-    def __init__(self, height: int, size: int) -> None:
-        self.height = height
-        self.size = size
-
-
-class _Replayed:
-    """Recomputed rows, with the payloads of the store: replay has checked them under the roots."""
-
-    def __init__(self, recomputed: Reader, stored: Reader) -> None:
-        self._recomputed = recomputed
-        self._stored = stored
-
-    def get(self, key: bytes) -> bytes | None:
-        """The value of a key, or None."""
-        payload = key[:1] in (SUBMISSION, HEADER)
-        return (self._stored if payload else self._recomputed).get(key)
-
-    def scan(
-        self, start: bytes, stop: bytes, *, reverse: bool = False
-    ) -> Iterator[tuple[bytes, bytes]]:
-        """Recomputed rows with start ≤ key < stop."""
-        return self._recomputed.scan(start, stop, reverse=reverse)
-
-
-def _sample(subjects: list[tuple[int, bytes]], wanted: int | None) -> Iterator[tuple[int, bytes]]:
-    """At most `wanted` of them, evenly spread; all for None."""
-    if wanted is None or wanted >= len(subjects):
-        yield from subjects
-        return
-    for at in range(wanted):
-        yield subjects[at * len(subjects) // wanted]
-
-
-def _agrees(served: dict[str, Any], proven: Answer) -> bool:
-    """Whether a node's score document says what the proven answer says."""
-    probability = proven.probability_q16
-    return (
-        served["points"] == proven.points
-        and served["probability_q16"] == probability
-        and tuple(served["interval_q16"]) == (proven.low_q16, proven.high_q16)
-        and (probability is None or abs(served["probability"] - probability / Q16_ONE) < 1e-5)
-        and [(each["code"], each["points"]) for each in served["reasons"]]
-        == [(each.code, each.points) for each in proven.reasons]
-    )

@@ -19,7 +19,7 @@ from ledger.genesis import Genesis
 from ledger.note import parse_note
 from ledger.rows import BlockRow, CheckpointRow
 from node.audit_folder import Certificates
-from node.client import Client, ProblemAnswered
+from node.client import Client, ProblemAnswered, StrangeAnswer
 from node.network import parse_genesis
 
 T = TypeVar("T")
@@ -108,6 +108,8 @@ class RemoteSource:
         Raises:
             StoreDamaged: what is served is not a block row.
         """
+        if height >= self._size_max:  # each block has an entry of its own, genesis the first
+            return None
         if height not in self._blocks:
             self._fetch_blocks(height)
         row = self._blocks.pop(height, None)
@@ -143,9 +145,11 @@ class RemoteSource:
         return None if data is None else _decode(Batch, data, self._batch_bytes_max, where)
 
     def _page(self, question: Coroutine[Any, Any, list[T]], where: str) -> list[T]:
-        """A page; that a node cannot read its own store is a finding, not the audit's end."""
+        """A page; that a node cannot read its own store, or serves no page, is a finding."""
         try:
             return self._ledger.ask(question)
+        except StrangeAnswer as error:
+            raise StoreDamaged(where, str(error)) from error
         except ProblemAnswered as error:
             if error.status < SERVER_FAULT:
                 raise

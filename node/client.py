@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import aiohttp
 import msgspec
@@ -42,10 +42,20 @@ _HINTS: Final = {
 }
 
 Problem = Mapping[str, Any]
+T = TypeVar("T")
+Decoder = msgspec.json.Decoder[T] | msgspec.msgpack.Decoder[T]
+
+_OBJECT: Final = msgspec.json.Decoder(dict[str, Any])
+_BLOCKS: Final = msgspec.msgpack.Decoder(list[tuple[int, bytes, bytes | None]])
+_BATCHES: Final = msgspec.msgpack.Decoder(list[bytes])
 
 
 class Unreachable(StandingError):
     """The node does not answer."""
+
+
+class StrangeAnswer(StandingError):
+    """What answers is no Standing node, or one that does not keep to its own API."""
 
 
 class ProblemAnswered(StandingError):
@@ -237,13 +247,13 @@ class Client:
         """(height, block row, certified checkpoint row or None) from a height up."""
         query = {"from": str(start), "limit": str(limit)}
         body = await self._get("/v1/ledger/blocks", query)
-        return msgspec.msgpack.decode(body, type=list[tuple[int, bytes, bytes | None]])
+        return self._read(body, _BLOCKS)
 
     async def batches(self, lane: int, start: int, limit: int = 256) -> list[bytes]:
         """The bytes of a lane's final batches from a height up."""
         query = {"lane": str(lane), "from": str(start), "limit": str(limit)}
         body = await self._get("/v1/ledger/batches", query)
-        return msgspec.msgpack.decode(body, type=list[bytes])
+        return self._read(body, _BATCHES)
 
     async def events(self, last_id: int | None = None) -> AsyncIterator[dict[str, Any]]:
         """Blocks as they are certified, from the one after `last_id` (or the next one) on."""
@@ -271,9 +281,16 @@ class Client:
 
     # --- requests ---
 
+    def _read(self, body: bytes, decoder: Decoder[T]) -> T:
+        try:
+            return decoder.decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise StrangeAnswer(
+                f"{self.url} does not answer as a node does ({error}): is it the address of one?"
+            ) from error
+
     async def _get_json(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
-        made: dict[str, Any] = msgspec.json.decode(await self._get(path, query))
-        return made
+        return self._read(await self._get(path, query), _OBJECT)
 
     async def _get(self, path: str, query: Mapping[str, str] | None = None) -> bytes:
         return await self._request("GET", path, None, {}, query or {})

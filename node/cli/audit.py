@@ -19,14 +19,17 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from ledger.errors import Malformed, StandingError, StoreDamaged
+from ledger.bundle_verify import show_time
+from ledger.checkpoint import verify_checkpoint
+from ledger.errors import InvalidInput, Malformed, StandingError, StoreDamaged
+from ledger.note import NOTE_BYTES_MAX
 from ledger.rows import describe_key
 from node.audit import Audit, Finding, Ledger, Report
 from node.audit_folder import FolderLedger
 from node.audit_remote import RemoteLedger
 from node.cli.output import fail, print_json, stderr, stdout
 from node.cli.target import TokenFileOption, read_token
-from node.cli.verify import PolicyOption, read_policy
+from node.cli.verify import PolicyOption, read_bytes, read_policy
 
 app = typer.Typer()
 
@@ -40,6 +43,10 @@ def audit(
     scores: Annotated[
         str, typer.Option(help="How many subjects to score anew: a number, or all.")
     ] = "all",
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="A checkpoint that you kept: demand that the ledger contains it."),
+    ] = None,
     row: Annotated[
         str, typer.Option("--row", help="Show this row (key in hex), stored and recomputed.")
     ] = "",
@@ -50,7 +57,8 @@ def audit(
     Of a folder every stored row is compared; of a running node all that it serves to members.
     """
     trusted = read_policy(policy)
-    command = shlex.join(["standing", "audit", target, "--policy", str(policy)])
+    kept = None if checkpoint is None else read_bytes(checkpoint, NOTE_BYTES_MAX, what="checkpoint")
+    command = _command(target, policy, token_file, checkpoint)
     began = time.monotonic()
     try:
         key = bytes.fromhex(row)
@@ -58,8 +66,15 @@ def audit(
     except ValueError:
         fail("--row takes a key in hex digits, --scores a number or the word all")
     try:
-        with _opened(target, token_file) as ledger:
-            run = Audit(ledger, trusted, command)
+        if kept is not None:
+            verify_checkpoint(kept, trusted)
+    except InvalidInput as error:
+        fail(f"the checkpoint {checkpoint} does not hold under the policy: {error}")
+    try:
+        with (
+            _opened(target, token_file) as ledger,
+            Audit(ledger, trusted, command, kept=kept) as run,
+        ):
             with _bar() as on_progress:
                 report = run.run(wanted, on_progress)
             if key:
@@ -74,6 +89,14 @@ def audit(
     else:
         show(report, seconds)
     raise typer.Exit(1 if report.findings else 0)
+
+
+def _command(target: str, policy: Path, token_file: Path | None, checkpoint: Path | None) -> str:
+    """How to call the audit again, from the same folder."""
+    parts = ["standing", "audit", target, "--policy", str(policy)]
+    for option, path in (("--token-file", token_file), ("--checkpoint", checkpoint)):
+        parts += [] if path is None else [option, str(path)]
+    return shlex.join(parts)
 
 
 def _opened(target: str, token_file: Path | None) -> Ledger:
@@ -111,6 +134,7 @@ def _unreadable(error: StandingError, command: str) -> Report:
         erased=0,
         size=0,
         root=b"",
+        time=0,
         findings=(finding,),
     )
 
@@ -139,6 +163,7 @@ def figures(report: Report, seconds: float) -> dict[str, Any]:
         "erased": report.erased,
         "checkpoint_size": report.size,
         "root": report.root.hex(),
+        "seal_time": report.time,
         "findings": [msgspec.to_builtins(each) for each in report.findings],
         "seconds": round(seconds, 3),
     }
@@ -157,3 +182,9 @@ def show(report: Report, seconds: float) -> None:
         f"in {seconds:.1f} s",
         markup=False,
     )
+    if report.blocks:
+        stdout.print(
+            f"the newest block was sealed {show_time(report.time)}; what an older copy lacks only "
+            "a checkpoint of your own shows (--checkpoint)",
+            markup=False,
+        )

@@ -140,8 +140,8 @@ def show(found: Verified, now_ms: int) -> None:
     as_of = found.answer.question.as_of
     if as_of != found.seal_time:
         stdout.print(
-            f"NOT THE NEWEST: the answer is as of {show_time(as_of)}; what the ledger learned after "
-            "that is left out",
+            f"NOT THE NEWEST: the answer is as of {show_time(as_of)}; "
+            "what the ledger learned after that is left out",
             style="yellow",
             markup=False,
         )

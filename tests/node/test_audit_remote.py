@@ -1,6 +1,7 @@
 """The audit of a running node by its URL: what it serves is replayed, and lies are found."""
 
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 from ledger.store import BLOCK, CHECKPOINT, SUBMISSION, after
 from node.api import subjects
 from node.cli import audit, submit
+from node.client import Client
 from tests.node.api.live_node import BOTH
 from tests.node.api.test_cli import Served, lines_of
 
@@ -96,6 +98,102 @@ def test_a_score_that_its_bundle_does_not_prove_is_found(served, run, monkeypatc
     findings = json.loads(run().stdout)["findings"]
     assert {each["kind"] for each in findings} == {"score"}
     assert len(findings) == 1
+
+
+# --- nodes that lie ---
+
+
+def lie(monkeypatch, name: str, change) -> None:
+    """What the client's `name` brings is changed on its way."""
+    honest = getattr(Client, name)
+
+    async def changed(self, *arguments, **query):
+        return change(await honest(self, *arguments, **query))
+
+    monkeypatch.setattr(Client, name, changed)
+
+
+def findings_of(result) -> list[dict]:
+    assert result.exit_code == 1, result.output
+    return json.loads(result.stdout)["findings"]
+
+
+def test_another_subjects_bundle_is_found(run, monkeypatch) -> None:
+    first: list[bytes] = []
+    lie(monkeypatch, "bundle", lambda data: first.append(data) or first[0])
+    findings = findings_of(run())
+    assert len(findings) == 5, "of six subjects"
+    assert {each["detail"] for each in findings} == {"answers another question than was asked"}
+
+
+def test_an_answer_as_of_an_earlier_time_is_found(served, run, monkeypatch) -> None:
+    honest = Client.bundle
+    earlier = str(served.node.state.time - 1)
+    monkeypatch.setattr(
+        Client, "bundle", lambda self, subject: honest(self, subject, as_of=earlier)
+    )
+    assert {each["kind"] for each in findings_of(run())} == {"bundle"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda found: {
+            **found,
+            "interval_q16": [0, 9],
+            "checkpoint": {**found["checkpoint"], "size": 10**9},
+        },
+        lambda _: {},
+        lambda found: {**found, "interval_q16": None},
+    ],
+    ids=["of another size", "of nothing", "of another type"],
+)
+def test_a_score_document_that_evades_comparison_is_found(run, monkeypatch, change) -> None:
+    lie(monkeypatch, "score", change)
+    assert {each["kind"] for each in findings_of(run("--scores", "2"))} == {"score"}
+
+
+def test_a_forked_checkpoint_is_found_before_anything_else_is_read(run, monkeypatch) -> None:
+    lie(monkeypatch, "checkpoint", lambda note: note.replace(b"\n\n", b"9\n\n", 1))
+    lie(monkeypatch, "blocks", lambda _: pytest.fail("nothing else is read"))
+    [finding] = findings_of(run())
+    assert (finding["kind"], finding["where"]) in {
+        ("checkpoint", "/log/checkpoint"),
+        ("store", "ledger"),
+    }
+    size = b"9223372036854775806"
+    lie(monkeypatch, "checkpoint", lambda note: b"\n".join([b"x", size, *note.split(b"\n")[2:]]))
+    assert len(findings_of(run())) == 1
+
+
+@pytest.mark.parametrize("change", [lambda _: b"\x91", lambda _: b"{}", lambda body: body[:-1]])
+def test_pages_that_are_none_are_found(run, monkeypatch, change) -> None:
+    honest = Client._get
+
+    async def changed(self, path, query=None):
+        body = await honest(self, path, query)
+        return change(body) if path.startswith("/v1/ledger/") else body
+
+    monkeypatch.setattr(Client, "_get", changed)
+    findings = findings_of(run("--scores", "0"))
+    assert any("does not answer as a node does" in each["detail"] for each in findings), findings
+
+
+def test_withheld_blocks_are_found(run, monkeypatch) -> None:
+    lie(monkeypatch, "blocks", lambda page: [each for each in page if each[0] < 2])
+    assert any("rolled back" in each["detail"] for each in findings_of(run("--scores", "0")))
+
+
+def test_what_reproduces_a_finding_names_the_token(served, run, monkeypatch, tmp_path) -> None:
+    change(served, SUBMISSION)
+    token = tmp_path / "token"
+    token.write_text(BOTH)
+    monkeypatch.delenv("STANDING_TOKEN")
+    [first, *_] = findings_of(run("--scores", "0", "--token-file", str(token)))
+    standing, audit_, *again = shlex.split(first["reproduce"])
+    assert (standing, audit_) == ("standing", "audit")
+    result = CliRunner().invoke(audit.app, [*again, "--json"])
+    assert first in findings_of(result)
 
 
 def _raised(answer):
