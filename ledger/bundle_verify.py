@@ -84,7 +84,7 @@ class Verified:
 def verify_bundle(
     data: bytes, policy: Policy, *, now_ms: int | None = None, max_age_days: int = MAX_AGE_DAYS
 ) -> Verified:
-    """Verify a bundle. `now_ms` is for the age of its answer; without it nothing is called stale."""
+    """Verify a bundle. `now_ms` is for the age of its answer; without it nothing is stale."""
     run = _Verification(data, policy)
     steps: list[Step] = []
     for name, check in run.checks():
