@@ -142,15 +142,17 @@ def _unreadable(error: StandingError, command: str) -> Report:
 def _show_row(key: bytes, run: Audit, ledger: Ledger) -> None:
     """Print a row as it is stored and as the replay yields it, on stderr."""
     expected = run.recomputed.get(key)
-    stderr.print(describe_key(key), markup=False)
-    stderr.print(f"recomputed  {'-' if expected is None else expected.hex()}", markup=False)
+    stderr.print(describe_key(key), markup=False, soft_wrap=True)
+    stderr.print(
+        f"recomputed  {'-' if expected is None else expected.hex()}", markup=False, soft_wrap=True
+    )
     if ledger.stored is not None:
         try:
             found = ledger.stored.get(key)
             shown = "-" if found is None else found.hex()
         except StoreDamaged as error:
             shown = f"cannot be read: {error}"
-        stderr.print(f"stored      {shown}", markup=False)
+        stderr.print(f"stored      {shown}", markup=False, soft_wrap=True)
 
 
 def figures(report: Report, seconds: float) -> dict[str, Any]:
@@ -170,21 +172,25 @@ def figures(report: Report, seconds: float) -> dict[str, Any]:
 
 
 def show(report: Report, seconds: float) -> None:
-    """Print a report for people."""
+    """Print a report for people; no line is broken, so that commands can be pasted."""
     for each in report.findings:
         style = "red" if each.severity == "error" else "yellow"
-        stdout.print(f"{each.severity} {each.kind}: {each.where}", style=style, markup=False)
-        stdout.print(f"    {each.detail}", markup=False)
-        stdout.print(f"    again: {each.reproduce}", markup=False)
+        stdout.print(
+            f"{each.severity} {each.kind}: {each.where}", style=style, markup=False, soft_wrap=True
+        )
+        stdout.print(f"    {each.detail}", markup=False, soft_wrap=True)
+        stdout.print(f"    again: {each.reproduce}", markup=False, soft_wrap=True)
     stdout.print(
         f"{report.records} records in {report.blocks} blocks, {report.checkpoints} certified "
         f"checkpoints, {report.scores} scores: {len(report.findings)} finding(s) "
         f"in {seconds:.1f} s",
         markup=False,
+        soft_wrap=True,
     )
     if report.blocks:
         stdout.print(
             f"the newest block was sealed {show_time(report.time)}; what an older copy lacks only "
             "a checkpoint of your own shows (--checkpoint)",
             markup=False,
+            soft_wrap=True,
         )

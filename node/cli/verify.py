@@ -130,13 +130,17 @@ def show(found: Verified, now_ms: int) -> None:
     """Print the steps and the answer for people."""
     for step in found.steps:
         stdout.print(
-            f"{'ok  ' if step.ok else 'FAIL'}  {step.name:<11} {step.detail}", markup=False
+            f"{'ok  ' if step.ok else 'FAIL'}  {step.name:<11} {step.detail}",
+            markup=False,
+            soft_wrap=True,
         )
     if found.answer is None or found.seal_time is None:
         stdout.print("NOT VALID: this bundle proves nothing", style="red")
         return
     age_days = max(0, now_ms - found.seal_time) // 86_400_000
-    stdout.print(f"sealed {show_time(found.seal_time)}, {age_days} day(s) ago", markup=False)
+    stdout.print(
+        f"sealed {show_time(found.seal_time)}, {age_days} day(s) ago", markup=False, soft_wrap=True
+    )
     as_of = found.answer.question.as_of
     if as_of != found.seal_time:
         stdout.print(
@@ -144,6 +148,7 @@ def show(found: Verified, now_ms: int) -> None:
             "what the ledger learned after that is left out",
             style="yellow",
             markup=False,
+            soft_wrap=True,
         )
     if found.stale:
         stdout.print("STALE: newer records may exist; ask for a new bundle", style="yellow")
@@ -155,22 +160,30 @@ def show_answer(answer: Answer) -> None:
     question, counts = answer.question, answer.evidence
     where = f" in {question.domain}" if question.domain else ""
     stdout.print(
-        f"{question.role} {question.platform}:{question.handle.hex()}{where}", markup=False
+        f"{question.role} {question.platform}:{question.handle.hex()}{where}",
+        markup=False,
+        soft_wrap=True,
     )
     low, high = (100 * each / Q16_ONE for each in (answer.low_q16, answer.high_q16))
     if answer.probability_q16 is None:
-        stdout.print(f"not enough evidence yet; 90 % interval {low:.0f}–{high:.0f} %", markup=False)
+        stdout.print(
+            f"not enough evidence yet; 90 % interval {low:.0f}–{high:.0f} %",
+            markup=False,
+            soft_wrap=True,
+        )
     else:
         percent = 100 * answer.probability_q16 / Q16_ONE
         stdout.print(
             f"{answer.points} points, {percent:.1f} % (90 % interval {low:.0f}–{high:.0f} %)",
             markup=False,
+            soft_wrap=True,
         )
-        stdout.print(f"  {answer.base_points:>5} a newcomer's points", markup=False)
+        stdout.print(f"  {answer.base_points:>5} a newcomer's points", markup=False, soft_wrap=True)
         for reason in answer.reasons:
-            stdout.print(f"  {reason.points:>+5} {reason.code}", markup=False)
+            stdout.print(f"  {reason.points:>+5} {reason.code}", markup=False, soft_wrap=True)
     stdout.print(
         f"from {counts.good} good and {counts.bad} bad results of {counts.engagements} "
         f"engagements, {counts.overdue} overdue, in {counts.files} file(s); model {answer.model}",
         markup=False,
+        soft_wrap=True,
     )

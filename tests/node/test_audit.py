@@ -256,7 +256,7 @@ def test_the_audit_command(world, tmp_path):
     assert finding["reproduce"].endswith(f"--row {key.hex()}")
     assert value.hex() in result.stderr.replace("\n", "")
     result = CliRunner().invoke(audit_app, [str(folder), "--policy", str(trusted)])
-    assert "again: standing audit" in result.stdout
+    assert f"again: {finding['reproduce']}\n" in result.stdout, "one line, to be pasted"
     assert CliRunner().invoke(audit_app, [str(folder), "--policy", str(folder)]).exit_code == 2
 
 
