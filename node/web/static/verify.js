@@ -1,0 +1,248 @@
+// A bundle verified in the reader's own browser (or in Node), from its bytes and a policy alone.
+//
+//     import { verifyBundle } from "./verify.js";
+//     const found = await verifyBundle(bytes, policyText, { nowMs: Date.now() });
+//     found.valid, found.steps, found.probability, found.points, found.answer …
+//
+// The ten steps are those of ledger/bureau/README.md, section 8, in their order; the first that does not
+// hold ends the verification. Bundle, notes and proofs are read strictly, the score is recomputed bit
+// for bit. Nothing is fetched. A policy that cannot be read throws `Refused`; a browser without Ed25519
+// throws `Unsupported`: then `standing verify` does the same on the command line.
+
+import { LEAVES_MAX, LINK, OPEN, OUTCOME, RATING, Refused, decodeAnnotation, decodeBundle,
+  decodeRecord, decodeSeal, decodeTally, encodeAnswer, sameBytes } from "./codec.js";
+import { decodeParameters, div } from "./model.js";
+import { parsePolicy, verifyCheckpoint } from "./note.js";
+import { Unsupported, ascii, hex, merkleRoot, needEd25519, sha256, u32be, u64be, verifyAbsence, verifyInclusion,
+  verifyPresence } from "./proof.js";
+import { score } from "./score.js";
+
+export { Refused, Unsupported, parsePolicy };
+
+export const MAX_AGE_DAYS = 30;
+const DAY_MS = 86_400_000;
+const READ_TYPES = new Set([LINK, OPEN, OUTCOME, RATING]);
+const BLOCK_CONTEXT = ascii("standing/block/v1\0");
+const KIND_FILE = 0;
+const KIND_PLATFORM = 2;
+
+/**
+ * Verify a bundle (Uint8Array) by a policy (its text, or what `parsePolicy` made of it).
+ *
+ * Yields `{valid, steps, answer, probability, points, low, high, thin, sealTime, size, chain, epoch,
+ * stale}`: steps are `{name, ok, detail}`; probability, low and high are Q16 (65,536 is 1); all that
+ * follows `steps` is null unless the bundle is valid. `stale`: the answer is as of a time more than
+ * `maxAgeDays` before `nowMs`; without `nowMs` nothing is called stale.
+ */
+export async function verifyBundle(data, policy, { nowMs = null, maxAgeDays = MAX_AGE_DAYS } = {}) {
+  await needEd25519();
+  const known = typeof policy === "string" ? parsePolicy(policy) : policy;
+  const seen = { data, policy: known };
+  const steps = [];
+  for (const [name, check] of STEPS) {
+    try {
+      steps.push({ name, ok: true, detail: await check(seen) });
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      steps.push({ name, ok: false, detail: error.message });
+      return { ...NOTHING, valid: false, steps };
+    }
+  }
+  const { answer, bundle, checkpoint, seal } = seen;
+  const { probability, points, low, high, thin } = answer;
+  return {
+    valid: true, steps, answer, probability, points, low, high, thin,
+    sealTime: seal.time, size: String(checkpoint.size), chain: hex(bundle.chain), epoch: bundle.block.epoch,
+    stale: nowMs !== null && nowMs - answer.question.asOf > maxAgeDays * DAY_MS,
+  };
+}
+
+const NOTHING = {
+  answer: null, probability: null, points: null, low: null, high: null, thin: null, sealTime: null,
+  size: null, chain: null, epoch: null, stale: false,
+};
+
+// Each step sets in `seen` what it proves.
+const STEPS = [
+  ["form", checkForm],
+  ["checkpoint", checkCheckpoint],
+  ["seal", checkSeal],
+  ["block", checkBlock],
+  ["parameters", checkParameters],
+  ["files", checkFiles],
+  ["openings", checkOpenings],
+  ["links", checkLinks],
+  ["summary", checkSummary],
+  ["score", checkScore],
+];
+
+function checkForm(seen) {
+  seen.bundle = decodeBundle(seen.data);
+  const { files, question } = seen.bundle;
+  if (files.some((file, at) => at > 0 && compareSubjects(files[at - 1], file) >= 0)) {
+    throw new Refused("the files do not ascend, each once");
+  }
+  if (!files.some((file) => compareSubjects(file, question) === 0)) {
+    throw new Refused("the file of the subject asked about is not there");
+  }
+  if (files.reduce((sum, file) => sum + file.leaves.length, 0) > LEAVES_MAX) {
+    throw new Refused(`the files have more than ${LEAVES_MAX} leaves together`);
+  }
+  return `${seen.data.length} bytes, ${files.length} file(s)`;
+}
+
+async function checkCheckpoint(seen) {
+  seen.checkpoint = await verifyCheckpoint(seen.bundle.checkpoint, seen.policy);
+  return `${seen.policy.quorum} cosignatures over ${seen.checkpoint.size} entries`;
+}
+
+function checkSeal(seen) {
+  const { seal, inclusion } = seen.bundle;
+  const { size, root } = seen.checkpoint;
+  verifyInclusion(sha256(0, seal), size - 1n, size, inclusion, root);
+  seen.seal = decodeSeal(seal);
+  return `block ${seen.seal.height}, sealed ${showTime(seen.seal.time)}`;
+}
+
+function checkBlock({ bundle, seal }) {
+  const { block, chain } = bundle;
+  if (!sameBytes(sha256(BLOCK_CONTEXT, chain, block.bytes), seal.block)) {
+    throw new Refused("the block and chain id are not those that the seal names");
+  }
+  if (block.height !== seal.height || !sameBytes(block.parent, seal.previous) || block.time !== seal.time) {
+    throw new Refused("the seal says something else of the block than the block itself");
+  }
+  return `epoch ${block.epoch} of chain ${hex(chain).slice(0, 16)}…`;
+}
+
+function checkParameters(seen) {
+  if (!sameBytes(sha256(seen.bundle.parameters), seen.seal.parameters)) {
+    throw new Refused("the parameters are not those that the seal names");
+  }
+  seen.parameters = decodeParameters(seen.bundle.parameters);
+  return `model ${seen.parameters.model.id}`;
+}
+
+function checkFiles({ bundle, seal }) {
+  let leaves = 0;
+  for (const { platform, handle, leaves: each, proof } of bundle.files) {
+    const value = sha256(2, u64be(each.length), merkleRoot(each.map((leaf) => leaf.bytes)));
+    verifyPresence(seal.indexRoot, sha256(KIND_FILE, u32be(platform), handle), value, proof);
+    leaves += each.length;
+  }
+  return `${leaves} leaves, none left out`;
+}
+
+function checkOpenings(seen) {
+  seen.files = seen.bundle.files.map(openFile);
+  return `${seen.bundle.files.reduce((sum, file) => sum + file.openings.length, 0)} records opened`;
+}
+
+function openFile({ platform, handle, leaves, openings }) {
+  const read = leaves.filter((leaf) => READ_TYPES.has(leaf.type));
+  if (read.length !== openings.length) {
+    throw new Refused(`${openings.length} openings are there for ${read.length} leaves`);
+  }
+  return { platform, handle, facts: read.map((leaf, at) => openLeaf(leaf, openings[at])) };
+}
+
+/** What an opening tells, after checking that it is the one that the leaf commits to. */
+export function openLeaf(leaf, { salt, record: data, signatures, annotation }) {
+  const where = `opening of leaf ${leaf.logIndex}`;
+  if (!sameBytes(sha256(salt, u32be(data.length), data, signatures), leaf.commitment)) {
+    throw new Refused(`${where} is not what the leaf commits to`);
+  }
+  if (!sameBytes(sha256(salt, annotation), leaf.annotationHash)) {
+    throw new Refused(`the annotation in the ${where} is not what the leaf commits to`);
+  }
+  const record = decodeRecord(data);
+  if (record.type !== leaf.type) throw new Refused(`${where} is of another type than the leaf`);
+  return factOf(leaf.time, record, annotation, where);
+}
+
+/** A record with its block time and its annotation: outcomes and ratings have one, others `[]`. */
+export function factOf(time, record, annotation, where = "record") {
+  if (record.type === OUTCOME || record.type === RATING) {
+    return { time, record, annotation: decodeAnnotation(annotation) };
+  }
+  if (annotation.length !== 1 || annotation[0] !== 0x90) {
+    throw new Refused(`the annotation in the ${where} is not empty`);
+  }
+  return { time, record, annotation: null };
+}
+
+function checkLinks({ bundle, files }) {
+  const byName = new Map(files.map((file) => [nameOf(file), file]));
+  const neighbours = new Map(files.map((file) => [nameOf(file), neighboursOf(file)]));
+  const reached = new Set();
+  const waiting = [nameOf(bundle.question)];
+  while (waiting.length > 0) {
+    const name = waiting.pop();
+    if (!byName.has(name)) throw new Refused(`the linked file ${name} is left out`);
+    if (!reached.has(name)) {
+      reached.add(name);
+      waiting.push(...neighbours.get(name));
+    }
+  }
+  if (reached.size !== byName.size) throw new Refused("a file is there that no link leads to");
+  return `${files.length - 1} linked file(s), all there`;
+}
+
+const nameOf = ({ platform, handle }) => `${platform}:${hex(handle)}`;
+
+function neighboursOf(file) {
+  const here = nameOf(file);
+  return file.facts.filter(({ record }) => record.type === LINK).flatMap(({ record }) => {
+    const ends = [nameOf(record.first), nameOf(record.second)];
+    if (!ends.includes(here)) throw new Refused("a link in a file is not of its subject");
+    return ends.filter((end) => end !== here);
+  });
+}
+
+function checkSummary({ bundle, seal }) {
+  const { question: { platform }, summary } = bundle;
+  const key = sha256(KIND_PLATFORM, u32be(platform));
+  if (summary.data === null) {
+    verifyAbsence(seal.indexRoot, key, summary.proof);
+    return `platform ${platform} has none yet`;
+  }
+  verifyPresence(seal.indexRoot, key, sha256(3, summary.data), summary.proof);
+  return `of platform ${platform}`;
+}
+
+function checkScore(seen) {
+  const { question, summary, answerHash } = seen.bundle;
+  if (question.asOf > seen.seal.time) {
+    throw new Refused("the answer is as of a time that lies behind the seal's");
+  }
+  const tally = summary.data === null ? null : decodeTally(summary.data);
+  seen.answer = score(seen.files, tally, seen.parameters, question);
+  if (!sameBytes(sha256(encodeAnswer(seen.answer)), answerHash)) {
+    throw new Refused("the answer, computed anew, is not the one that the bundle states");
+  }
+  const asked = question.asOf === seen.seal.time ? "" : ", not the seal's time";
+  return `recomputed as of ${showTime(question.asOf)}${asked}`;
+}
+
+/** Below, at or above 0 as the first subject comes before, is, or comes after the second. */
+function compareSubjects(one, other) {
+  if (one.platform !== other.platform) return one.platform - other.platform;
+  const at = one.handle.findIndex((byte, place) => byte !== other.handle[place]);
+  return at < 0 ? 0 : one.handle[at] - other.handle[at];
+}
+
+/** A time in ms since 1970 for people: `2026-03-01 12:00:00 UTC`, in any year. */
+export function showTime(timeMs) {
+  const seconds = div(timeMs, 1_000);
+  const days = div(seconds, 86_400) + 719_468; // since a 1 March; years are counted from March
+  let day = days % 146_097;
+  const years = div(day - div(day, 1_460) + div(day, 36_524) - div(day, 146_096), 365);
+  day -= 365 * years + div(years, 4) - div(years, 100);
+  const since = div(5 * day + 2, 153);
+  const month = since < 10 ? since + 3 : since - 9;
+  const year = years + 400 * div(days, 146_097) + (month <= 2 ? 1 : 0);
+  const two = (value) => String(value).padStart(2, "0");
+  const date = `${String(year).padStart(4, "0")}-${two(month)}-${two(day - div(153 * since + 2, 5) + 1)}`;
+  const inDay = seconds % 86_400;
+  return `${date} ${two(div(inDay, 3_600))}:${two(div(inDay, 60) % 60)}:${two(inDay % 60)} UTC`;
+}

@@ -1,0 +1,122 @@
+// Runs the browser's verifier in Node, for the tests: one JSON object on stdin (`task` and what it
+// needs, bytes in hex), one on stdout. One process does a whole run of cases.
+
+import { readFileSync } from "node:fs";
+import { performance } from "node:perf_hooks";
+
+const from = (name) => import(new URL(`../../../../node/web/static/${name}.js`, import.meta.url));
+const { decodeBundle, decodeQuestion, decodeRecord, decodeSeal, decodeTally, encodeAnswer } = await from("codec");
+const { decodeParameters } = await from("model");
+const { parsePolicy, verifyCheckpoint } = await from("note");
+const proof = await from("proof");
+const { score } = await from("score");
+const { Refused, factOf, showTime, verifyBundle } = await from("verify");
+
+const { hex } = proof;
+const bytes = (text) => new Uint8Array(Buffer.from(text, "hex"));
+
+/** What a check yields, or null and why it refused; any other error ends the run. */
+async function verdict(check) {
+  try {
+    return { held: true, value: (await check()) ?? null };
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    return { held: false, value: error.message };
+  }
+}
+
+const each = (cases, check) => Promise.all(cases.map((one) => verdict(() => check(one))));
+
+function outcome({ valid, steps, answer, ...rest }) {
+  return { valid, steps, answer: answer === null ? null : hex(encodeAnswer(answer)), ...rest };
+}
+
+const TASKS = {
+  bundles: async ({ cases }) => {
+    const found = [];
+    for (const { bundle, policy, ...options } of cases) {
+      found.push(outcome(await verifyBundle(bytes(bundle), policy, options)));
+    }
+    return found;
+  },
+
+  /** Every byte changed, in two ways each; the changes at which it still holds, and by what else fell. */
+  mutations: async ({ bundle, policy: text }) => {
+    const [data, policy] = [bytes(bundle), parsePolicy(text)];
+    const found = { whole: (await verifyBundle(data, policy)).valid, tried: 0, accepted: [], steps: {} };
+    const change = async (at, flip) => {
+      const changed = data.slice();
+      changed[at] ^= flip;
+      const { valid, steps } = await verifyBundle(changed, policy);
+      const { name } = steps.at(-1);
+      found.tried += 1;
+      found.steps[name] = (found.steps[name] ?? 0) + 1;
+      if (valid) found.accepted.push([at, flip]);
+    };
+    for (let from = 0; from < data.length; from += 16) {
+      const places = Array.from(data.subarray(from, from + 16), (_, at) => from + at);
+      await Promise.all(places.flatMap((at) => [change(at, 1 << at % 8), change(at, 0xff)]));
+    }
+    return found;
+  },
+
+  scores: ({ cases }) => each(cases, (one) => {
+    const files = one.files.map(({ platform, handle, facts }) => ({
+      platform,
+      handle: bytes(handle),
+      facts: facts.map(([time, record, annotation]) =>
+        factOf(time, decodeRecord(bytes(record)), bytes(annotation))),
+    }));
+    const tally = one.tally === null ? null : decodeTally(bytes(one.tally));
+    const question = decodeQuestion(bytes(one.question));
+    return hex(encodeAnswer(score(files, tally, decodeParameters(bytes(one.parameters)), question)));
+  }),
+
+  signatures: ({ cases }) => Promise.all(cases.map(({ key, message, signature }) =>
+    proof.verifySignature(bytes(key), bytes(message), bytes(signature)))),
+  keys: ({ cases }) => cases.map((key) =>
+    ({ small: proof.isSmallOrder(bytes(key)), valid: proof.isValidPublicKey(bytes(key)) })),
+  hashes: ({ cases }) => cases.map((data) => hex(proof.sha256(bytes(data)))),
+  roots: ({ cases }) => cases.map((leaves) => hex(proof.merkleRoot(leaves.map(bytes)))),
+  times: ({ cases }) => cases.map(showTime),
+
+  inclusions: ({ cases }) => each(cases, ({ leaf, index, size, path, root }) =>
+    proof.verifyInclusion(bytes(leaf), BigInt(index), BigInt(size), path.map(bytes), bytes(root))),
+  presences: ({ cases }) => each(cases, ({ root, key, value, path }) =>
+    proof.verifyPresence(bytes(root), bytes(key), bytes(value), bytes(path))),
+  absences: ({ cases }) => each(cases, ({ root, key, path }) =>
+    proof.verifyAbsence(bytes(root), bytes(key), bytes(path))),
+
+  forms: ({ cases }) => each(cases, ({ kind, data }) => {
+    const decoders = {
+      bundle: decodeBundle, record: decodeRecord, seal: decodeSeal, parameters: decodeParameters,
+      tally: decodeTally, question: decodeQuestion,
+    };
+    decoders[kind](bytes(data));
+  }),
+  policies: ({ cases }) => each(cases, (text) => {
+    const { origin, logKeys, witnesses, quorum } = parsePolicy(text);
+    const keys = (list) => list.map((key) => hex(key.publicKey));
+    return { origin, quorum, logKeys: keys(logKeys), witnesses: keys(witnesses) };
+  }),
+  checkpoints: ({ cases }) => each(cases, async ({ note, policy }) => {
+    const { origin, size, root } = await verifyCheckpoint(bytes(note), parsePolicy(policy));
+    return { origin, size: String(size), root: hex(root) };
+  }),
+
+  /** How long it takes: the fastest of some runs, in ms. */
+  timing: async ({ bundle, policy: text, runs }) => {
+    const [data, policy] = [bytes(bundle), parsePolicy(text)];
+    let fastest = Infinity;
+    for (let run = 0; run < runs; run += 1) {
+      const start = performance.now();
+      const { valid } = await verifyBundle(data, policy);
+      if (!valid) throw new Error("the bundle does not hold");
+      fastest = Math.min(fastest, performance.now() - start);
+    }
+    return { ms: fastest };
+  },
+};
+
+const { task, ...given } = JSON.parse(readFileSync(0, "utf8"));
+process.stdout.write(JSON.stringify(await TASKS[task](given)));
