@@ -52,6 +52,8 @@ class Timing:
     """An unanswered fetch is sent to another peer after this time."""
     answer_gap_ms: int = 100
     """A peer that is behind is answered at most this often."""
+    silence_ms: int = 3_000
+    """With a new store: how long to wait for further peers once q − 1 have settled."""
     quiet_lane_ms: int = 1_000
     """How far a lane's tip may lag (behind others and behind its own clock) before it seals an
     empty batch."""

@@ -18,6 +18,7 @@ from consensus.epochs import seats_of
 from consensus.lanes import Held, Lane
 from consensus.messages import Batches, Hint
 from consensus.safety import EVIDENCE, pending_key
+from consensus.silence import may_seal
 from consensus.state import State
 from ledger.batch import (
     Batch,
@@ -38,6 +39,7 @@ def seal(state: State, submissions: tuple[Submission, ...]) -> None:
     """Upon `SealBatch`: make the own lane's next batch, store it, push it to all."""
     config = state.config
     lane = state.lanes.lanes[config.me]
+    assert may_seal(state), "intake takes nothing before the node knows its own lane"
     assert len(submissions) <= config.bounds.batch_records_max, "intake bounds a batch's records"
     below = state.lanes.time_of(lane.top)
     header = Header(
@@ -188,7 +190,8 @@ def _move_time(state: State, time: int) -> None:
     """The rule of the quiet lane (module docstring)."""
     own = state.lanes.time_of(state.lanes.lanes[state.config.me].top)
     late_from = own + state.config.timing.quiet_lane_ms
-    if time > late_from and state.now.wall_ms > late_from:
+    known = may_seal(state)
+    if known and time > late_from and state.now.wall_ms > late_from:
         seal(state, ())
 
 

@@ -62,7 +62,7 @@ def notarize(state: State) -> bool:
     round_ = state.rounds.get(state.view)
     if round_ is None or round_.proposal is None or round_.invalid:
         return False
-    if not safety.may_notarize(round_):
+    if state.silence is not None or not safety.may_notarize(round_):
         return False
     judged = judge(state, round_)
     leader = state.leader(state.view)
@@ -87,7 +87,7 @@ def propose(state: State) -> bool:
     round_ = state.rounds.get(state.view)
     leads = state.leader(state.view) == state.config.me
     taken = round_ is not None and (round_.proposal is not None or NULLIFY in round_.own)
-    if not leads or taken or not view_work(state):
+    if not leads or taken or state.silence is not None or not view_work(state):
         state.cancel_timer("propose")
         return False
     parent = best_parent(state, state.view)
@@ -158,7 +158,7 @@ def on_view_timer(state: State) -> None:
     if state.waits.view_waited != state.view:
         return
     round_ = state.round(state.view)
-    if safety.may_nullify(round_):
+    if state.silence is None and safety.may_nullify(round_):
         sign_vote(state, round_, NULLIFY, ZERO_HASH)
 
 

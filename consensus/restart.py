@@ -12,7 +12,7 @@ certified. The view is the one after the newest certificate's.
 
 from collections.abc import Iterator
 
-from consensus import safety
+from consensus import safety, silence
 from consensus.certificate import Certificate
 from consensus.config import Config, Head
 from consensus.epochs import epoch_end, seats_of
@@ -72,6 +72,7 @@ def rebuild(config: Config, reader: Reader, head: Head, now: Now) -> State:
     state.lanes.finalize(final.cut)
     _read_rounds(state)
     _read_evidence(state)
+    state.silence = silence.read(reader)
     return state
 
 

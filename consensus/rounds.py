@@ -228,6 +228,8 @@ def add_certificate(state: State, certificate: Certificate) -> None:
 def vote_finalize(state: State) -> bool:
     """Finalize every notarized view that the rules allow; True if a vote was signed."""
     voted = False
+    if state.silence is not None:
+        return voted
     for view in sorted(state.rounds):
         round_ = state.rounds[view]
         hash_ = round_.notarized

@@ -10,7 +10,8 @@ Rows (prefix `K`; integers big-endian, values canonical MessagePack):
 | `Kf` u64 height | [block, finalization or nil, tail or nil] | once final, before `Execute` |
 | `Kh` u32 lane, u64 height, hash | u64 order of arrival | with `H`, `S` rows; until executed |
 | `Ks` u64 height | [size, root, time in s, signature] | own cosignature, before it is sent |
-| `Ke` u32 number, u8 kind, u64, u64 | evidence | on sight of two conflicting signed messages |
+| `Ke` u32 number, u8 kind, u64, u64 | evidence | on sight of two conflicting messages |
+| `Kn` | [last epoch without votes, or nil] | with a new store (`silence`) |
 
 `Kv`, `Kp`, `Kc` rows of a view are removed in the same write that makes a block of that or a later
 view final (the node then never signs in that view again: it starts at the view after the newest
@@ -20,11 +21,12 @@ Rules of signing, in one epoch (each a function here, so that a test can break i
 network fork): one proposal per view; one notarize per view, and none after nullify; finalize only
 where no nullify was signed; nullify only where no finalize was signed.
 
-Open: the amnesia rule (DESIGN section 5). A store that was lost or restored from a backup may have
-forgotten votes. The place is `simplex.restore` and `sync.on_link_up`: before the first signature
-after a start, ask the peers for the newest things that they hold signed by this node, wait for
-q − 1 others, and sign nothing more with keys that signed something newer than the store knows.
-Until that is built, a node must not be started on a restored backup.
+Open: the amnesia rule (DESIGN section 5). A store that was restored from a backup may have
+forgotten votes (one that was lost makes the node silent for a while, consensus.silence, which is
+less). The place is `simplex.restore` and `sync.on_link_up`: before the first signature after a
+start, ask the peers for the newest things that they hold signed by this node, wait for q − 1
+others, and sign nothing more with keys that signed something newer than the store knows. Until that
+is built, a node must not be started on a restored backup.
 """
 
 from typing import TYPE_CHECKING, Final

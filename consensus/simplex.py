@@ -26,7 +26,7 @@ peer's bad message yields `Refuse` and never an exception. Once halted, a node d
 
 from collections.abc import Callable
 
-from consensus import cosign, finality, gate, pacing, rounds, serving, sync
+from consensus import cosign, finality, gate, pacing, rounds, serving, silence, sync
 from consensus.certificate import FINALIZE, NULLIFY
 from consensus.config import Config, Head
 from consensus.effects import Effect
@@ -122,6 +122,7 @@ def _fire(state: State, timer: str) -> None:
 _RULES: tuple[Callable[[State], bool], ...] = (
     finality.finalize,
     finality.execute,
+    silence.end,
     rounds.vote_finalize,
     pacing.notarize,
     pacing.propose,

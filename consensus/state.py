@@ -123,6 +123,16 @@ class Waits:
 
 
 @dataclass(slots=True)
+class Silence:
+    """A silent node (consensus.silence). `heard`: peer → the (epoch, final height) it claimed;
+    `until` (steady ms): when it waits no longer for those who do not settle."""
+
+    through: int | None
+    heard: dict[int, tuple[int, int]] = field(default_factory=dict)
+    until: int | None = None
+
+
+@dataclass(slots=True)
 class State:
     """All of a node's consensus."""
 
@@ -150,6 +160,7 @@ class State:
     wanted: dict[int, tuple[Tip, int | None]] = field(default_factory=dict)
     """Lane → (tip that a block under way needs, who should hold it); renewed with each input."""
     evidence: dict[bytes, Evidence] = field(default_factory=dict)
+    silence: Silence | None = None
     waits: Waits = field(default_factory=Waits)
     rows: dict[int, list[bytes]] = field(default_factory=dict)
     """Keys of this epoch's rows by view, to be removed once a block is final above them."""

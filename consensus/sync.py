@@ -10,7 +10,7 @@ come. Certificates: what justifies the current proposal's parent, or the own pro
 of a kind (batches: of a lane) is under way at a time; after `fetch_retry_ms` another peer is asked.
 """
 
-from consensus import cosign, serving
+from consensus import cosign, serving, silence
 from consensus.certificate import FINALIZE, check_certificate
 from consensus.effects import Send
 from consensus.epochs import epoch_end
@@ -66,6 +66,7 @@ def receive_status(state: State, number: int, status: Status) -> None:
     peer = state.peers[number]
     peer.final_height = max(peer.final_height, status.final_height)
     note_hint(state, number, Hint(status.tips, False))
+    silence.hear(state, number, status)
     behind = (status.epoch, status.view) < (state.epoch, state.view) or (
         status.certified_height < state.checkpoints.certified
     )

@@ -18,6 +18,7 @@ from consensus import simplex
 from consensus.config import Config as ConsensusConfig
 from consensus.config import Head, Keys
 from consensus.effects import Effect
+from consensus.silence import mark_new
 from ledger import signing
 from ledger.errors import Misconfigured
 from ledger.genesis import Genesis, chain_id
@@ -34,7 +35,6 @@ from node.driver import Driver, now
 from node.events import Events
 from node.foresight import Foresight
 from node.intake import Intake, Offer, Result
-from node.joining import NEW_KEY, Joining
 from node.keystore import Keystore
 from node.links.peers import Peers
 from node.links.tls import certificate_key
@@ -60,7 +60,6 @@ class Parts:
     peers: Peers
     driver: Driver
     intake: Intake
-    joining: Joining
     tracking: Tracking
     aliases: Aliases
     events: Events
@@ -107,8 +106,8 @@ class Node:
 
     @property
     def ready(self) -> bool:
-        """Whether the node serves, and knows its own lane (node/joining.py)."""
-        return self._serving and self._parts.joining.is_over()
+        """Whether the node serves, and knows its own lane (consensus/silence.py)."""
+        return self._serving and self._parts.driver.knows_own_lane()
 
     @property
     def api_address(self) -> tuple[str, int]:
@@ -229,8 +228,7 @@ def _assemble(
     driver = Driver(
         consensus=consensus, ledger=ledger, store=store, peers=peers, bounds=bounds, metrics=metrics
     )
-    joining = Joining(driver, store)
-    intake = _make_intake(driver, store, bounds, joining)
+    intake = _make_intake(driver, store, bounds)
     notary = Notary(foundation.origin, foundation.validators, keys.log, store)
     tracking = Tracking(
         reader=store, intake=intake, notary=notary, events=events, number=own.number
@@ -250,7 +248,6 @@ def _assemble(
             peers=peers,
             driver=driver,
             intake=intake,
-            joining=joining,
             tracking=tracking,
             aliases=Aliases(store, bounds),
             events=events,
@@ -260,7 +257,7 @@ def _assemble(
     )
 
 
-def _make_intake(driver: Driver, store: LevelStore, bounds: Bounds, joining: Joining) -> Intake:
+def _make_intake(driver: Driver, store: LevelStore, bounds: Bounds) -> Intake:
     """The intake, going on with own batches that are durable and not executed."""
     ledger, consensus = driver.ledger, driver.consensus
     number = consensus.config.me
@@ -271,7 +268,7 @@ def _make_intake(driver: Driver, store: LevelStore, bounds: Bounds, joining: Joi
         bounds=bounds,
         wall_ms=lambda: now().wall_ms,
         seal=driver.seal,
-        accepting=joining.is_over,
+        accepting=driver.knows_own_lane,
     )
     lanes = consensus.lanes
     own = sorted(lanes.lanes[number].branch.items())
@@ -311,7 +308,7 @@ def open_ledger(store: LevelStore, genesis: Genesis, config: Config) -> State:
     """
     if store.get(GENESIS_KEY) is None and store.get(HEAD_KEY) is None:
         state, changes = found(genesis, config.window_blocks)
-        store.submit({**changes, NEW_KEY: b""})
+        store.submit({**changes, **mark_new()})
         return state
     stored = need_row(store, Genesis, GENESIS_KEY)
     if chain_id(stored.foundation) != chain_id(genesis.foundation):

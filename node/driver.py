@@ -44,7 +44,8 @@ from consensus.inputs import (
     SealBatch,
     TimerFired,
 )
-from consensus.messages import Batches, Blocks, Status, decode_message, encode_message
+from consensus.messages import Batches, Blocks, decode_message, encode_message
+from consensus.silence import may_seal
 from consensus.state import State as ConsensusState
 from ledger.batch import Submission
 from ledger.errors import Malformed, StandingError
@@ -111,11 +112,13 @@ class Driver:
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._scheduled = False
         self._over = False
-        self.heard_from: set[int] = set()
-        """The peers that have said, since the start, where they stand."""
         store.on_failure = self._disk_failed
 
     # --- life ---
+
+    def knows_own_lane(self) -> bool:
+        """Whether own records may be sealed."""
+        return may_seal(self.consensus)
 
     def watch(self, watcher: Watcher) -> None:
         """Tell this one too."""
@@ -213,8 +216,6 @@ class Driver:
             self.consensus, effects = simplex.handle(self.consensus, event, now())
             self._do_all(effects if rows is None else _joined(effects, rows))
             then()
-            if isinstance(event, Received) and isinstance(event.message, Status):
-                self.heard_from.add(event.peer)
         self._schedule()
 
     # --- what is asked for ---

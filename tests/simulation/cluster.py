@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b, sha256
 from random import Random
 
-from consensus import simplex, view
+from consensus import silence, simplex, view
 from consensus.config import Config, Keys, Limits, Timing
 from consensus.effects import (
     BatchSealed,
@@ -432,6 +432,17 @@ class Cluster:
                     self.nodes[other].feed(LinkDown(number))
         node.crash(keep=keep)
 
+    def lose_store(self, number: int) -> None:
+        """Crash, and find a new, empty disk at the next start."""
+        self.crash(number)
+        self.checker.certified[number] = 0
+        others = [node.store for node in self.nodes.values() if node.number != number]
+        for hash_, owner in list(self.checker.acknowledged.items()):
+            if owner == number and not any(store.get(HEADER + hash_) for store in others):
+                del self.checker.acknowledged[hash_]  # nobody else has ever had it
+        self.nodes[number].store = MemoryStore()
+        self.nodes[number].store.write(silence.mark_new())
+
     def restart(self, number: int) -> None:
         if self.nodes[number].up:
             return
@@ -456,7 +467,9 @@ class Cluster:
         return tuple(made)
 
     def submit(self, number: int, count: int = 3) -> None:
-        self.nodes[number].feed(SealBatch(self.submissions(count)))
+        node = self.nodes[number]
+        if not node.up or silence.may_seal(node.state):  # as intake does
+            node.feed(SealBatch(self.submissions(count)))
 
     # --- conditions ---
 

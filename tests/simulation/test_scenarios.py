@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from consensus import silence
 from consensus.certificate import FINALIZE, NOTARIZE, NULLIFY
 from consensus.effects import Persist
 from consensus.messages import (
@@ -462,7 +463,7 @@ def test_double_votes_are_evidence() -> None:
     assert kinds == {4}
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(16))
 def test_random_schedules(seed: int) -> None:
     run(seed, 4)
 
@@ -486,3 +487,87 @@ def test_thirty_one_nodes_and_a_dead_leader() -> None:
 
 def test_a_random_schedule_runs_again_alike() -> None:
     assert run(12, 4).trace == run(12, 4).trace
+
+
+# --- new stores ---
+
+
+def test_store_lost_silent_until_the_next_epoch() -> None:
+    cluster = ready(epoch_blocks=12)
+    work(cluster, 6, 60)
+    cluster.submit(3)
+    cluster.run_ms(1)
+    cluster.lose_store(3)
+    cluster.restart(3)
+    node = cluster.nodes[3]
+    work(cluster, 3, 60)
+    cluster.run_until(
+        lambda: node.state.silence is not None and silence.may_seal(node.state), 9_000, "lane"
+    )
+    epoch = node.state.silence.through if node.state.silence else 0
+    assert epoch, "it has taken part, so it is silent through an epoch"
+    votes_before = {slot for slot in cluster.checker.votes if slot[0] == 3}
+    for _ in range(200):
+        if node.state.silence is None:
+            break
+        assert {slot for slot in cluster.checker.votes if slot[0] == 3} == votes_before
+        work(cluster, 1, 250)
+    assert node.state.silence is None
+    assert node.state.epoch == epoch + 1
+    work(cluster, 8, 200)
+    cluster.settle()
+    assert {slot for slot in cluster.checker.votes if slot[0] == 3 and slot[1] > epoch}
+
+
+def test_store_lost_while_silent() -> None:
+    cluster = ready(epoch_blocks=12)
+    for _ in range(2):
+        cluster.lose_store(2)
+        cluster.restart(2)
+        work(cluster, 4, 100)
+    cluster.crash(2)
+    cluster.restart(2)
+    assert cluster.nodes[2].state.silence is not None, "the row outlives a restart"
+    work(cluster, 40, 250)
+    cluster.settle()
+    assert cluster.nodes[2].state.silence is None
+
+
+def test_first_start_of_a_late_node() -> None:
+    cluster = Cluster(4, 5, bounds=quick_bounds(64))
+    cluster.nodes[4].store.write(silence.mark_new())
+    for number in (1, 2, 3):
+        cluster.nodes[number].store.write(silence.mark_new())
+        cluster.nodes[number].start()
+    cluster.nodes[4].state = cluster.nodes[1].state
+    cluster.link_all()
+    cluster.run_ms(100)
+    for _ in range(3):
+        cluster.submit(1)
+        cluster.run_ms(2_000)
+    assert cluster.nodes[1].executed_height() > 0
+    cluster.restart(4)
+    cluster.run_until(lambda: cluster.nodes[4].state.silence is None, 5_000, "the late node speaks")
+    cluster.crash(2)
+    work(cluster, 6, 300)
+    cluster.restart(2)
+    cluster.settle()
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_stores_lost_at_any_moment(seed: int) -> None:
+    """A node loses its store under load, again and again: it never contradicts itself."""
+    cluster = ready(seed=seed, epoch_blocks=6)
+    victim = 1 + seed % 4
+    for _ in range(3):
+        for at in range(cluster.random.randrange(2, 9)):
+            cluster.submit(1 + (victim + at % 3) % 4)
+            cluster.run_ms(cluster.random.randrange(1, 120))
+        cluster.lose_store(victim)
+        cluster.run_ms(cluster.random.randrange(1, 400))
+        cluster.restart(victim)
+    for _ in range(60):
+        cluster.submit(1 + (victim + 1) % 4)
+        cluster.run_ms(250)
+    cluster.settle()
+    assert cluster.nodes[victim].state.silence is None
