@@ -34,6 +34,8 @@ from node.storage.leveldb import FORMAT, FORMAT_KEY
 
 CONFIG_NAME: Final = "node.toml"
 LEVELDB_NAME: Final = "CURRENT"
+OPEN_FILES_MAX: Final = 100
+"""LevelDB maps each open table (2 MiB) into memory: so many of them, not the whole store."""
 
 
 class FolderReader:
@@ -42,7 +44,12 @@ class FolderReader:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         try:
-            self._db = plyvel.DB(str(folder), create_if_missing=False, paranoid_checks=True)
+            self._db = plyvel.DB(
+                str(folder),
+                create_if_missing=False,
+                paranoid_checks=True,
+                max_open_files=OPEN_FILES_MAX,
+            )
         except plyvel.IOError as error:
             if "lock" in str(error).lower():
                 raise Misconfigured(

@@ -12,6 +12,7 @@ from typing import Final
 import plyvel
 
 from ledger.store import MemoryStore
+from node.audit_folder import OPEN_FILES_MAX
 
 SPILL_ENTRIES: Final = 200_000
 """Ledgers with more entries are recomputed on disk: some 2 KiB of rows belong to each."""
@@ -32,6 +33,7 @@ class SpilledStore:
             write_buffer_size=_WRITE_BUFFER_BYTES,
             lru_cache_size=_CACHE_BYTES,
             bloom_filter_bits=_BLOOM_BITS,
+            max_open_files=OPEN_FILES_MAX,
         )
 
     def get(self, key: bytes) -> bytes | None:
