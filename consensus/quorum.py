@@ -5,18 +5,12 @@ q = n − f            a quorum: two of them share an honest validator
 f + 1                at least one of them is honest
 """
 
+from ledger.membership import faults, quorum
+
+__all__ = ["N_MAX", "N_MIN", "faults", "quorum", "witnesses"]
+
 N_MIN = 1
 N_MAX = 100
-
-
-def faults(n: int) -> int:
-    """f: how many of n validators may be faulty."""
-    return (n - 1) // 3
-
-
-def quorum(n: int) -> int:
-    """q: how many distinct validators make a certificate or a certified checkpoint."""
-    return n - faults(n)
 
 
 def witnesses(n: int) -> int:

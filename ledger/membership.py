@@ -91,3 +91,14 @@ def check_distinct(validators: Sequence[Validator]) -> None:
             seen.add(item)
     if [each.number for each in validators] != sorted(each.number for each in validators):
         raise Malformed("are not in ascending order of number", field="validators")
+
+
+def faults(count: int) -> int:
+    """f = ⌊(n − 1) / 3⌋: how many of n validators may be faulty in any way."""
+    return (count - 1) // 3
+
+
+def quorum(count: int) -> int:
+    """q = n − f: how many of n validators make a checkpoint final; two quorums share an honest
+    one."""
+    return count - faults(count)

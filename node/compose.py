@@ -40,9 +40,12 @@ from node.links.peers import Peers
 from node.links.tls import certificate_key
 from node.metrics import Metrics
 from node.network import load_genesis
+from node.outside import Outside
+from node.publiclog import PublicLog
 from node.storage.leveldb import LevelStore
 from node.tracking import RecordStatus, Tracking
 from node.view import Certificate, Notary, policy_of
+from node.witness import Witness, load_witness
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +67,7 @@ class Parts:
     aliases: Aliases
     events: Events
     metrics: Metrics
+    witness: Witness | None
     first_effects: Sequence[Effect]
 
 
@@ -82,6 +86,10 @@ class Node:
         self.policy_text: str = policy_of(foundation.origin, foundation.validators).format()
         self.events: Events = parts.events
         self.metrics: CollectorRegistry = parts.metrics.registry
+        self.witness: Witness | None = parts.witness
+        bounds = foundation.bounds
+        public = PublicLog(parts.store, self.origin, bounds.epoch_blocks)
+        self._outside = Outside(parts.config.witnesses, public, lambda: self.certified, parts.store)
         self._serving = False
         self._api = web.AppRunner(make_app(self), access_log=None, shutdown_timeout=API_STOP_S)
 
@@ -102,6 +110,7 @@ class Node:
         except OSError as error:
             raise Misconfigured(f"api.listen: {listen}: {error.strerror}") from error
         self._serving = True
+        self._outside.start()
         log.info("platform %s serves http://%s:%d", self._parts.own.code, *self.api_address)
 
     @property
@@ -118,6 +127,7 @@ class Node:
     async def stop(self) -> None:
         """Stop in order: API, pump, links, store. What was accepted is on disk afterwards."""
         self._serving = False
+        await self._outside.stop()
         await self._api.cleanup()
         self._parts.driver.stop()
         await self._parts.peers.stop()
@@ -141,8 +151,14 @@ class Node:
 
     @property
     def certified(self) -> Certificate | None:
-        """The newest certified checkpoint, or None before the first."""
-        return self._parts.tracking.certificate
+        """The newest certified checkpoint; None before the first, and while a node with a new
+        store does not know how far it had come: its log line must not go back."""
+        return self._parts.tracking.certificate if self._parts.driver.knows_own_lane() else None
+
+    @property
+    def witnessed(self) -> bytes | None:
+        """The newest note that outside witnesses have cosigned, or None."""
+        return self._outside.note
 
     @property
     def linked(self) -> tuple[int, ...]:
@@ -252,6 +268,7 @@ def _assemble(
             aliases=Aliases(store, bounds),
             events=events,
             metrics=metrics,
+            witness=load_witness(config, keys, f"{foundation.origin}/{own.code}/witness", store),
             first_effects=effects,
         )
     )

@@ -5,6 +5,9 @@
     [api]     listen = "host:port"
     [peers]   listen = "host:port"; addresses = { <platform code> = "host:port", … }
     [[tokens]] name, sha256 (hex of the token's hash), may = ["read", "write"]
+    [log]     retain (optional): how many of the newest entries are served; 0, the default: all
+    [witness] name (optional); [[witness.logs]] origin, vkey: other logs that this node cosigns
+    [[witnesses]] url, vkey: outside witnesses that cosign this node's checkpoints
 
 A missing, unknown or wrong key is refused with its name, its line and a suggestion.
 """
@@ -15,14 +18,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, NoReturn, cast
 
-from ledger.errors import Misconfigured
+from ledger.errors import InvalidInput, Malformed, Misconfigured
+from ledger.note import COSIGNATURE_V1, ED25519, Verifier, check_key_name, parse_vkey
 
 CONFIG_BYTES_MAX: Final = 256 * 1_024
 WINDOW_BLOCKS: Final = 256
 WINDOW_BLOCKS_MAX: Final = 65_536
 TOKENS_MAX: Final = 1_000
+WITNESSED_LOGS_MAX: Final = 1_000
+WITNESSES_MAX: Final = 32
+RETAIN_MAX: Final = 2**53 - 1
 RIGHTS: Final = ("read", "write")
 
 Right = Literal["read", "write"]
@@ -32,9 +39,20 @@ _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "api": ("listen",),
     "peers": ("listen", "addresses"),
     "tokens": ("name", "sha256", "may"),
+    "log": ("retain",),
+    "witness": ("name", "logs"),
+    "witness.logs": ("origin", "vkey"),
+    "witnesses": ("url", "vkey"),
 }
-_OPTIONAL: Final = {("node", "window_blocks"), ("peers", "addresses")}
+_OPTIONAL: Final = {
+    ("node", "window_blocks"),
+    ("peers", "addresses"),
+    ("log", "retain"),
+    ("witness", "name"),
+    ("witness", "logs"),
+}
 _SHA256: Final = re.compile(r"[0-9a-f]{64}\Z")
+_URL: Final = re.compile(r"https?://[!-~]{1,500}\Z", re.ASCII)
 _PORT_MAX: Final = 65_535
 
 
@@ -59,6 +77,22 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
+class WitnessedLog:
+    """A key of another log that this node's witness knows; a log may have several."""
+
+    origin: str
+    key: Verifier
+
+
+@dataclass(frozen=True, slots=True)
+class OutsideWitness:
+    """A witness that is asked to cosign: `url` is its submission prefix, without a last slash."""
+
+    url: str
+    key: Verifier
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """One node's configuration, complete and checked."""
 
@@ -70,6 +104,10 @@ class Config:
     peers_listen: Address
     peer_addresses: Mapping[str, Address]
     tokens: tuple[Token, ...]
+    retain: int = 0
+    witness_name: str = ""
+    witnessed_logs: tuple[WitnessedLog, ...] = ()
+    witnesses: tuple[OutsideWitness, ...] = ()
 
 
 def load_config(path: Path) -> Config:
@@ -116,6 +154,10 @@ class _Reading:
             peers_listen=self._address("peers", "listen", peers["listen"]),
             peer_addresses=self._addresses(peers.get("addresses", {})),
             tokens=self._tokens(),
+            retain=self._retain(self._table("log") if "log" in self.tables else {}),
+            witness_name=self._witness_name(),
+            witnessed_logs=self._witnessed_logs(),
+            witnesses=self._witnesses(),
         )
 
     # --- tables and keys ---
@@ -163,7 +205,7 @@ class _Reading:
         hint = f"did you mean '{close[0]}'?" if close else f"known are {', '.join(known)}"
         raise Misconfigured(f"{self.name}, line {line}: '{key}' is no {what}; {hint}")
 
-    def _wrong(self, table: str, key: str | None, what: str, hint: str, nth: int = 0) -> None:
+    def _wrong(self, table: str, key: str | None, what: str, hint: str, nth: int = 0) -> NoReturn:
         line = self._line(table, key, nth)
         where = f"{table}.{key}" if key else f"[{table}]"
         raise Misconfigured(f"{self.name}, line {line}: '{where}' {what}; {hint}")
@@ -174,14 +216,14 @@ class _Reading:
         value = node[key]
         if not isinstance(value, str) or not value:
             self._wrong("node", key, "must be a path", f'write {key} = "…"')
-        return (self.base / cast("str", value)).expanduser()
+        return (self.base / value).expanduser()
 
     def _window(self, node: dict[str, Any]) -> int:
         value = node.get("window_blocks", WINDOW_BLOCKS)
         if type(value) is not int or not 1 <= value <= WINDOW_BLOCKS_MAX:
             hint = f"write a whole number from 1 to {WINDOW_BLOCKS_MAX}"
             self._wrong("node", "window_blocks", "is out of bounds", hint)
-        return cast("int", value)
+        return value
 
     def _address(self, table: str, key: str, value: object) -> Address:
         text = value if isinstance(value, str) else ""
@@ -196,12 +238,16 @@ class _Reading:
         found = cast("dict[str, object]", value)
         return {code: self._address("peers", "addresses", each) for code, each in found.items()}
 
-    def _tokens(self) -> tuple[Token, ...]:
-        found = self.tables.get("tokens", [])
+    def _several(self, table: str, found: object, at_most: int) -> list[dict[str, Any]]:
         if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
-            self._wrong("tokens", None, "must be an array of tables", "write [[tokens]]")
-        if len(found) > TOKENS_MAX:
-            self._wrong("tokens", None, "are too many", f"at most {TOKENS_MAX}")
+            self._wrong(table, None, "must be an array of tables", f"write [[{table}]]")
+        tables = cast("list[dict[str, Any]]", found)
+        if len(tables) > at_most:
+            self._wrong(table, None, "are too many", f"at most {at_most}")
+        return tables
+
+    def _tokens(self) -> tuple[Token, ...]:
+        found = self._several("tokens", self.tables.get("tokens", []), TOKENS_MAX)
         tokens = tuple(self._token(each, nth) for nth, each in enumerate(found))
         for nth, token in enumerate(tokens):
             if token.sha256 in {other.sha256 for other in tokens[:nth]}:
@@ -219,3 +265,62 @@ class _Reading:
         if not isinstance(may, list) or not may or not all(each in RIGHTS for each in may):
             self._wrong("tokens", "may", "must list rights", 'write may = ["read", "write"]', nth)
         return Token(name, digest, frozenset(cast("list[Right]", may)))
+
+    # --- log and witnesses ---
+
+    def _retain(self, log: dict[str, Any]) -> int:
+        value = log.get("retain", 0)
+        if type(value) is not int or not 0 <= value <= RETAIN_MAX:
+            self._wrong("log", "retain", "is out of bounds", "write a number of entries, or 0: all")
+        return value
+
+    def _witness(self) -> dict[str, Any]:
+        return self._table("witness") if "witness" in self.tables else {}
+
+    def _witness_name(self) -> str:
+        name = self._witness().get("name", "")
+        if name:
+            self._check_name("witness", "name", name, 0)
+        return cast("str", name)
+
+    def _witnessed_logs(self) -> tuple[WitnessedLog, ...]:
+        table = "witness.logs"
+        found = self._several(table, self._witness().get("logs", []), WITNESSED_LOGS_MAX)
+        logs: list[WitnessedLog] = []
+        for nth, each in enumerate(found):
+            self._check_keys(table, each, nth)
+            self._check_name(table, "origin", each["origin"], nth)
+            log = WitnessedLog(each["origin"], self._vkey(table, each["vkey"], ED25519, nth))
+            if log in logs:
+                self._wrong(table, "vkey", "stands there twice", "remove one", nth)
+            logs.append(log)
+        return tuple(logs)
+
+    def _witnesses(self) -> tuple[OutsideWitness, ...]:
+        table = "witnesses"
+        found = self._several(table, self.tables.get(table, []), WITNESSES_MAX)
+        witnesses: list[OutsideWitness] = []
+        for nth, each in enumerate(found):
+            self._check_keys(table, each, nth)
+            url, key = each["url"], self._vkey(table, each["vkey"], COSIGNATURE_V1, nth)
+            if not isinstance(url, str) or not _URL.match(url):
+                self._wrong(table, "url", "is no URL", 'write url = "https://host/path"', nth)
+            if key in {other.key for other in witnesses}:
+                self._wrong(table, "vkey", "stands there twice", "remove one", nth)
+            witnesses.append(OutsideWitness(url.rstrip("/"), key))
+        return tuple(witnesses)
+
+    def _check_name(self, table: str, key: str, value: object, nth: int) -> None:
+        try:
+            check_key_name(value if isinstance(value, str) else "")
+        except Malformed as error:
+            self._wrong(table, key, "is no name of a log or key", str(error), nth)
+
+    def _vkey(self, table: str, value: object, algorithm: int, nth: int) -> Verifier:
+        try:
+            key = parse_vkey(value if isinstance(value, str) else "")
+            if key.algorithm != algorithm:
+                raise Malformed(f"its algorithm is {key.algorithm}, {algorithm} is needed here")
+        except InvalidInput as error:
+            self._wrong(table, "vkey", "is no vkey", str(error), nth)
+        return key

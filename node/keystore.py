@@ -1,7 +1,8 @@
 """The keys of one platform: for each purpose a seed in a file that only its owner can read.
 
 A key file holds the 32-byte seed as 64 lowercase hex digits and a newline, mode 0600. Purposes:
-root (kept offline), lane, vote, cosigner, log, link. A file that others can read is refused: a key
+root (kept offline), lane, vote, cosigner, log, link, and witness, with which the node cosigns other
+logs (needed only where its configuration names some). A file that others can read is refused: a key
 that may have been copied must not sign.
 """
 
@@ -15,6 +16,7 @@ from typing import Final, Self
 from ledger.errors import Misconfigured
 from ledger.signing import SEED_BYTES, SigningKey
 
+WITNESS: Final = "witness"
 ONLINE: Final = ("lane", "vote", "cosigner", "log", "link")
 _SEED: Final = re.compile(r"[0-9a-f]{64}\n\Z")
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO

@@ -2,7 +2,7 @@
 
 DIR/genesis.json                the JSON form of `ledger.genesis.Genesis`; all nodes share it
 DIR/<code>/node.toml            the node's configuration
-DIR/<code>/keys/<purpose>.key   lane, vote, cosigner, log, link (mode 0600)
+DIR/<code>/keys/<purpose>.key   lane, vote, cosigner, log, link, witness (mode 0600)
 DIR/<code>/root.key             the platform's root key: keep it offline
 DIR/<code>/token                a bearer token of the node's HTTP API (mode 0600)
 """
@@ -32,7 +32,7 @@ from ledger.membership import PURPOSES, Proofs, Validator, possession_message
 from ledger.parameters import FIRST_DOMAINS, FIRST_SCALES, Parameters
 from ledger.signing import SEED_BYTES, SigningKey
 from node.api.json_records import value_from_json, value_to_json
-from node.keystore import key_path, write_secret, write_seed
+from node.keystore import WITNESS, key_path, write_secret, write_seed
 from node.links.tls import make_certificate
 
 GENESIS_FILE: Final = "genesis.json"
@@ -43,7 +43,7 @@ _TOML: Final = """\
 [node]
 data = "data"                    # this node's store; nothing else writes there
 genesis = "../genesis.json"      # what all nodes share
-keys = "keys"                    # lane, vote, cosigner, log, link; mode 0600
+keys = "keys"                    # lane, vote, cosigner, log, link, witness; mode 0600
 
 [api]
 listen = "127.0.0.1:{api_port}"
@@ -149,7 +149,7 @@ def _check_place(folder: Path, codes: Sequence[str], api_port: int, peer_port: i
 
 
 def _draw_seeds() -> dict[str, bytes]:
-    return {purpose: os.urandom(SEED_BYTES) for purpose in (*PURPOSES, "link")}
+    return {purpose: os.urandom(SEED_BYTES) for purpose in (*PURPOSES, "link", WITNESS)}
 
 
 def _member(number: int, code: str, seeds: dict[str, bytes]) -> tuple[Validator, Proofs]:

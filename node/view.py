@@ -3,19 +3,25 @@
 A note has the node's own log line and then exactly q cosignature lines, ascending by platform
 number (the policy's order). The log key signs a checkpoint only when this node has executed the
 block, has it certified, and has signed no larger size: heights only rise.
+
+They rise across restarts too: a certified row is on disk before its line is signed, and after a
+start the first line is that of the newest row. Ed25519 is deterministic, so signing it again gives
+the very line that was given before. Rows are written for one height after another and never
+removed. (A store that was lost starts at genesis again; until such a node has caught up with q − 1
+peers it serves no checkpoint, see node/joining.py.)
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from consensus.quorum import quorum
-from ledger.checkpoint import Checkpoint, cosigner_name, format_checkpoint, sign_log_line
+from ledger.checkpoint import Checkpoint, format_checkpoint, sign_log_line
+from ledger.epochs import cosignature_line, policy_of
 from ledger.membership import Validator
-from ledger.note import COSIGNATURE_V1, ED25519, TIME_BYTES, SignatureLine, Verifier, key_id
-from ledger.policy import Policy
 from ledger.rows import BlockRow, CheckpointRow, block_key, need_row
 from ledger.signing import SigningKey
 from ledger.store import CHECKPOINT, Reader, after
+
+__all__ = ["Certificate", "Notary", "cosignature_line", "policy_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,24 +63,3 @@ class Notary:
         for key, _ in self.reader.scan(CHECKPOINT, after(CHECKPOINT), reverse=True):
             return self.certify(need_row(self.reader, CheckpointRow, key))
         return None
-
-
-def cosignature_line(
-    origin: str, validator: Validator, time_s: int, signature: bytes
-) -> SignatureLine:
-    """A validator's cosignature/v1 as a line of a note."""
-    name = cosigner_name(origin, validator.code)
-    stamp = time_s.to_bytes(TIME_BYTES)
-    identity = key_id(name, COSIGNATURE_V1, validator.cosigner_key)
-    return SignatureLine(name, identity, stamp + signature)
-
-
-def policy_of(origin: str, validators: Sequence[Validator]) -> Policy:
-    """The policy of a validator set: any log key of theirs, and a quorum of their cosigners."""
-    names = [(cosigner_name(origin, each.code), each.cosigner_key) for each in validators]
-    return Policy(
-        origin,
-        tuple(Verifier(origin, ED25519, each.log_key) for each in validators),
-        tuple((name, Verifier(name, COSIGNATURE_V1, key)) for name, key in names),
-        quorum(len(validators)),
-    )

@@ -25,6 +25,7 @@ from node.api import (
     session,
     states,
     subjects,
+    witness,
 )
 from node.api.auth import SESSIONS, guarded
 from node.api.openapi import document
@@ -61,6 +62,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *network.ROUTES,
     *events.ROUTES,
     *log.ROUTES,
+    *witness.ROUTES,
     *ledger.ROUTES,
     *session.ROUTES,
     *health.ROUTES,
@@ -90,6 +92,7 @@ def make_app(node: Node) -> web.Application:
     app[NODE] = node
     app[SESSIONS] = Sessions()
     events.prepare(app)
+    log.prepare(app)
     app[_DOCUMENT] = msgspec.json.encode(document(ROUTES, node.origin))
     app.on_response_prepare.append(_set_safe_headers)
     for route in ROUTES:

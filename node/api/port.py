@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from node.intake import Offer, Result
     from node.tracking import RecordStatus
     from node.view import Certificate
+    from node.witness import Witness
 
 
 class Node(Protocol):
@@ -40,6 +41,10 @@ class Node(Protocol):
     def state(self) -> "State": ...  # noqa: D102
     @property
     def certified(self) -> "Certificate | None": ...  # noqa: D102
+    @property
+    def witnessed(self) -> bytes | None: ...  # noqa: D102
+    @property
+    def witness(self) -> "Witness | None": ...  # noqa: D102
     @property
     def policy_text(self) -> str: ...  # noqa: D102
     @property

@@ -13,6 +13,7 @@ problem is about, where it has one already.
 | Unauthorized | 401 | unauthorized, with `WWW-Authenticate` |
 | Forbidden | 403 | forbidden |
 | NotFound | 404 | not-found |
+| Gone | 410 | gone |
 | ConflictFound | 409 | conflict |
 | Oversize | 413 | oversize |
 | UnsupportedType | 415 | unsupported-type |
@@ -39,6 +40,7 @@ from ledger.errors import (
 )
 from ledger.rules.codes import MALFORMED
 from node.api.json_text import Oversize
+from node.publiclog import Gone
 
 CONTENT_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:standing:problem:"
@@ -107,6 +109,7 @@ TABLE: Final[tuple[tuple[type[Exception], int, str, str], ...]] = (
     (Unauthorized, 401, "unauthorized", "A bearer token is needed"),
     (Forbidden, 403, "forbidden", "The token may not do this"),
     (NotFound, 404, "not-found", "Not found"),
+    (Gone, 410, "gone", "Not kept here any more"),
     (UnsupportedType, 415, "unsupported-type", "Content type not read here"),
     (NotReady, 503, "not-ready", "The node is not ready"),
     (TryLater, 503, "busy", "The node is busy"),

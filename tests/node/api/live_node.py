@@ -96,6 +96,9 @@ class LiveNode:
     def state(self):
         return self.world.state
 
+    witnessed = None
+    witness = None
+
     @property
     def policy_text(self) -> str:
         return policy_of(self.origin, self.validators).format()
