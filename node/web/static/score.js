@@ -235,7 +235,7 @@ function explain(good, bad, base, prior, model) {
   const deltas = path.map(([code, value], at) => ({ code, points: value - (at ? path[at - 1][1] : basePoints) }))
     .filter((each) => each.points !== 0)
     .sort((x, y) => Math.abs(y.points) - Math.abs(x.points)); // stable: ties keep the path's order
-  const other = deltas.splice(4).reduce((sum, each) => sum + each.points, 0);
+  const other = deltas.splice(deltas.length > 4 ? 3 : 4).reduce((sum, each) => sum + each.points, 0);
   if (other !== 0) deltas.push({ code: "other", points: other });
   return [basePoints, deltas];
 }
