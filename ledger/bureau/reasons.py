@@ -15,7 +15,8 @@ rounded or held to the scale on the way. Steps, in this order:
     old-bad-outcomes            + bad results of `recent_days` or older
     recent-bad-outcomes         + the other bad results: this is the answer
 
-The four largest are shown (ties in the order above), the rest is folded into `other`.
+At most four are shown, the largest first (ties in the order above). Of more than four the three
+largest are, and all that follows is folded into `other`.
 """
 
 from collections.abc import Sequence
@@ -67,6 +68,8 @@ def _path(
 
 def _fold(deltas: list[Reason]) -> tuple[Reason, ...]:
     ranked = sorted(deltas, key=lambda reason: -abs(reason.points))
-    shown, rest = ranked[:REASONS_SHOWN_MAX], ranked[REASONS_SHOWN_MAX:]
+    if len(ranked) <= REASONS_SHOWN_MAX:
+        return tuple(ranked)
+    shown, rest = ranked[: REASONS_SHOWN_MAX - 1], ranked[REASONS_SHOWN_MAX - 1 :]
     other = sum(reason.points for reason in rest)
     return (*shown, Reason("other", other)) if other else tuple(shown)
