@@ -1,4 +1,4 @@
-"""Random closures of files, questions, tallies and parameters from a seed, in the forms of the ledger.
+"""Random closures of files, questions, tallies and parameters from a seed, in the ledger's forms.
 
 They are wilder than a ledger would hold: references of others, results before their opens, dates in
 the future, self-dealing, models at their bounds. Two implementations must still agree.
@@ -26,8 +26,17 @@ from ledger.records.subject import SubjectLink
 
 DAY = 86_400_000
 NOW = 1_700_000_000_000
-SHARES = ("floor_good", "floor_bad", "standing_floor", "strong_from", "newcomer_rate",
-          "retrospective_weight", "elsewhere_weight", "near_domain_weight", "far_domain_weight")  # fmt: skip
+SHARES = (
+    "floor_good",
+    "floor_bad",
+    "standing_floor",
+    "strong_from",
+    "newcomer_rate",
+    "retrospective_weight",
+    "elsewhere_weight",
+    "near_domain_weight",
+    "far_domain_weight",
+)
 UNITS = ("severity_slope", "severity_cap", "weak_cap", "prior_strength")
 
 
@@ -155,7 +164,7 @@ def _file(
         facts.append(Fact(NOW - 900 * DAY, SubjectLink(1, NOW, *ends[0], *ends[1]), None))
     most = rng.choice((0, 4, 20, 60, 150))
     for at in range(rng.randint(0, most)):
-        facts += _engagement(rng, number, handle, name(number, at), subjects, parameters)
+        facts += _engagement(rng, subject, name(number, at), subjects, parameters)
     if rng.random() < 0.1:
         rng.shuffle(facts)
     return OpenFile(number, handle, facts)
@@ -168,12 +177,12 @@ def _annotation(rng: random.Random) -> Annotation:
 
 def _engagement(
     rng: random.Random,
-    number: int,
-    handle: bytes,
+    subject: tuple[int, bytes],
     reference: bytes,
     subjects: list[tuple[int, bytes]],
     parameters: Parameters,
 ) -> list[Fact]:
+    number, handle = subject
     at = NOW - int(rng.expovariate(1 / 300)) * DAY - rng.randrange(DAY)
     at += rng.choice((0, 0, 0, 0, 2 * DAY * 365))
     other = rng.choice(subjects)[1] if rng.random() < 0.05 else name("other", rng.randrange(9))
@@ -198,28 +207,21 @@ def _engagement(
             rng.choice(("platform", "counterparty")),
         )
         facts.append(Fact(time + rng.randrange(30 * DAY), outcome, _annotation(rng)))
-    for direction in ("of-worker", "of-client"):
-        if rng.random() < 0.4:
-            facts.append(_rating(rng, number, at, reference, direction, parameters))
-    return facts
+    directions = [each for each in ("of-worker", "of-client") if rng.random() < 0.4]
+    return facts + [_rating(rng, opened, each, parameters) for each in directions]
 
 
 def _rating(
-    rng: random.Random,
-    number: int,
-    at: int,
-    reference: bytes,
-    direction: str,
-    parameters: Parameters,
+    rng: random.Random, opened: EngagementOpen, direction: str, parameters: Parameters
 ) -> Fact:
     scale, value = "none.such", 1
     if parameters.scales and rng.random() < 0.998:
         chosen = rng.choice(parameters.scales)
         scale, value = chosen.code, rng.randint(chosen.low, chosen.high)
     rating = Rating(
-        number,
-        at + rng.randrange(60) * DAY,
-        reference,
+        opened.platform,
+        opened.at + rng.randrange(60) * DAY,
+        opened.reference,
         direction,  # type: ignore[arg-type]
         name("rater"),
         b"" if rng.random() < 0.5 else name("key"),
@@ -227,4 +229,4 @@ def _rating(
         value,
         (("quality", value),) if rng.random() < 0.3 else (),
     )
-    return Fact(at + rng.randrange(90 * DAY), rating, _annotation(rng))
+    return Fact(opened.at + rng.randrange(90 * DAY), rating, _annotation(rng))

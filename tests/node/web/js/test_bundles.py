@@ -1,5 +1,7 @@
-"""Bundles in the browser's verifier: the same verdict, step and words as the ledger's, and no change
-of a byte passes."""
+"""Bundles in the browser's verifier: the same verdict, step and words as the ledger's.
+
+No change of a byte passes.
+"""
 
 from collections.abc import Iterable
 from dataclasses import replace

@@ -2,8 +2,8 @@
 
 import os
 
-from ledger.bureau.score import score
 from ledger.bundle_verify import show_time
+from ledger.bureau.score import score
 from ledger.encoding import encode
 from ledger.errors import InvalidInput
 from tests.node.web.js.in_node import in_node, needs_node
