@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import plyvel
 import pytest
 from typer.testing import CliRunner
@@ -10,11 +11,12 @@ from consensus import safety
 from consensus.certificate import FINALIZE, Certificate, Signed, statement_message
 from ledger.checkpoint import Checkpoint, cosignature_message
 from ledger.encoding import encode
+from ledger.genesis import FIRST_BOUNDS
 from ledger.rows import BlockRow, block_key, need_row
 from node import audit_spill
 from node.cli.audit import app as audit_app
 from tests.ledger.certify import certify
-from tests.ledger.world import key_of
+from tests.ledger.world import World, genesis_of, key_of
 from tests.node.test_audit import (
     audit_folder,
     checkpoint_row,
@@ -121,6 +123,21 @@ def test_a_damaged_block_of_the_disk_under_the_nodes_own_rows_is_found(world, tm
     table.write_bytes(flip(data, at + 20))
     report = audit_folder(world, folder, scores=0)
     assert any("node row" in each.where for each in report.findings), report.findings
+
+
+@pytest.mark.parametrize("prefix", [b"U", b"V", b"D"], ids=["summary", "due", "changed summary"])
+def test_a_row_between_epochs_that_is_changed_missing_or_added_is_found(tmp_path, prefix):
+    world = World(genesis_of(4, msgspec.structs.replace(FIRST_BOUNDS, epoch_blocks=4)))
+    world.run(world.register("w"), world.register("c"))
+    for n in range(9):
+        world.run(world.open(f"e{n}"), *([world.outcome(f"e{n - 1}")] if n else []))
+    key, value = rows_of(world, prefix)[0]
+    changed = flip(value, len(value) - 1) if value else b"\x00"
+    added = key[:-1] + bytes([key[-1] ^ 1])
+    for at, changes in enumerate([{key: changed}, {key: None}, {added: value}]):
+        report = audit_folder(world, write_folder(world, tmp_path / str(at), changes), scores=0)
+        [where] = [each.where for each in report.findings]
+        assert next(iter(changes)).hex() in where
 
 
 # --- roll-back ---
