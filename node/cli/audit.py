@@ -20,7 +20,7 @@ from rich.progress import (
 )
 
 from ledger.bundle_verify import show_time
-from ledger.checkpoint import verify_checkpoint
+from ledger.checkpoint import parse_decimal, verify_checkpoint
 from ledger.errors import InvalidInput, Malformed, StandingError, StoreDamaged
 from ledger.note import NOTE_BYTES_MAX
 from ledger.rows import describe_key
@@ -62,8 +62,8 @@ def audit(
     began = time.monotonic()
     try:
         key = bytes.fromhex(row)
-        wanted = None if scores == "all" else int(scores)
-    except ValueError:
+        wanted = None if scores == "all" else parse_decimal(scores, what="--scores")
+    except (ValueError, Malformed):
         fail("--row takes a key in hex digits, --scores a number or the word all")
     try:
         if kept is not None:
@@ -189,8 +189,8 @@ def show(report: Report, seconds: float) -> None:
     )
     if report.blocks:
         stdout.print(
-            f"the newest block was sealed {show_time(report.time)}; what an older copy lacks only "
-            "a checkpoint of your own shows (--checkpoint)",
+            f"the newest block was sealed {show_time(report.time)}; an older copy of a ledger is "
+            "whole, too: that it is not one, a checkpoint that you kept shows (--checkpoint)",
             markup=False,
             soft_wrap=True,
         )

@@ -258,6 +258,8 @@ def test_the_audit_command(world, tmp_path):
     result = CliRunner().invoke(audit_app, [str(folder), "--policy", str(trusted)])
     assert f"again: {finding['reproduce']}\n" in result.stdout, "one line, to be pasted"
     assert CliRunner().invoke(audit_app, [str(folder), "--policy", str(folder)]).exit_code == 2
+    for wrong in (["--scores", "-3"], ["--scores", "few"], ["--row", "4z"]):
+        assert CliRunner().invoke(audit_app, [*arguments, *wrong]).exit_code == 2, wrong
 
 
 def test_a_store_that_cannot_be_opened_is_a_finding(world, tmp_path):
