@@ -255,6 +255,32 @@ def test_an_opening_left_out_added_or_altered_is_refused():
         assert failed(forge_file(data, openings=altered), world)[0] == "openings"
 
 
+def test_a_record_hidden_behind_a_type_that_is_not_read_is_refused():
+    """The leaf's type decides what must be opened, and the file's head covers it."""
+    world = small_world()
+    data = bundle_of(world)
+    [file] = decode_bundle(data).files
+    last = max(at for at, leaf in enumerate(file.leaves) if is_read(leaf))
+    closed = msgspec.structs.replace(file.leaves[last], type=1)
+    assert not is_read(closed)
+    leaves = (*file.leaves[:last], closed, *file.leaves[last + 1 :])
+    assert failed(forge_file(data, leaves=leaves, openings=file.openings[:-1]), world)[0] == "files"
+
+
+def test_one_validator_of_four_cannot_certify_alone():
+    """It holds one log key and one cosigner, and honest notes of other sizes."""
+    world = small_world()
+    older = decode_bundle(bundle_of(world, certified=certify(world, cosigners=(2, 3, 4))))
+    world.run(world.open("bad"))
+    newest = decode_bundle(bundle_of(world, certified=certify(world, log=1, cosigners=(1, 2, 3))))
+    text, own = newest.checkpoint.split(b"\n\n")
+    log, mine, *_ = own.splitlines(keepends=True)
+    old_lines = older.checkpoint.split(b"\n\n")[1].splitlines(keepends=True)[1:]
+    for lines in ([log, mine, mine, mine], [log, mine, *old_lines[:2]], [log, *old_lines]):
+        note = text + b"\n\n" + b"".join(lines)
+        assert failed(forge(encode(newest), checkpoint=note), world)[0] == "checkpoint"
+
+
 def test_a_linked_file_left_out_or_added_is_refused():
     world = linked_world()
     data = bundle_of(world)
