@@ -243,6 +243,10 @@ class Client:
         """A tile or a bundle of entries: `tile/…`."""
         return await self._get(f"/log/{path}")
 
+    async def log_file(self, path: str, query: Mapping[str, str] | None = None) -> bytes:
+        """Any file of the public log: `checkpoint`, `epochs`, `block/…`, `lane/…`, `tile/…`."""
+        return await self._get(f"/log/{path}", query)
+
     async def blocks(self, start: int, limit: int = 256) -> list[tuple[int, bytes, bytes | None]]:
         """(height, block row, certified checkpoint row or None) from a height up."""
         query = {"from": str(start), "limit": str(limit)}

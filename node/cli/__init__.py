@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "bundle": "node.cli.bundle",
     "verify": "node.cli.verify",
     "audit": "node.cli.audit",
+    "export": "node.cli.export",
     "bench": "node.cli.bench",
 }
 
