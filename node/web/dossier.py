@@ -109,6 +109,12 @@ class Report:
         return f"/v1{self.subject.path}/bundle" + (self.query if self.domain else "")
 
     @property
+    def proof_path(self) -> str:
+        """The bundle of exactly this answer, even when the ledger has moved on."""
+        domain = f"&domain={self.domain}" if self.domain else ""
+        return f"/v1{self.subject.path}/bundle?as_of={self.answer.question.as_of}{domain}"
+
+    @property
     def bundle_name(self) -> str:
         """What the bundle's file is called."""
         return f"{self.subject.platform_code}-{self.subject.handle[:16]}.bundle"

@@ -127,7 +127,7 @@ def _problem_page(request: web.Request, render: Render, problem: PageProblem) ->
     if problem.status == 503:
         headers["Retry-After"] = str(RETRY_AFTER_S)
     text = render(request, "problem.html", context)
-    return html(text, status=problem.status, **headers)
+    return html(text, status=problem.status, headers=headers)
 
 
 def need_ready(request: web.Request) -> None:

@@ -9,7 +9,7 @@
 | `/subjects/{platform}:{handle}` | the report; `?domain=`, `?page=` |
 | `/subjects/{platform}:{handle}/history.svg` | its history plot; `?domain=`, `?theme=`, `?size=` |
 | `/network` | this node and the network |
-| `/static/style.css` | the one style sheet |
+| `/static/{name}` | the style sheet, and the modules of the browser's verifier |
 """
 
 import asyncio
@@ -41,10 +41,12 @@ from node.web.guard import (
 )
 from node.web.network import network_view
 from node.web.plot import Plots, Size, Theme
-from node.web.render import HEADERS, Context, environment, go_to, html, svg
+from node.web.render import Context, asset, environment, go_to, html, svg
 
 PAGE_MAX: Final = 10_000
 DOSSIERS_KEPT: Final = 16
+MODULES: Final = ("panel", "verify", "codec", "model", "note", "proof", "score")
+STATIC: Final = ("style.css", *(f"{name}.js" for name in MODULES))
 TOKEN_CHARS_MAX: Final = 512
 REFERENCE_CHARS_MAX: Final = 512
 _HANDLE: Final = re.compile(r"[0-9a-f]{64}\Z", re.ASCII)
@@ -63,7 +65,7 @@ def add_pages(app: web.Application, node: Any) -> None:
         ("/subjects/{subject}", pages.report),
         ("/subjects/{subject}/history.svg", pages.history),
         ("/network", pages.network),
-        ("/static/style.css", pages.style),
+        *((f"/static/{name}", pages.static) for name in STATIC),
     )
     post: tuple[tuple[str, Handler], ...] = (
         ("/sign-in", pages.sign_in),
@@ -86,7 +88,8 @@ class Pages:
         self._templates = environment()
         self._plots = Plots()
         self._dossiers: OrderedDict[tuple[int, bytes, str, int], Dossier] = OrderedDict()
-        self._style = files("node.web").joinpath("static/style.css").read_bytes()
+        folder = files("node.web").joinpath("static")
+        self._static = {name: folder.joinpath(name).read_bytes() for name in STATIC}
 
     async def close(self, app: web.Application) -> None:
         """End what the pages hold, with the application."""
@@ -204,7 +207,7 @@ class Pages:
         if not _DECIMAL.match(number) or int(number) > PAGE_MAX:
             raise PageProblem(400, "This cannot be read", f"page is a number from 1 to {PAGE_MAX}.")
         report = report_of(await self._dossier(request), int(number))
-        return html(self.render(request, "report.html", {"report": report}))
+        return html(self.render(request, "report.html", {"report": report}), scripted=True)
 
     async def history(self, request: web.Request) -> web.Response:
         """The history plot of a worker."""
@@ -267,11 +270,11 @@ class Pages:
         view = network_view(self._node, ground)
         return html(self.render(request, "network.html", {"network": view}))
 
-    async def style(self, request: web.Request) -> web.Response:
-        """The style sheet."""
-        del request
-        headers = {**HEADERS, "Cache-Control": "public, max-age=3600"}
-        return web.Response(body=self._style, content_type="text/css", headers=headers)
+    async def static(self, request: web.Request) -> web.Response:
+        """The style sheet, or a module of the browser's verifier."""
+        name = request.path.rpartition("/")[2]
+        kind = "text/css" if name.endswith(".css") else "text/javascript"
+        return asset(request, self._static[name], kind)
 
     @property
     def _code(self) -> str:

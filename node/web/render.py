@@ -1,9 +1,11 @@
 """Templates and the headers of every page.
 
-Everything is escaped by default; no page has a script, an inline style or anything from elsewhere,
-and the Content-Security-Policy says so to the browser.
+Everything is escaped by default; no page has an inline script, an inline style or anything from
+elsewhere, and the Content-Security-Policy says so to the browser. Only the report runs a script:
+our verifier, a file of this node, which may fetch from this node alone.
 """
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -24,6 +26,7 @@ HEADERS: Final[Mapping[str, str]] = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+_SCRIPT_POLICY: Final = "; script-src 'self'; connect-src 'self'"
 # An SVG that is shown as an image styles itself and loads nothing.
 IMAGE_HEADERS: Final[Mapping[str, str]] = {
     **HEADERS,
@@ -51,11 +54,32 @@ def environment() -> Environment:
     return made
 
 
-def html(text: str, *, status: int = 200, **headers: str) -> web.Response:
-    """A page as a response with its headers."""
-    return web.Response(
-        text=text, status=status, content_type="text/html", headers={**HEADERS, **headers}
+def html(
+    text: str,
+    *,
+    status: int = 200,
+    scripted: bool = False,
+    headers: Mapping[str, str] | None = None,
+) -> web.Response:
+    """A page as a response with its headers; `scripted` pages may run the modules of this node."""
+    made = {**HEADERS, **(headers or {})}
+    if scripted:
+        made["Content-Security-Policy"] += _SCRIPT_POLICY
+    return web.Response(text=text, status=status, content_type="text/html", headers=made)
+
+
+def asset(request: web.Request, data: bytes, content_type: str) -> web.Response:
+    """A file of the pages: asked for again each time, sent again only when it has changed."""
+    tag = hashlib.sha256(data).hexdigest()[:32]
+    known = any(each.value in {tag, "*"} for each in request.if_none_match or ())
+    response = (
+        web.Response(status=304, headers=HEADERS)
+        if known
+        else web.Response(body=data, content_type=content_type, charset="utf-8", headers=HEADERS)
     )
+    response.headers["Cache-Control"] = "no-cache"
+    response.etag = tag
+    return response
 
 
 def svg(data: bytes) -> web.Response:

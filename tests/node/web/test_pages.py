@@ -8,6 +8,7 @@ from aiohttp.test_utils import TestClient
 
 from node.api.auth import COOKIE, SESSIONS
 from node.web.guard import own_path
+from node.web.pages import MODULES
 from tests.ledger.world import handle
 from tests.node.web.site import (
     FRESH,
@@ -39,7 +40,16 @@ async def page(client: TestClient, path: str, status: int = 200) -> str:
     assert response.headers["X-Content-Type-Options"] == "nosniff"
     assert response.headers["Referrer-Policy"] == "no-referrer"
     assert response.headers["Cache-Control"] == "no-store"
-    assert "<script" not in text
+    scripts = re.findall(r"<script[^>]*>[^<]*", text)
+    policy = response.headers["Content-Security-Policy"]
+    if re.match(r"/subjects/[^/]*\Z", path.partition("?")[0]) and status == 200:
+        assert scripts == ['<script type="module" src="/static/panel.js">']
+        assert policy.endswith("; script-src 'self'; connect-src 'self'")
+    else:
+        assert scripts == []
+        assert "script-src" not in policy
+    assert "unsafe" not in policy
+    assert not re.search(r"\son[a-z]+=", text)
     assert " style=" not in text
     assert 'lang="en"' in text
     return text
@@ -280,6 +290,42 @@ async def test_network_page(reader: TestClient, node: SiteNode) -> None:
     assert node.chain.hex() in text
     assert "3 of 4 must agree; 1 may fail." in text
     assert text.count("(this node)") == 1
+
+
+async def test_modules_of_the_verifier(stranger: TestClient) -> None:
+    """They are JavaScript to the browser, load each other only, and are sent again when changed."""
+    for name in MODULES:
+        response = await stranger.get(f"/static/{name}.js")
+        assert response.status == 200
+        assert response.headers["Content-Type"] == "text/javascript; charset=utf-8"
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert response.headers["Cache-Control"] == "no-cache"
+        text = await response.text()
+        imported = re.findall(r'from "([^"]+)"', text)
+        assert {f"./{each}.js" for each in MODULES} >= set(imported)
+        assert not re.search(r"https?://|eval\(|innerHTML|new Function|import\(", text)
+        again = {"If-None-Match": response.headers["ETag"]}
+        kept = await stranger.get(f"/static/{name}.js", headers=again)
+        assert (kept.status, await kept.read()) == (304, b"")
+        other = {"If-None-Match": '"other"'}
+        assert (await stranger.get(f"/static/{name}.js", headers=other)).status == 200
+    for path in ("package.json", "panel.mjs", "../pages.py", "panel.js/"):
+        assert (await stranger.get(f"/static/{path}")).status == 404
+
+
+async def test_the_panel_names_the_shown_answer(reader: TestClient, node: SiteNode) -> None:
+    text = await page(reader, f"{REPORT}?domain=software")
+    told = dict(re.findall(r'data-([a-z-]+)="([^"]*)"', text))
+    assert told["handle"] == GOOD.hex()
+    assert (told["platform"], told["domain"]) == ("1", "software")
+    assert f"as_of={told['as-of']}" in told["bundle"]
+    assert "domain=software" in told["bundle"]
+    assert int(told["low"]) <= int(told["probability"]) <= int(told["high"])
+    assert f"{told['points']} points" in text
+    thin = dict(
+        re.findall(r'data-([a-z-]+)="([^"]*)"', await page(reader, f"/subjects/p1:{THIN.hex()}"))
+    )
+    assert (thin["probability"], thin["points"]) == ("", "")
 
 
 async def test_style_sheet(stranger: TestClient) -> None:

@@ -1,0 +1,152 @@
+"""The Verify panel in a real browser, on the page of a node that really serves."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp.test_utils import TestServer
+
+from node.api.app import make_app
+from tests.ledger.world import DAY, genesis_of, handle
+from tests.node.api.live_node import READ, LiveNode
+from tests.node.web.browser import STEP_S, Browser, find_chromium
+
+CHROMIUM = find_chromium()
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+
+STEPS = 10
+SUBJECT = f"p1:{handle('w').hex()}"
+
+
+def history(count: int = 12) -> LiveNode:
+    """A node whose ledger tells of a worker's good and bad results, at a certified checkpoint."""
+    node = LiveNode()
+    world = node.world
+    world.run(world.register("w", key=True), world.register("c", assurance="document"))
+    for at in range(count):
+        world.run(world.open(f"e{at}"), time=world.time + 5 * DAY)
+        late = {"status": "late", "fault": "worker", "lateness_band": 2} if at % 5 == 3 else {}
+        world.run(
+            world.outcome(f"e{at}", **late),
+            world.rating(f"e{at}", value=2 if late else 5),
+            time=world.time + DAY,
+        )
+    node.finalise()
+    return node
+
+
+@pytest.fixture
+def node() -> LiveNode:
+    return history()
+
+
+@pytest.fixture
+async def home(node: LiveNode) -> AsyncIterator[str]:
+    """The address of a running node."""
+    async with TestServer(make_app(node)) as server:
+        yield str(server.make_url("/"))
+
+
+@pytest.fixture
+async def browser(tmp_path: Path, home: str) -> AsyncIterator[Browser]:
+    """A browser that is signed in and shows the worker's report."""
+    assert CHROMIUM is not None
+    async with Browser(CHROMIUM, tmp_path / "profile") as made:
+        await made.go(home)
+        await made.ask(f"document.getElementById('token').value = '{READ}'")
+        await made.act("document.querySelector('form.card button').click()")
+        await made.go(f"{home}subjects/{SUBJECT}")
+        yield made
+
+
+async def verify(browser: Browser) -> str:
+    """Press the button; how it ended."""
+    await browser.ask("document.querySelector('#verify button').click()")
+    async with asyncio.timeout(STEP_S):
+        while True:
+            state = await browser.ask("document.getElementById('verify').dataset.state")
+            if state in {"verified", "failed"}:
+                return str(state)
+            await asyncio.sleep(0.02)
+
+
+async def shown(browser: Browser) -> str:
+    return str(await browser.ask("document.getElementById('verify').innerText"))
+
+
+async def paste(browser: Browser, policy: str) -> None:
+    """Choose a policy from elsewhere, as a reader would."""
+    text = policy.replace("\n", "\\n")
+    await browser.ask(
+        f"{{ const field = document.getElementById('policy-text'); field.value = '{text}';"
+        "field.dispatchEvent(new Event('input')) }"
+    )
+
+
+async def test_the_reader_verifies_the_page(browser: Browser, node: LiveNode) -> None:
+    assert await browser.ask("window.isSecureContext")
+    assert await verify(browser) == "verified", await shown(browser)
+    text = await shown(browser)
+    assert "Consistent: by this node's own policy" in text
+    assert "does not contradict itself" in text, "what its own policy proves, and what it does not"
+    assert "Fingerprint" in text
+    assert await browser.ask("document.querySelectorAll('ol.steps li').length") == STEPS
+    assert await browser.ask("document.querySelectorAll('ol.steps .good').length") == STEPS
+    assert await verify(browser) == "verified"
+    assert "The same policy as this browser used" in await shown(browser)
+    for pixels in (1_200, 390):
+        await browser.width(pixels)
+        assert await browser.ask("document.documentElement.scrollWidth") <= pixels
+    assert browser.messages == []
+
+
+async def test_a_policy_from_elsewhere_decides(browser: Browser, node: LiveNode) -> None:
+    await paste(browser, node.policy_text)
+    assert await verify(browser) == "verified", await shown(browser)
+    assert "the answer on this page is proven" in await shown(browser)
+    assert "does not contradict itself, not" not in await shown(browser)
+    strange = LiveNode()
+    strange.world.genesis = genesis_of(3)
+    await paste(browser, strange.policy_text)
+    assert await verify(browser) == "failed"
+    text = await shown(browser)
+    assert "A quorum of the policy signed the checkpoint" in text
+    assert "do not rely on this page" in text
+    assert await browser.ask("document.querySelectorAll('ol.steps .bad').length") == 1
+    await paste(browser, "log in")
+    assert await verify(browser) == "failed"
+    assert "The policy cannot be used" in await shown(browser)
+    await paste(browser, " ")
+    assert await verify(browser) == "failed"
+    assert "Choose a policy file" in await shown(browser)
+
+
+async def test_a_page_that_shows_another_answer_is_told(browser: Browser) -> None:
+    await browser.ask("document.getElementById('verify').dataset.points = '849'")
+    assert await verify(browser) == "failed"
+    assert "proves another answer than this page shows" in await shown(browser)
+
+
+async def test_a_browser_without_ed25519_says_so(browser: Browser) -> None:
+    await browser.ask(
+        "crypto.subtle.importKey = async () => "
+        "{ throw new DOMException('unknown', 'NotSupportedError') }"
+    )
+    assert await verify(browser) == "failed"
+    text = await shown(browser)
+    assert "Nothing was verified" in text
+    assert "standing verify p1-" in text
+
+
+async def test_the_ledger_may_move_on_meanwhile(browser: Browser, node: LiveNode) -> None:
+    node.world.run(node.world.open("later"), time=node.world.time + DAY)
+    node.finalise()
+    assert await verify(browser) == "verified", await shown(browser)
+
+
+async def test_without_a_script_the_page_shows_how_to_verify(browser: Browser) -> None:
+    await browser.call("Emulation.setScriptExecutionDisabled", value=True)
+    await browser.act("location.reload()")
+    assert await browser.ask("document.getElementById('verify').hidden")
+    assert "standing verify" in await browser.ask("document.getElementById('main').innerText")
