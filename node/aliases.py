@@ -1,19 +1,22 @@
 """Aliases: the platform's own references for its people and engagements, as random handles.
 
-A handle is 32 random bytes, drawn at the first time a reference is named and kept for ever, on this
-node only: row `N` ‖ "a" ‖ kind ("s" or "e") ‖ reference in UTF-8. So no handle can be guessed from
-an e-mail address or a name. A handle is on disk before anybody is told of it.
+A handle is 32 random bytes, drawn at the first time a reference is named and kept on this node
+only: row `N` ‖ "a" ‖ kind ("s" or "e") ‖ the store's name for (kind ‖ reference in UTF-8). So no
+handle can be guessed from an e-mail address or a person's name, and neither of these stands in the
+store: the store's name for it is computed with a key of the vault's, and the handle is sealed. A
+handle is on disk before anybody is told of it. `forget` destroys it.
 """
 
 import asyncio
 import os
 from collections.abc import Sequence
+from functools import partial
 from typing import Final, Literal
 
 from ledger.errors import Malformed
-from ledger.store import NODE
 from node.bounds import Bounds
 from node.storage.leveldb import LevelStore
+from node.storage.sealing import ALIASES
 
 Kind = Literal["subject", "engagement"]
 
@@ -64,14 +67,25 @@ class Aliases:
         if not 0 < len(name) <= self._bounds.alias_bytes_max:
             most = self._bounds.alias_bytes_max
             raise Malformed(f"has not 1 to {most} bytes", field="references")
-        return NODE + b"a" + letter + name
+        return ALIASES + letter + self._store.name(letter + name)
+
+    async def forget(self, kind: str, references: Sequence[str]) -> None:
+        """Destroy the handles of references, for good; on disk when this returns.
+
+        Raises:
+            Malformed: as `handles`.
+        """
+        keys = [self._key(kind, reference) for reference in references]
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._store.erase(keys, partial(_settle, done))
+        await done
 
     async def _durable(self) -> None:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-        def tell() -> None:
-            if not done.done():
-                done.set_result(None)
-
-        self._store.submit({}, tell)
+        self._store.submit({}, partial(_settle, done))
         await done
+
+
+def _settle(done: "asyncio.Future[None]") -> None:
+    if not done.done():
+        done.set_result(None)

@@ -1,9 +1,9 @@
 """A stopped node's data folder, as an audit reads it.
 
-The folder is opened as it is: nothing is created, nothing repaired. LevelDB itself may move what
-its journal holds into tables when it opens a store, as it does at every start of a node; rows stay
-what they are. Each read verifies checksums; a block of the disk that fails them raises
-StoreDamaged.
+The folder is opened as it is, with its vault: nothing is created, nothing repaired. LevelDB itself
+may move what its journal holds into tables when it opens a store, as it does at every start of a
+node; rows stay what they are. Each read verifies checksums; a block of the disk that fails them, or
+a sealed row that does not open, raises StoreDamaged.
 """
 
 from collections.abc import Iterator
@@ -31,6 +31,8 @@ from ledger.store import CHECKPOINT, after
 from node.config import load_config
 from node.network import load_genesis
 from node.storage.leveldb import FORMAT, FORMAT_KEY
+from node.storage.sealing import Sealing, is_sealed
+from node.storage.vault import Vault
 
 CONFIG_NAME: Final = "node.toml"
 LEVELDB_NAME: Final = "CURRENT"
@@ -62,17 +64,24 @@ class FolderReader:
             raise StoreDamaged(
                 str(folder), f"cannot be opened: {_said(error)}; {REPAIR}"
             ) from error
+        try:
+            self._sealing = Sealing(Vault.read(folder))
+        except BaseException:
+            self._db.close()
+            raise
 
     def get(self, key: bytes) -> bytes | None:
         """The value of a key, or None.
 
         Raises:
-            StoreDamaged: the disk's block fails its checksum.
+            StoreDamaged: the disk's block fails its checksum, or a sealed row does not open.
         """
         try:
             value: bytes | None = self._db.get(key, verify_checksums=True)
         except (plyvel.Error, OSError) as error:
             raise StoreDamaged(describe_key(key), _said(error)) from error
+        if value is not None and is_sealed(key):
+            return self._sealing.unseal(key, value)
         return value
 
     def scan(
@@ -89,7 +98,11 @@ class FolderReader:
                 start=start, stop=stop, reverse=reverse, verify_checksums=True
             ) as rows:
                 for at, value in rows:
-                    if at != FORMAT_KEY:
+                    if is_sealed(at):
+                        opened = self._sealing.unseal(at, value)
+                        if opened is not None:
+                            yield at, opened
+                    elif at != FORMAT_KEY:
                         yield at, value
         except (plyvel.Error, OSError) as error:
             raise StoreDamaged(f"rows behind {describe_key(at)}", _said(error)) from error

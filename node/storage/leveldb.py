@@ -8,13 +8,15 @@
   what is being written (`_writing`), then the disk. Nothing is promised to anybody until `submit`'s
   callback has come.
 - Every read from disk verifies checksums. A row that is not what was written raises StoreDamaged.
+- What tells of people (openings, names of own records, aliases) stands on disk encrypted only, in
+  LevelDB's journal too (`sealing.py`). `erase` destroys the keys of such rows for good.
 - An error of the disk while writing is final: the writer stops, `on_failure` is told once, and no
   later change is accepted. The node must stop then.
 """
 
 import threading
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,9 +25,11 @@ import plyvel
 from ledger.errors import Misconfigured, StoreDamaged
 from ledger.store import META, Changes
 from node.bounds import Bounds
+from node.storage.sealing import Sealing, is_sealed, slot_of
+from node.storage.vault import open_vault
 
 FORMAT_KEY: Final = META + b"format"
-FORMAT: Final = b"standing-1"
+FORMAT: Final = b"standing-2"
 REPAIR: Final = (
     "the store is damaged; to recover, move the data folder away (keep it for inspection) and "
     "start the node again: it fetches the whole ledger from its peers and re-executes it"
@@ -79,11 +83,16 @@ class LevelStore:
         self._lock = threading.Condition()
         self._queued, self._writing = _Waiting(), _Waiting()
         self._callbacks: list[Durable] = []
+        self._erasing: list[bytes] = []
         self._stopping = False
         self._failed: BaseException | None = None
         self.on_failure: Callable[[BaseException], None] = lambda _: None
         self.groups_written = 0
-        self._check_format()
+        try:
+            self._sealing = self._check_format()
+        except BaseException:
+            self._db.close()
+            raise
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
@@ -102,6 +111,8 @@ class LevelStore:
             value: bytes | None = self._db.get(key, verify_checksums=True)
         except (plyvel.Error, OSError) as error:
             raise self._damaged(key, error) from error
+        if value is not None and is_sealed(key):
+            return self._sealing.unseal(key, value)
         return value
 
     def scan(
@@ -130,8 +141,10 @@ class LevelStore:
                         yield from _present(fresh.pop(), waiting)
                     if fresh and fresh[-1] == at:
                         yield from _present(fresh.pop(), waiting)
-                    else:
+                    elif not is_sealed(at):
                         yield at, value
+                    elif (opened := self._sealing.unseal(at, value)) is not None:
+                        yield at, opened
         except (plyvel.Error, OSError) as error:
             raise self._damaged(at, error) from error
         while fresh:
@@ -148,10 +161,16 @@ class LevelStore:
         """How many rows are accepted and not yet known to be on disk."""
         return len(self._queued.rows) + len(self._writing.rows)
 
-    def submit(self, changes: Changes, on_durable: Durable | None = None) -> None:
+    def submit(
+        self,
+        changes: Changes,
+        on_durable: Durable | None = None,
+        *,
+        erased: Sequence[bytes] = (),
+    ) -> None:
         """Accept changes, visible to reads at once; `on_durable` is scheduled when they are safe.
 
-        Callbacks come in the order of submission.
+        Callbacks come in the order of submission. `erased`: as `erase`, behind the changes.
 
         Raises:
             StoreDamaged: the writer has stopped after an error of the disk.
@@ -161,9 +180,27 @@ class LevelStore:
                 raise StoreDamaged(str(self._folder), f"writing has failed: {self._failed}")
             assert not self._stopping, "nothing is written after close"
             self._queued.update(changes)
+            self._erasing.extend(erased)
             if on_durable is not None:
                 self._callbacks.append(on_durable)
             self._lock.notify()
+
+    def erase(self, keys: Iterable[bytes], on_durable: Durable | None = None) -> None:
+        """Destroy the keys of sealed rows and remove the rows, in order behind what was submitted.
+
+        Every row under the same key is gone with them (`sealing.py`); reads see that once
+        `on_durable` comes, at the latest.
+
+        Raises:
+            StoreDamaged: the writer has stopped after an error of the disk.
+        """
+        keys = list(keys)
+        assert all(is_sealed(key) for key in keys), "only what is sealed can be erased"
+        self.submit({}, on_durable, erased=keys)
+
+    def name(self, data: bytes) -> bytes:
+        """A name (32 bytes) for data, which only this store can compute: for keys of rows."""
+        return self._sealing.vault.name(data)
 
     def close(self) -> None:
         """Write what waits, stop the thread and give the folder free."""
@@ -176,13 +213,16 @@ class LevelStore:
     def _run(self) -> None:
         while True:
             with self._lock:
-                self._lock.wait_for(lambda: self._stopping or self._queued.rows or self._callbacks)
-                if not self._queued.rows and not self._callbacks:
+                self._lock.wait_for(lambda: self._stopping or self._has_work())
+                if not self._has_work():
                     return
                 self._writing, self._queued = self._queued, _Waiting()
                 callbacks, self._callbacks = self._callbacks, []
+                erasing, self._erasing = self._erasing, []
             try:
                 self._write(self._writing.rows)
+                if erasing:
+                    self._destroy(erasing)
             except Exception as error:  # whatever the disk raised, the node stops
                 self._fail(error)
                 return
@@ -191,11 +231,23 @@ class LevelStore:
             self.groups_written += 1
             self._report(callbacks)
 
+    def _has_work(self) -> bool:
+        return bool(self._queued.rows or self._callbacks or self._erasing)
+
+    def _destroy(self, keys: Sequence[bytes]) -> None:
+        """Destroy keys first: a crash behind that leaves rows that read as if they were gone."""
+        rows = [(key, self._db.get(key, verify_checksums=True)) for key in keys]
+        slots = {slot_of(key, value) for key, value in rows if value is not None}
+        self._sealing.destroy(slots)
+        self._write(dict.fromkeys(keys))
+
     def _write(self, rows: Changes) -> None:
         with self._db.write_batch(transaction=True, sync=True) as batch:
             for key, value in rows.items():
                 if value is None:
                     batch.delete(key)
+                elif is_sealed(key):
+                    batch.put(key, self._sealing.seal(key, value))
                 else:
                     batch.put(key, value)
 
@@ -212,14 +264,20 @@ class LevelStore:
             self._failed = error
         self._schedule(lambda: self.on_failure(error))
 
-    def _check_format(self) -> None:
+    def _check_format(self) -> Sealing:
+        """Demand our own format, or begin a new store: first its keys, then its first row."""
         found = self.get(FORMAT_KEY)
-        if found is None:
-            self._write({FORMAT_KEY: FORMAT})
-        elif found != FORMAT:
+        if found not in {None, FORMAT}:
             raise Misconfigured(
                 f"the store {self._folder} has the format {found!r}, this program reads {FORMAT!r}"
             )
+        try:
+            sealing = Sealing(open_vault(self._folder, new=found is None))
+        except OSError as error:
+            raise StoreDamaged(str(self._folder), f"{error}; {REPAIR}") from error
+        if found is None:
+            self._write({FORMAT_KEY: FORMAT})
+        return sealing
 
 
 def _present(key: bytes, waiting: Changes) -> Iterator[tuple[bytes, bytes]]:

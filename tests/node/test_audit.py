@@ -20,6 +20,8 @@ from node.audit_folder import FolderLedger
 from node.cli.audit import app as audit_app
 from node.cli.verify import app as verify_app
 from node.storage.leveldb import FORMAT, FORMAT_KEY
+from node.storage.sealing import Sealing, is_sealed
+from node.storage.vault import open_vault
 from node.view import policy_of
 from tests.ledger.certify import certify
 from tests.ledger.world import World, genesis_of, handle
@@ -76,10 +78,11 @@ def write_folder(world, folder, changes=None):
         plyvel.DB(str(folder), create_if_missing=True) as database,
         database.write_batch() as batch,
     ):
+        sealing = Sealing(open_vault(folder, new=True))
         batch.put(FORMAT_KEY, FORMAT)
         for key, value in rows.items():
             if value is not None:
-                batch.put(key, value)
+                batch.put(key, sealing.seal(key, value) if is_sealed(key) else value)
     return folder
 
 
