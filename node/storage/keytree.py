@@ -1,16 +1,16 @@
 """Keys that can be destroyed one by one, without being stored one by one.
 
-A *slot* is a number below 2^44; each has a key of 32 bytes. All keys follow from 65,536 random
-*bucket* keys: below a bucket stands a tree of 7 levels, 16 children to a node, and a child's key is
+A *slot* is a number below 2^41; each has a key of 32 bytes. All keys follow from 65,536 random
+*bucket* keys: below a bucket stands a tree of 5 levels, 32 children to a node, and a child's key is
 SHA-256(parent's key ‖ its digit (u8)). To destroy a slot's key, the nodes on the way to it are
 forgotten and the siblings beside that way are kept instead: every other slot's key still follows,
 this one's does not any more (a puncturable pseudorandom function after Goldreich, Goldwasser and
-Micali). So what must be kept is 2 MiB, and at most 4,095 bytes more for each slot destroyed.
+Micali). So what must be kept is 2 MiB, and at most 6,045 bytes more for each slot destroyed.
 
     kept = bucket keys (65,536 × 32; zero bytes: this bucket is split)
            ‖ number of nodes (u32be) ‖ (depth (u8) ‖ path (u48be) ‖ key (32))*      ascending
 
-A node's path is the upper bits of the slots below it: 16 of the bucket, then 4 for each level.
+A node's path is the upper bits of the slots below it: 16 of the bucket, then 5 for each level.
 """
 
 from collections.abc import Callable, Iterable
@@ -18,11 +18,12 @@ from hashlib import sha256 as _sha256
 from typing import Final
 
 KEY_BYTES: Final = 32
-SLOT_BITS: Final = 44
-LEVELS: Final = 7
+SLOT_BITS: Final = 41
+LEVELS: Final = 5
 BUCKETS: Final = 1 << 16
 
-_DIGIT_BITS: Final = 4
+_DIGIT_BITS: Final = 5
+_DIGIT_MASK: Final = 31
 _DIGITS: Final = tuple(bytes([digit]) for digit in range(1 << _DIGIT_BITS))
 _BELOW_BITS: Final = LEVELS * _DIGIT_BITS
 _TABLE_BYTES: Final = BUCKETS * KEY_BYTES
@@ -56,7 +57,7 @@ class KeyTree:
                 return None
             depth, node = covering
         for shift in _SHIFTS[depth]:
-            node = _sha256(node + _DIGITS[slot >> shift & 15]).digest()
+            node = _sha256(node + _DIGITS[slot >> shift & _DIGIT_MASK]).digest()
         return node
 
     def destroy(self, slots: Iterable[int]) -> bool:
@@ -118,9 +119,9 @@ class KeyTree:
             self._table[begin : begin + KEY_BYTES] = _SPLIT
         for below, shift in enumerate(_SHIFTS[depth], depth + 1):
             path = slot >> shift
-            first = path & ~15
+            first = path & ~_DIGIT_MASK
             for digit in _DIGITS:
                 if first | digit[0] != path:
                     self._nodes[below, first | digit[0]] = _sha256(node + digit).digest()
-            node = _sha256(node + _DIGITS[path & 15]).digest()
+            node = _sha256(node + _DIGITS[path & _DIGIT_MASK]).digest()
         return True

@@ -45,6 +45,10 @@ CIPHERS_MAX: Final = 16_384
 """Ciphers of the slots used last: an engagement's records often come together."""
 
 _SLOT_BYTES: Final = 6
+_SALT_HEAD: Final = b"\x93\xc4\x10"
+_SHORT_BIN: Final = b"\xc4"
+_RECORD_AT: Final = 21
+"""Where a record of less than 256 bytes begins in its submission, which is in its one form."""
 _NONCE_BYTES: Final = 12
 _SUBMISSION_BYTE: Final = SUBMISSION[0]
 _NODE_BYTE: Final = NODE[0]
@@ -90,6 +94,16 @@ def slot_name(record: bytes) -> bytes | None:
         first = subject_key(link.first_platform, link.first_handle)
         return b"l" + first + subject_key(link.second_platform, link.second_handle)
     return None
+
+
+def _record_in(value: bytes) -> bytes | None:
+    """The record in a submission's bytes, or None where they are none."""
+    if value[:3] == _SALT_HEAD and value[19:20] == _SHORT_BIN and len(value) > _RECORD_AT:
+        return value[_RECORD_AT : _RECORD_AT + value[_RECORD_AT - 1]]
+    try:
+        return _read_submission(value).record
+    except msgspec.MsgspecError:
+        return None
 
 
 class Sealing:
@@ -142,10 +156,8 @@ class Sealing:
 
     def _name(self, key: bytes, value: bytes) -> bytes:
         if key[0] == _SUBMISSION_BYTE:
-            try:
-                name = slot_name(_read_submission(value).record)
-            except msgspec.MsgspecError:
-                name = None
+            record = _record_in(value)
+            name = None if record is None else slot_name(record)
             return name if name is not None else b"r" + key + value
         if key[:2] == ALIASES:
             return b"a" + value

@@ -23,10 +23,10 @@ def tree() -> KeyTree:
 
 def literal(slot: int) -> bytes:
     """A slot's key, as the specification has it."""
-    bucket = slot >> 4 * LEVELS
+    bucket = slot >> 5 * LEVELS
     key = TABLE[32 * bucket : 32 * bucket + 32]
     for level in reversed(range(LEVELS)):
-        key = sha256(key + bytes([slot >> 4 * level & 15])).digest()
+        key = sha256(key + bytes([slot >> 5 * level & 31])).digest()
     return key
 
 
@@ -42,15 +42,15 @@ def test_a_destroyed_key_is_gone_and_no_other(destroyed: set[int], others: set[i
 
 
 def test_nothing_that_leads_to_a_destroyed_key_is_kept() -> None:
-    keys, slot = tree(), 0x123_4567_89AB
-    path = [TABLE[32 * (slot >> 28) : 32 * (slot >> 28) + 32]]
+    keys, slot = tree(), 0x123_4567_89A
+    path = [TABLE[32 * (slot >> 25) : 32 * (slot >> 25) + 32]]
     for level in reversed(range(LEVELS)):
-        path.append(sha256(path[-1] + bytes([slot >> 4 * level & 15])).digest())
+        path.append(sha256(path[-1] + bytes([slot >> 5 * level & 31])).digest())
     assert path[0] in keys.encode()
     keys.destroy([slot])
     kept = keys.encode()
     assert not any(key in kept for key in path)
-    assert len(kept) - len(TABLE) - 4 == LEVELS * 15 * 39
+    assert len(kept) - len(TABLE) - 4 == LEVELS * 31 * 39
 
 
 @pytest.mark.parametrize("slot", [-1, 1 << SLOT_BITS])

