@@ -3,7 +3,7 @@
 Every few seconds, if the newest certified checkpoint is larger than the last one that was offered,
 it is offered to every configured witness at once: this node's note, and a consistency proof from
 the size that the witness is known to be at. A witness that is elsewhere says so (409), and is asked
-once more from there. The lines that hold are kept with the note, and the note with them is what
+again from there. The lines that hold are kept with the note, and the note with them is what
 /log/witnessed serves; /log/checkpoint stays as it is.
 
 A witness that takes one key for an origin takes the log line of one node only: name it at the node
@@ -36,6 +36,8 @@ from node.witness import Store
 log = logging.getLogger(__name__)
 
 PACE_S: Final = 5.0
+TRIES: Final = 3
+"""For one checkpoint: from where the witness is known to be, and twice from where it says."""
 ANSWER_S: Final = 10.0
 ANSWER_BYTES_MAX: Final = 16 * 1_024
 OUTSIDE: Final = NODE + b"o"
@@ -118,7 +120,7 @@ class Outside:
         key = OUTSIDE + witness.key.key_id + witness.key.name.encode()
         row = read_row(self._store, ReachedRow, key)
         old = row.size if row else 0
-        for _ in range(2):
+        for _ in range(TRIES):
             if old > certified.size:
                 return None  # another node was quicker; the next checkpoint is larger
             proof = self._public.consistency(old, certified.size) if old else []
