@@ -1,4 +1,4 @@
-"""Other people's programs accept what a node serves. Needs Go and the network: STANDING_INTEROP=1."""
+"""Other people's programs accept what a node serves. STANDING_INTEROP=1 runs it all."""
 
 import json
 import os
@@ -25,7 +25,11 @@ TOOLS = {
 )
 def test_other_peoples_programs_accept_a_node() -> None:
     done = subprocess.run(
-        [ROOT / "scripts/interop", "--json"], capture_output=True, text=True, timeout=900
+        [ROOT / "scripts/interop", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
     )
     found = json.loads(done.stdout)
     assert found.keys() >= TOOLS | {"machine", "version", "go"}
@@ -52,7 +56,9 @@ def test_without_go_each_tool_says_why_it_did_not_run(tmp_path: Path) -> None:
         "import json\n"
         "print(json.dumps(tools.results))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
     found = json.loads(done.stdout)
     assert found.keys() == TOOLS
     for result in found.values():

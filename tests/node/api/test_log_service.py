@@ -149,7 +149,7 @@ async def test_epoch_ends_lead_to_the_newest_set(served) -> None:
     chain = decode_chain(await served.get("epochs"))
     assert [each.number for each in follow(foundation, chain).validators] == [1, 2, 4, 5]
     assert len(chain) == 1
-    for query in ("?from=0", "?limit=0", "?limit=1025", "?form=1", "?from=01"):
+    for query in ("?from=0", "?limit=0", "?limit=257", "?form=1", "?from=01"):
         assert await served.status("epochs" + query) == 400
 
 
@@ -241,3 +241,21 @@ async def test_there_is_one_address_for_each_file(served, path) -> None:
         assert (head_status, body) == (200, b"")
         assert head["Content-Length"] == headers["Content-Length"]
     assert await served.status(path) == (200 if path.endswith("?") else 404)
+
+
+async def test_a_long_chain_comes_in_pages(served, monkeypatch) -> None:
+    monkeypatch.setattr("node.publiclog.PAGE_ENDS_MAX", 2)
+    world, foundation = served.node.world, served.node.genesis.foundation
+    sets = [(1, 2, 4, 5), (1, 2, 4, 6), (1, 2, 4, 7), (1, 2, 4, 8)]
+    for numbers in sets:
+        for at in range(EPOCH_BLOCKS):
+            if at == EPOCH_BLOCKS - 1:
+                members = tuple(validator(number)[0] for number in numbers)
+                world.state = replace(world.state, validators=members)
+            served.run(1)
+    chain = list(decode_chain(await served.get("epochs")))
+    assert len(chain) == 2
+    assert [each.number for each in follow(foundation, chain).validators] == [*sets[1]]
+    chain += decode_chain(await served.get("epochs?from=3"))
+    assert [each.number for each in follow(foundation, chain).validators] == [*sets[3]]
+    assert decode_chain(await served.get("epochs?from=5")) == ()
