@@ -11,7 +11,7 @@ from aiohttp import ClientSession
 from aiohttp.test_utils import TestServer
 
 from ledger.checkpoint import verify_checkpoint
-from ledger.errors import Malformed, Misconfigured
+from ledger.errors import BadProof, Malformed, Misconfigured
 from ledger.note import (
     COSIGNATURE_V1,
     ED25519,
@@ -175,6 +175,14 @@ async def test_no_answer_before_the_disk_has_it() -> None:
     disk.done()
     await turns()
     assert again.done()
+
+
+async def test_a_fork_is_told_to_the_operator(caplog: pytest.LogCaptureFixture) -> None:
+    log, fork, witness = OtherLog(), OtherLog(salt=b"x"), witness_on(Sync())
+    await witness.add_checkpoint(log.request(0, 20))
+    with pytest.raises(BadProof):
+        await witness.add_checkpoint(fork.request(20, 30))
+    assert fork.note(30).decode() in caplog.text
 
 
 async def test_those_who_wait_are_bounded() -> None:
