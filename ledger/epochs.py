@@ -43,7 +43,7 @@ from ledger.note import (
 from ledger.policy import Policy
 from ledger.rows import CosignatureRow
 
-CHAIN_ENDS_MAX: Final = 1_024
+CHAIN_ENDS_MAX: Final = 16_384
 CHAIN_BYTES_MAX: Final = 64 * 1_024 * 1_024
 
 SealEntry = Annotated[bytes, msgspec.Meta(min_length=1, max_length=SEAL_BYTES_MAX)]
@@ -112,7 +112,7 @@ def decode_chain(data: bytes) -> tuple[EpochEnd, ...]:
     """The epoch ends of a chain; nothing is verified yet.
 
     Raises:
-        Malformed: not a chain in its one form, more than 1,024 ends, or too long.
+        Malformed: not a chain in its one form, too many ends, or too long.
     """
     ends: tuple[EpochEnd, ...] = decode(Chain, data, bytes_max=CHAIN_BYTES_MAX, what="chain")
     return ends

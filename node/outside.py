@@ -3,7 +3,7 @@
 Every few seconds, if the newest certified checkpoint is larger than the last one that was offered,
 it is offered to every configured witness at once: this node's note, and a consistency proof from
 the size that the witness is known to be at. A witness that is elsewhere says so (409), and is asked
-once more from there. The lines that hold are kept with the note, and the note with them is what
+again from there. The lines that hold are kept with the note, and the note with them is what
 /log/witnessed serves; /log/checkpoint stays as it is.
 
 A witness that takes one key for an origin takes the log line of one node only: name it at the node
@@ -36,6 +36,8 @@ from node.witness import Store
 log = logging.getLogger(__name__)
 
 PACE_S: Final = 5.0
+TRIES: Final = 3
+"""For one checkpoint: from where the witness is known to be, and twice from where it says."""
 ANSWER_S: Final = 10.0
 ANSWER_BYTES_MAX: Final = 16 * 1_024
 OUTSIDE: Final = NODE + b"o"
@@ -72,6 +74,7 @@ class Outside:
         self.note: bytes | None = row.note if row else None
         self._size = row.size if row else 0
         self._task: asyncio.Task[None] | None = None
+        self._said: dict[str, str] = {}
 
     def start(self) -> None:
         """Begin, if there are witnesses to ask."""
@@ -118,7 +121,7 @@ class Outside:
         key = OUTSIDE + witness.key.key_id + witness.key.name.encode()
         row = read_row(self._store, ReachedRow, key)
         old = row.size if row else 0
-        for _ in range(2):
+        for _ in range(TRIES):
             if old > certified.size:
                 return None  # another node was quicker; the next checkpoint is larger
             proof = self._public.consistency(old, certified.size) if old else []
@@ -127,19 +130,28 @@ class Outside:
                     session, witness, format_request(old, proof, certified.note)
                 )
             except (aiohttp.ClientError, TimeoutError) as error:
-                log.warning("the witness %s does not answer: %s", witness.key.name, error)
+                self._say(witness, f"does not answer: {error or type(error).__name__}")
                 return None
             if status == 200:
                 line = _line_of(witness, certified, body)
-                if line is not None:
-                    await self._keep({key: encode(ReachedRow(certified.size))})
+                if line is None:
+                    self._say(witness, "has sent no line that holds")
+                    return None
+                self._say(witness, "")
+                await self._keep({key: encode(ReachedRow(certified.size))})
                 return line
             if status != 409 or not _SIZE.match(body) or int(body) == old:
-                said = body[:200].decode("utf-8", "replace")
-                log.warning("the witness %s answers %d: %s", witness.key.name, status, said)
+                self._say(witness, f"answers {status}: {body[:200].decode('utf-8', 'replace')}")
                 return None
             old = int(body)
         return None
+
+    def _say(self, witness: OutsideWitness, trouble: str) -> None:
+        """Log a witness's trouble once, until it is another or over."""
+        name = witness.key.name
+        if trouble and self._said.get(name) != trouble:
+            log.warning("the witness %s %s", name, trouble)
+        self._said[name] = trouble
 
     async def _keep(self, changes: dict[bytes, bytes | None]) -> None:
         on_disk: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -174,5 +186,4 @@ def _line_of(witness: OutsideWitness, certified: Certificate, body: bytes) -> Si
             line = parse_signature_line(raw)
             if witness.key.signs(line) and witness.key.holds(text, line):
                 return line
-    log.warning("the witness %s has sent no line that holds", witness.key.name)
     return None

@@ -7,19 +7,22 @@ nothing else.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from ledger.encoding import Hash, Uint, Value, encode
-from ledger.errors import Misconfigured, StandingError
+from ledger.errors import BadProof, Misconfigured, StandingError
 from ledger.note import Verifier
 from ledger.rows import read_row
 from ledger.signing import SigningKey
 from ledger.store import NODE, Changes, Reader
-from ledger.witnessing import NOTHING, Seen, check_signed, cosign, judge, parse_request
+from ledger.witnessing import NOTHING, Request, Seen, check_signed, cosign, judge, parse_request
 from node.config import Config, WitnessedLog
 from node.keystore import WITNESS, Keystore, key_path, read_seed
+
+log = logging.getLogger(__name__)
 
 SEEN: Final = NODE + b"w"
 WAITING_MAX: Final = 256
@@ -76,13 +79,23 @@ class Witness:
         self._waiting += 1
         try:
             async with self._turns[request.origin]:
-                after = judge(request, self._seen(request.origin))
+                after = self._judge(request)
                 # Written even where nothing changed: an earlier request of this log may have been
                 # given up before its row was on disk.
                 await self._remember(request.origin, after)
         finally:
             self._waiting -= 1
         return cosign(self._key, self.name, self._wall_s(), request.text).format()
+
+    def _judge(self, request: Request) -> Seen:
+        """What will have been cosigned. A signed checkpoint that does not continue the one before
+        may prove that its log has forked: the operator is told, with the whole request."""
+        try:
+            return judge(request, self._seen(request.origin))
+        except BadProof as error:
+            note = request.note.decode("utf-8", "replace")
+            log.warning("%s, from size %d: %s\n%s", request.origin, request.old, error, note)
+            raise
 
     def _seen(self, origin: str) -> Seen:
         row = read_row(self._store, SeenRow, SEEN + origin.encode())

@@ -10,13 +10,13 @@ from typing import Final
 from aiohttp import web
 
 from ledger.encoding import UINT_MAX
-from ledger.epochs import CHAIN_ENDS_MAX, encode_chain
+from ledger.epochs import encode_chain
 from ledger.genesis import epoch_of
 from node.api.parameters import only, parse_number, whole_number
 from node.api.port import NODE
 from node.api.problems import Handler, NotFound, NotReady
 from node.api.routes import MSGPACK, OCTETS, TEXT, Content, Parameter, Route
-from node.publiclog import NotThere, PublicLog
+from node.publiclog import PAGE_ENDS_MAX, NotThere, PublicLog
 from node.view import Certificate
 
 CHECKPOINT_CACHE: Final = "public, max-age=1"
@@ -82,7 +82,7 @@ async def get_epochs(request: web.Request) -> web.Response:
     first = whole_number(request, "from", 1, UINT_MAX, 1)
     log, certified = request.app[_LOG], newest(request)
     if "limit" in request.query:
-        limit = whole_number(request, "limit", 1, CHAIN_ENDS_MAX, CHAIN_ENDS_MAX)
+        limit = whole_number(request, "limit", 1, PAGE_ENDS_MAX, PAGE_ENDS_MAX)
         ends = log.chain(certified, first, limit)
     else:
         ends = log.leading(certified, first)
@@ -132,7 +132,7 @@ _FROM: Final = Parameter("from", "query", {"type": "integer", "minimum": 1}, "th
 _LIMIT: Final = Parameter(
     "limit",
     "query",
-    {"type": "integer", "minimum": 1, "maximum": CHAIN_ENDS_MAX},
+    {"type": "integer", "minimum": 1, "maximum": PAGE_ENDS_MAX},
     "at most so many, each one from `from` up; without it, those that lead to the newest set",
 )
 _NOTE: Final = (Content(TEXT, {"type": "string", "description": "a C2SP signed note"}),)

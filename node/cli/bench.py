@@ -12,7 +12,11 @@ from ledger.errors import Misconfigured
 from node import federation
 from node.cli.output import print_json, stderr, stdout
 
-app = typer.Typer(help="Figures of this machine, each with one command.", no_args_is_help=True)
+app = typer.Typer(
+    help="Figures of this machine, each with one command.",
+    no_args_is_help=True,
+    add_completion=False,
+)
 
 NODES_MAX: Final = 26
 

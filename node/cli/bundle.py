@@ -8,7 +8,7 @@ import typer
 from node.cli.output import fail, print_json, stdout
 from node.cli.target import NODE_URL, JsonOption, NodeOption, TokenFileOption, ask
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()

@@ -17,7 +17,7 @@ from node.cli.target import JsonOption
 from node.demo.story import SEED, Figures, run_demo
 from node.demo.telling import Telling
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()

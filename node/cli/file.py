@@ -19,7 +19,7 @@ _TOLD: Final = {
     "rating": ("direction", "value", "scale"),
 }
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()

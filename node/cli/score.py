@@ -36,7 +36,7 @@ WORDS: Final = {
     "other": "everything else",
 }
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()

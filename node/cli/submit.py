@@ -21,7 +21,7 @@ PIECE_BYTES: Final = 256 * 1_024
 # Problems of the record; all others are of the request, and end the command.
 OF_THE_RECORD: Final = (400, 409, 413, 422)
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()

@@ -15,7 +15,7 @@ from ledger.errors import InvalidInput
 from ledger.policy import POLICY_BYTES_MAX, Policy
 from node.cli.output import fail, print_json, stdout
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 PolicyOption = Annotated[
     Path, typer.Option("--policy", help="The log's policy, as a node serves it at /log/policy.")

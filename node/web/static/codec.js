@@ -32,7 +32,11 @@ const STATUSES = ["completed", "late", "cancelled-by-worker", "cancelled-by-clie
 const FAULTS = ["none", "worker", "client", "shared"];
 const FORMATS = ["freelance", "contest", "vendor", "volunteer", "employment", "gig"];
 
-export const sameBytes = (a, b) => a.length === b.length && a.every((byte, at) => byte === b[at]);
+export function sameBytes(a, b) {
+  if (a.length !== b.length) return false;
+  for (let at = 0; at < a.length; at += 1) if (a[at] !== b[at]) return false;
+  return true;
+}
 
 /** Reads one canonical value from front to back. `what` names it in refusals. */
 export class Reader {
@@ -101,9 +105,10 @@ export class Reader {
     else if (head === 0xd9) length = this.shortest(1, 32);
     else throw this.refuse("is not a short string");
     if (length > most) throw this.refuse("is too long");
-    const bytes = this.take(length);
-    if (bytes.some((byte) => byte > 0x7f)) throw this.refuse("is not ASCII");
-    const value = String.fromCharCode(...bytes);
+    if (this.at + length > this.data.length) throw this.refuse("ends too early");
+    let value = "";
+    for (let end = this.at + length; this.at < end; this.at += 1) value += String.fromCharCode(this.data[this.at]);
+    if (/[^\0-\x7f]/.test(value)) throw this.refuse("is not ASCII");
     if (pattern !== null && !pattern.test(value)) throw this.refuse("is not a code");
     return value;
   }

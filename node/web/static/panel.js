@@ -112,7 +112,9 @@ function pin(text) {
 function showSteps(steps) {
   for (const { name, ok, detail } of steps) {
     const item = say(list, "li", "");
-    say(item, "span", ok ? "✓" : "✗", ok ? "good" : "bad").setAttribute("aria-label", ok ? "holds" : "fails");
+    const mark = say(item, "span", ok ? "✓" : "✗", ok ? "good" : "bad");
+    mark.setAttribute("role", "img");
+    mark.setAttribute("aria-label", ok ? "holds" : "fails");
     const words = say(item, "span", WORDS[name]);
     say(words, "span", detail, "soft small");
   }

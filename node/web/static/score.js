@@ -53,7 +53,11 @@ function nearness(paths, asked, domains) {
 }
 
 /** A name for a map of what bytes name. */
-const key = (platform, bytes) => `${platform}:${String.fromCharCode(...bytes)}`;
+function key(platform, bytes) {
+  let name = `${platform}:`;
+  for (let at = 0; at < 32; at += 2) name += String.fromCharCode(bytes[at] * 256 + bytes[at + 1]);
+  return name;
+}
 
 /** The engagements in which the subject has the role asked about, with what followed. */
 function gather(files, question) {

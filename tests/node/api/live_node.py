@@ -16,6 +16,7 @@ from ledger.batch import Submission
 from ledger.checkpoint import Checkpoint, cosignature_message
 from ledger.encoding import encode
 from ledger.files import entry_at
+from ledger.genesis import Genesis
 from ledger.rows import (
     BlockRow,
     CheckpointRow,
@@ -40,8 +41,8 @@ READ, WRITE, BOTH = "read-token", "write-token", "both-token"
 class LiveNode:
     """Platform 1 of four."""
 
-    def __init__(self) -> None:
-        self.world = World(genesis_of(4))
+    def __init__(self, genesis: Genesis | None = None) -> None:
+        self.world = World(genesis or genesis_of(4))
         self.number = 1
         self.ready = True
         self.hold = False

@@ -301,6 +301,7 @@ async def test_modules_of_the_verifier(stranger: TestClient) -> None:
         assert response.headers["X-Content-Type-Options"] == "nosniff"
         assert response.headers["Cache-Control"] == "no-cache"
         text = await response.text()
+        assert len(text.splitlines()) <= 400
         imported = re.findall(r'from "([^"]+)"', text)
         assert {f"./{each}.js" for each in MODULES} >= set(imported)
         assert not re.search(r"https?://|eval\(|innerHTML|new Function|import\(", text)

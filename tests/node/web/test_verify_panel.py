@@ -1,6 +1,7 @@
 """The Verify panel in a real browser, on the page of a node that really serves."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -137,6 +138,45 @@ async def test_a_browser_without_ed25519_says_so(browser: Browser) -> None:
     text = await shown(browser)
     assert "Nothing was verified" in text
     assert "standing verify p1-" in text
+
+
+async def test_the_browsers_signatures_are_judged_as_the_ledger_judges_them(
+    browser: Browser, vectors_dir: Path
+) -> None:
+    """The official cases in Chromium, whose Ed25519 is not Node's."""
+    cases, expected = signature_cases(vectors_dir)
+    judged = await browser.call(
+        "Runtime.evaluate",
+        expression=f"""(async () => {{
+            const {{ verifySignature }} = await import("/static/proof.js");
+            const pairs = (text) => text.match(/../g) ?? [];
+            const bytes = (text) => Uint8Array.from(pairs(text), (pair) => parseInt(pair, 16));
+            const cases = {json.dumps(cases)};
+            return Promise.all(cases.map((each) => verifySignature(...each.map(bytes))));
+        }})()""",
+        awaitPromise=True,
+        returnByValue=True,
+    )
+    assert judged["result"]["value"] == expected
+
+
+def signature_cases(vectors_dir: Path) -> tuple[list[list[str]], list[bool]]:
+    """(key, message, signature) of Wycheproof, speccheck and zip215, and whether each holds."""
+    cases: list[list[str]] = []
+    expected: list[bool] = []
+    path = vectors_dir / "wycheproof-ed25519/testvectors_v1/ed25519_test.json"
+    for group in json.loads(path.read_text())["testGroups"]:
+        cases += [[group["publicKey"]["pk"], each["msg"], each["sig"]] for each in group["tests"]]
+        expected += [each["result"] == "valid" for each in group["tests"]]
+    folder = vectors_dir / "ed25519-speccheck"
+    bitmaps = json.loads((folder / "expected_bitmap.json").read_text())
+    [bitmap] = [bits for name, bits in bitmaps.items() if name.startswith("libsodium")]
+    told = json.loads((folder / "cases.json").read_text())
+    cases += [[each["pub_key"], each["message"], each["signature"]] for each in told]
+    expected += [bit == "1" for bit in bitmap]
+    told = json.loads((vectors_dir / "zip215/zip215_cases.json").read_text())
+    cases += [[each["pk"], each["msg"], each["sig"]] for each in told]
+    return cases, expected + [False] * len(told)
 
 
 async def test_the_ledger_may_move_on_meanwhile(browser: Browser, node: LiveNode) -> None:

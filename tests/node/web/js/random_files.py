@@ -183,7 +183,7 @@ def _engagement(
     parameters: Parameters,
 ) -> list[Fact]:
     number, handle = subject
-    at = NOW - int(rng.expovariate(1 / 300)) * DAY - rng.randrange(DAY)
+    at = NOW - rng.randrange(rng.choice((60, 400, 3_000))) * DAY - rng.randrange(DAY)
     at += rng.choice((0, 0, 0, 0, 2 * DAY * 365))
     other = rng.choice(subjects)[1] if rng.random() < 0.05 else name("other", rng.randrange(9))
     parties = [handle, other] if rng.random() < 0.7 else [other, handle]

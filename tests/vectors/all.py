@@ -1,0 +1,27 @@
+"""Every frozen file by its name, made anew."""
+
+from collections.abc import Callable
+
+from tests.vectors import frozen, frozen_proofs
+from tests.vectors.frozen import Case, written
+
+ABOUT: dict[str, tuple[str, Callable[[], list[Case]]]] = {
+    "record": ("Records (ledger/README.md, section 2).", frozen.records),
+    "batch": ("Submissions, commitments, roots (ledger/README.md, section 3).", frozen.batches),
+    "header": ("Batch headers (ledger/README.md, section 3).", frozen.headers),
+    "entry": ("Entries of the log (ledger/README.md, section 5).", frozen.entries),
+    "seal": ("Blocks and seals (ledger/README.md, section 4).", frozen.seals),
+    "policy": ("Policies (ledger/README.md, section 10).", frozen_proofs.policies),
+    "checkpoint": (
+        "Checkpoints by the strict and the tolerant rule (ledger/README.md, section 10).",
+        frozen_proofs.checkpoints,
+    ),
+    "receipt": ("Receipts (ledger/README.md, section 10).", frozen_proofs.receipts),
+    "bundle": ("Bundles (ledger/bureau/README.md, section 8).", frozen_proofs.bundles),
+    "score": ("Scores (ledger/bureau/README.md, sections 1 to 7).", frozen_proofs.scores),
+}
+
+
+def files() -> dict[str, str]:
+    """The text of every file."""
+    return {name: written(about, make()) for name, (about, make) in ABOUT.items()}
