@@ -1,9 +1,7 @@
 """A stopped node's data folder, as an audit reads it.
 
-The folder is opened as it is: nothing is created, nothing repaired. LevelDB itself may move what
-its journal holds into tables when it opens a store, as it does at every start of a node; rows stay
-what they are. Each read verifies checksums; a block of the disk that fails them raises
-StoreDamaged.
+The folder is read as it is: nothing in it is created, changed or repaired (`node/audit_view.py`).
+Each read verifies checksums; a block of the disk that fails them raises StoreDamaged.
 """
 
 from collections.abc import Iterator
@@ -28,40 +26,21 @@ from ledger.rows import (
     read_row,
 )
 from ledger.store import CHECKPOINT, after
+from node.audit_view import Hold, View
 from node.config import load_config
 from node.network import load_genesis
 from node.storage.leveldb import FORMAT, FORMAT_KEY
 
 CONFIG_NAME: Final = "node.toml"
 LEVELDB_NAME: Final = "CURRENT"
-OPEN_FILES_MAX: Final = 100
-"""LevelDB maps each open table (2 MiB) into memory: so many of them, not the whole store."""
 
 
-class FolderReader:
-    """A `ledger.store.Reader` over the LevelDB of a stopped node."""
+class ViewReader:
+    """A `ledger.store.Reader` over a view."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        try:
-            self._db = plyvel.DB(
-                str(folder),
-                create_if_missing=False,
-                paranoid_checks=True,
-                max_open_files=OPEN_FILES_MAX,
-            )
-        except plyvel.IOError as error:
-            if "lock" in str(error).lower():
-                raise Misconfigured(
-                    f"{folder} is open in another process: stop that node, or audit it by its URL"
-                ) from error
-            raise StoreDamaged(
-                str(folder), f"cannot be opened: {_said(error)}; {REPAIR}"
-            ) from error
-        except (plyvel.Error, OSError) as error:
-            raise StoreDamaged(
-                str(folder), f"cannot be opened: {_said(error)}; {REPAIR}"
-            ) from error
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._db = view.db
 
     def get(self, key: bytes) -> bytes | None:
         """The value of a key, or None.
@@ -95,8 +74,31 @@ class FolderReader:
             raise StoreDamaged(f"rows behind {describe_key(at)}", _said(error)) from error
 
     def close(self) -> None:
-        """Give the folder free."""
-        self._db.close()
+        """Close the view."""
+        self._view.close()
+
+
+class FolderReader(ViewReader):
+    """A `ledger.store.Reader` over the LevelDB of a stopped node, which is held meanwhile."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        try:
+            self._hold = Hold(folder)
+            try:
+                super().__init__(View(folder))
+            except BaseException:
+                self._hold.close()
+                raise
+        except (plyvel.Error, OSError) as error:
+            raise StoreDamaged(
+                str(folder), f"cannot be opened: {_said(error)}; {REPAIR}"
+            ) from error
+
+    def close(self) -> None:
+        """Close the view, and give the folder free."""
+        super().close()
+        self._hold.close()
 
 
 @dataclass(frozen=True, slots=True)
