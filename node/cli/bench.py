@@ -112,6 +112,32 @@ def audit(
     raise typer.Exit(1 if figures["findings"] else 0)
 
 
+@app.command()
+def index(
+    *,
+    keys: Annotated[
+        list[int] | None,
+        typer.Option(min=1, max=10_000_000, help="Keys in the map; may be given several times."),
+    ] = None,
+    block: Annotated[int, typer.Option(min=1, help="Keys that one block updates.")] = 5_000,
+    window: Annotated[int, typer.Option(min=1, max=4_096, help="Versions kept.")] = 16,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Time and memory of the index at 1,000, 100,000 and 1,000,000 keys."""
+    from node.bench.index import measure  # noqa: PLC0415
+
+    sizes = [
+        measure(count, block, window, stderr.print) for count in keys or [1_000, 100_000, 1_000_000]
+    ]
+    if as_json:
+        largest = max(sizes, key=lambda each: int(each["keys"]))
+        chosen = {name: largest[name] for name in ("us_per_update", "proof_bytes", "memory_mib")}
+        print_json({**chosen, "window_blocks": window, "sizes": sizes})
+        return
+    for name in sizes[0]:
+        stdout.print(f"{name:18}", *(f"{each[name]:>12,}" for each in sizes))
+
+
 @contextmanager
 def _stages() -> Iterator[Callable[[str, float], None]]:
     """A bar for each stage of a measurement, on stderr."""
