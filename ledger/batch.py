@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from hashlib import sha256 as _sha256
 from struct import Struct
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 
 import msgspec
 
@@ -63,6 +63,22 @@ class Batch(Value, dict=True, gc=True):
     def commitments(self) -> tuple[bytes, ...]:
         """The commitments to the submissions: hashed once, for the first gate and execution."""
         return tuple([commitment(each) for each in self.submissions])
+
+    @cached_property
+    def payload_root(self) -> bytes:
+        """The root over the commitments: hashed once."""
+        return batch_root(self.commitments)
+
+    @cached_property
+    def is_checked(self) -> bool:
+        """Whether all records are known to keep the stateless rules; said by `knowing` only."""
+        return False
+
+    def knowing(self, commitments: tuple[bytes, ...], root: bytes, *, is_checked: bool) -> Self:
+        """This batch with what the caller has computed of it elsewhere, on its own authority."""
+        known = {"commitments": commitments, "payload_root": root, "is_checked": is_checked}
+        vars(self).update(known)
+        return self
 
 
 def commitment(submission: Submission) -> bytes:

@@ -8,7 +8,7 @@ holds their commitments, tells which.
 
 from collections.abc import Callable, Mapping, Sequence
 
-from ledger.batch import Batch, batch_root, header_hash, header_message
+from ledger.batch import Batch, header_hash, header_message
 from ledger.block import Tip
 from ledger.errors import StoreDamaged
 from ledger.membership import Validator
@@ -134,7 +134,7 @@ class LaneWalk:
         """Whether the payloads are those under the root; if not, names those at fault."""
         header = batch.header
         ids = batch.commitments
-        if header.count == len(ids) and header.root == batch_root(ids):
+        if header.count == len(ids) and header.root == batch.payload_root:
             return True
         expected = self._commitments(row, header.lane, header.height)
         wrong = [

@@ -3,7 +3,8 @@
 1. *Policy*: the members of genesis are those whose keys the policy names; a running node's note
    holds under it, or nothing else that it serves is read.
 2. *Replay* (`ledger/replay.py`): links, batches, signatures, execution, roots; and of a folder
-   every stored row against the recomputed one.
+   every stored row against the recomputed one. A folder is first replayed quickly, with all rows
+   compared at once (`node/audit_fast.py`); only if that finds anything amiss, row by row.
 3. *Checkpoints*: each certified one has the size and root of its block and the quorum's
    cosignatures; a running node's note is one of the replayed roots, and so is the checkpoint that
    the auditor has kept from earlier, if there is one (else the ledger was rolled back or forked).
@@ -18,6 +19,7 @@ names the row or the thing, and the command that shows it again.
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
 from typing import Final, Literal, Self
 
 import msgspec
@@ -36,9 +38,11 @@ from ledger.policy import Policy
 from ledger.replay import replay
 from ledger.rows import CheckpointRow
 from ledger.source import Finding as Found
-from ledger.store import CHECKPOINT, SUBJECT, after
+from ledger.store import CHECKPOINT, SUBJECT, MemoryStore, after
+from node.audit_fast import Inline, LiveRows, Whole, replay_fast
 from node.audit_folder import FolderLedger
-from node.audit_own import check_own
+from node.audit_furnishers import Furnisher, Told, furnishers, told_in
+from node.audit_own import check_others, check_own
 from node.audit_remote import RemoteLedger
 from node.audit_scores import Subject, check_served, rescore, sample
 from node.audit_spill import RowStore, store_for
@@ -64,7 +68,9 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What an audit found. `size` and `root` are the recomputed log's, `time` its newest seal's."""
+    """What an audit found. `size` and `root` are the recomputed log's, `time` its newest seal's.
+    `since`: the height up to which an earlier audit is relied on (0: none); `unchecked`: what this
+    kind of audit cannot judge."""
 
     records: int
     blocks: int
@@ -75,6 +81,10 @@ class Report(msgspec.Struct, frozen=True):
     root: bytes
     time: int
     findings: tuple[Finding, ...]
+    furnishers: tuple[Furnisher, ...] = ()
+    height: int = 0
+    since: int = 0
+    unchecked: tuple[str, ...] = ()
 
 
 def audit(
@@ -85,6 +95,7 @@ def audit(
     scores: int | None = None,
     kept: bytes | None = None,
     on_progress: Progress = lambda _done, _total: None,
+    executor: Executor | None = None,
 ) -> Report:
     """Audit a ledger. `scores`: how many subjects are scored anew, None for all; `kept`: the note
     of a checkpoint that the ledger must contain. `command` is how the audit was called, for the
@@ -93,7 +104,7 @@ def audit(
     Raises:
         StandingError: the ledger cannot be read at all, or `kept` does not hold.
     """
-    with Audit(ledger, policy, command, kept=kept) as run:
+    with Audit(ledger, policy, command, kept=kept, executor=executor) as run:
         return run.run(scores, on_progress)
 
 
@@ -101,8 +112,17 @@ class Audit:
     """One audit under way. `recomputed` holds the rows that the replay yields, until it is left."""
 
     def __init__(
-        self, ledger: Ledger, policy: Policy, command: str, *, kept: bytes | None = None
+        self,
+        ledger: Ledger,
+        policy: Policy,
+        command: str,
+        *,
+        kept: bytes | None = None,
+        executor: Executor | None = None,
+        thorough: bool = False,
     ) -> None:
+        """`executor`: where the quick replay of a folder has work done (here, if None); `thorough`:
+        without it, row by row, so that `recomputed` holds every row."""
         self._ledger = ledger
         self._policy = policy
         self._command = command
@@ -112,8 +132,13 @@ class Audit:
         self._newest = 0  # block row
         self._time = 0
         self._kept = None if kept is None else verify_checkpoint(kept, policy)
-        self.recomputed: RowStore = store_for(ledger.size())
+        self.recomputed: RowStore | LiveRows = MemoryStore()
         self.records = 0
+        self._executor = executor or Inline()
+        self._thorough = thorough
+        self._whole: Whole | None = None
+        self._told: Told = {}
+        self._refused: dict[int, int] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -129,12 +154,14 @@ class Audit:
         self._attempt("format", self._ledger.check_format)
         checkpoints = scored = 0
         if self._note_holds():
-            self._replay(genesis, on_progress)
+            if not self._replay_fast(genesis, on_progress):
+                self._replay(genesis, on_progress)
             checkpoints = self._check_checkpoints(foundation.origin, foundation.validators)
             scored = self._check_scores(scores)
         if isinstance(self._ledger, FolderLedger):
             stored, places = self._ledger.stored, (self._roots, self._names, self._newest)
             self._take(check_own(stored, foundation, *places))
+            self._take(check_others(stored) if self._whole is None else self._whole.others)
         size, root = self._roots[max(self._roots)] if self._roots else (0, b"")
         return Report(
             records=self.records,
@@ -146,13 +173,29 @@ class Audit:
             root=root,
             time=self._time,
             findings=tuple(self._findings),
+            furnishers=furnishers(
+                foundation.validators, self.recomputed, self._told, self._refused
+            ),
+            height=max(self._roots, default=0),
         )
+
+    def _replay_fast(self, genesis: Genesis, on_progress: Progress) -> bool:
+        """Of a folder: whether all rows are what execution yields; if not, nothing is known."""
+        if self._thorough or not isinstance(self._ledger, FolderLedger):
+            return False
+        whole = replay_fast(self._ledger, genesis, self._executor, on_progress=on_progress)
+        if whole is None:
+            return False
+        self._whole, self.recomputed = whole, whole.live
+        self._roots, self._names = whole.roots, whole.names
+        self._newest, self._time, self.records = whole.newest, whole.time, whole.records
+        self._told, self._refused = whole.told, whole.refused
+        return True
 
     def _replay(self, genesis: Genesis, on_progress: Progress) -> None:
         total = self._ledger.size()
-        steps = replay(
-            genesis, self._ledger.source, stored=self._ledger.stored, store=self.recomputed
-        )
+        recomputed = self.recomputed = store_for(total)
+        steps = replay(genesis, self._ledger.source, stored=self._ledger.stored, store=recomputed)
         for step in steps:
             self._take(step.findings)
             self.records += step.records
@@ -162,7 +205,10 @@ class Audit:
                 self._roots[step.height] = (step.applied.size, step.applied.root)
                 self._names[step.height] = step.applied.seal.block
                 self._time = step.applied.seal.time
+                for refusal in step.applied.refusals:
+                    self._refused[refusal.lane] = self._refused.get(refusal.lane, 0) + 1
             on_progress(step.size, total)
+        self._told = told_in(recomputed)
 
     # --- findings ---
 
@@ -286,7 +332,7 @@ class Audit:
         if isinstance(self._ledger, RemoteLedger):
             for subject in subjects:
                 self._take(check_served(self._ledger, self._policy, *subject))
-        elif subjects:
+        elif subjects and self._whole is None:  # equal rows yield equal scores
             self._take(rescore(self.recomputed, self._ledger.stored, subjects))
         return len(subjects)
 

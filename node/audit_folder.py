@@ -1,9 +1,8 @@
 """A stopped node's data folder, as an audit reads it.
 
-The folder is opened as it is, with its vault: nothing is created, nothing repaired. LevelDB itself
-may move what its journal holds into tables when it opens a store, as it does at every start of a
-node; rows stay what they are. Each read verifies checksums; a block of the disk that fails them, or
-a sealed row that does not open, raises StoreDamaged.
+The folder is read as it is: nothing in it is created, changed or repaired (`node/audit_view.py`).
+Each read verifies checksums; a block of the disk that fails them, or a sealed row that does not
+open under the folder's vault, raises StoreDamaged.
 """
 
 from collections.abc import Iterator
@@ -28,61 +27,41 @@ from ledger.rows import (
     read_row,
 )
 from ledger.store import CHECKPOINT, after
+from node.audit_view import Hold, View
 from node.config import load_config
 from node.network import load_genesis
 from node.storage.leveldb import FORMAT, FORMAT_KEY
 from node.storage.sealing import Sealing, is_sealed
-from node.storage.vault import Vault
+from node.storage.vault import VAULT_NAME, Vault
 
 CONFIG_NAME: Final = "node.toml"
 LEVELDB_NAME: Final = "CURRENT"
-OPEN_FILES_MAX: Final = 100
-"""LevelDB maps each open table (2 MiB) into memory: so many of them, not the whole store."""
 
 
-class FolderReader:
-    """A `ledger.store.Reader` over the LevelDB of a stopped node."""
+class ViewReader:
+    """A `ledger.store.Reader` over a view of a store, whose sealed rows it opens.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        try:
-            self._db = plyvel.DB(
-                str(folder),
-                create_if_missing=False,
-                paranoid_checks=True,
-                max_open_files=OPEN_FILES_MAX,
-            )
-        except plyvel.IOError as error:
-            if "lock" in str(error).lower():
-                raise Misconfigured(
-                    f"{folder} is open in another process: stop that node, or audit it by its URL"
-                ) from error
-            raise StoreDamaged(
-                str(folder), f"cannot be opened: {_said(error)}; {REPAIR}"
-            ) from error
-        except (plyvel.Error, OSError) as error:
-            raise StoreDamaged(
-                str(folder), f"cannot be opened: {_said(error)}; {REPAIR}"
-            ) from error
-        try:
-            self._sealing = Sealing(Vault.read(folder))
-        except BaseException:
-            self._db.close()
-            raise
+    Raises:
+        StoreDamaged: the store is one of ours, and its vault is missing or damaged.
+    """
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._db = view.db
+        is_ours = self._db.get(FORMAT_KEY) == FORMAT
+        self._sealing = Sealing(Vault.read(view.folder)) if is_ours else None
 
     def get(self, key: bytes) -> bytes | None:
         """The value of a key, or None.
 
         Raises:
-            StoreDamaged: the disk's block fails its checksum, or a sealed row does not open.
+            StoreDamaged: the disk's block fails its checksum, or the row does not open.
         """
         try:
             value: bytes | None = self._db.get(key, verify_checksums=True)
         except (plyvel.Error, OSError) as error:
             raise StoreDamaged(describe_key(key), _said(error)) from error
-        if value is not None and is_sealed(key):
-            return self._sealing.unseal(key, value)
-        return value
+        return self._unsealed(key, value) if value is not None and is_sealed(key) else value
 
     def scan(
         self, start: bytes, stop: bytes, *, reverse: bool = False
@@ -90,7 +69,7 @@ class FolderReader:
         """Rows with start ≤ key < stop; the row that only names the store's format is left out.
 
         Raises:
-            StoreDamaged: a block of the disk fails its checksum.
+            StoreDamaged: a block of the disk fails its checksum, or a row does not open.
         """
         at = start
         try:
@@ -99,7 +78,7 @@ class FolderReader:
             ) as rows:
                 for at, value in rows:
                     if is_sealed(at):
-                        opened = self._sealing.unseal(at, value)
+                        opened = self._unsealed(at, value)
                         if opened is not None:
                             yield at, opened
                     elif at != FORMAT_KEY:
@@ -107,9 +86,42 @@ class FolderReader:
         except (plyvel.Error, OSError) as error:
             raise StoreDamaged(f"rows behind {describe_key(at)}", _said(error)) from error
 
+    def _unsealed(self, key: bytes, data: bytes) -> bytes | None:
+        if self._sealing is None:
+            raise StoreDamaged(describe_key(key), f"stands in a store without {VAULT_NAME}")
+        return self._sealing.unseal(key, data)
+
     def close(self) -> None:
-        """Give the folder free."""
-        self._db.close()
+        """Close the view."""
+        self._view.close()
+
+
+class FolderReader(ViewReader):
+    """A `ledger.store.Reader` over the LevelDB of a stopped node, which is held meanwhile."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        try:
+            self._hold = Hold(folder)
+            try:
+                view = View(folder)
+                try:
+                    super().__init__(view)
+                except BaseException:
+                    view.close()
+                    raise
+            except BaseException:
+                self._hold.close()
+                raise
+        except (plyvel.Error, OSError) as error:
+            raise StoreDamaged(
+                str(folder), f"cannot be opened: {_said(error)}; {REPAIR}"
+            ) from error
+
+    def close(self) -> None:
+        """Close the view, and give the folder free."""
+        super().close()
+        self._hold.close()
 
 
 @dataclass(frozen=True, slots=True)

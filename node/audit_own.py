@@ -49,6 +49,10 @@ def check_own(
     of the newest block row.
     """
     yield from _OwnRows(stored, foundation, roots, names, newest).check()
+
+
+def check_others(stored: Reader) -> Iterator[Finding]:
+    """Submissions that no header counts, and that the disk holds what nobody else reads."""
     yield from _stray_submissions(stored)
     for prefix in (HEADER, NODE):
         yield from _readable(stored, prefix)

@@ -8,7 +8,7 @@ They rise across restarts too: a certified row is on disk before its line is sig
 start the first line is that of the newest row. Ed25519 is deterministic, so signing it again gives
 the very line that was given before. Rows are written for one height after another and never
 removed. (A store that was lost starts at genesis again; until such a node has caught up with q − 1
-peers it serves no checkpoint, see node/joining.py.)
+peers it serves no checkpoint, see consensus/silence.py.)
 """
 
 from collections.abc import Sequence

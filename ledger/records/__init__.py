@@ -46,6 +46,10 @@ def decode_record(data: bytes) -> Record:
     return decode_with(_decoder, data, bytes_max=RECORD_BYTES_MAX, what="record")
 
 
+decode_checked: Final = _decoder.decode
+"""Read record bytes that `decode_record` has read before; anything else is a bug of the caller."""
+
+
 def encode_record(record: Record) -> bytes:
     """The canonical bytes of a record."""
     return encode(record)

@@ -1,5 +1,6 @@
 """`standing audit URL|DIR --policy FILE`: replay a node's whole ledger, list what is not right."""
 
+import os
 import shlex
 import time
 from collections.abc import Iterator
@@ -25,13 +26,14 @@ from ledger.errors import InvalidInput, Malformed, StandingError, StoreDamaged
 from ledger.note import NOTE_BYTES_MAX
 from ledger.rows import describe_key
 from node.audit import Audit, Finding, Ledger, Report
+from node.audit_fast import executor_for
 from node.audit_folder import FolderLedger
 from node.audit_remote import RemoteLedger
 from node.cli.output import fail, print_json, stderr, stdout
 from node.cli.target import TokenFileOption, read_token
 from node.cli.verify import PolicyOption, read_bytes, read_policy
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()
@@ -50,6 +52,10 @@ def audit(
     row: Annotated[
         str, typer.Option("--row", help="Show this row (key in hex), stored and recomputed.")
     ] = "",
+    jobs: Annotated[
+        int,
+        typer.Option(min=0, max=256, help="Processes that work for a large audit; 0: a core each."),
+    ] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Re-execute a ledger from genesis and compare. Exit 0 if nothing is found, else 1.
@@ -73,7 +79,10 @@ def audit(
     try:
         with (
             _opened(target, token_file) as ledger,
-            Audit(ledger, trusted, command, kept=kept) as run,
+            executor_for(ledger.size(), jobs or os.cpu_count() or 1) as executor,
+            Audit(
+                ledger, trusted, command, kept=kept, executor=executor, thorough=bool(key)
+            ) as run,
         ):
             with _bar() as on_progress:
                 report = run.run(wanted, on_progress)
@@ -166,6 +175,7 @@ def figures(report: Report, seconds: float) -> dict[str, Any]:
         "checkpoint_size": report.size,
         "root": report.root.hex(),
         "seal_time": report.time,
+        "furnishers": [msgspec.to_builtins(each) for each in report.furnishers],
         "findings": [msgspec.to_builtins(each) for each in report.findings],
         "seconds": round(seconds, 3),
     }

@@ -1,6 +1,8 @@
 """`standing bench`: figures of this machine, each with one command."""
 
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -70,6 +72,90 @@ def cluster(
         from node.bench.report import table_of  # noqa: PLC0415
 
         stdout.print(table_of(figures, earlier))
+
+
+@app.command()
+def audit(
+    *,
+    records: Annotated[
+        int, typer.Option(min=100, max=20_000_000, help="Records of the ledger that is made.")
+    ] = 1_000_000,
+    rater_signed: Annotated[
+        bool, typer.Option("--rater-signed", help="Ratings carry the rater's own signature.")
+    ] = False,
+    folder: Annotated[
+        Path | None, typer.Option("--dir", help="New folder for the ledger, kept afterwards.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=0, max=256, help="As of `standing audit`.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Make a ledger of four platforms in a folder, and time `standing audit` on it."""
+    from node.bench.audit import measure_audit  # noqa: PLC0415
+
+    if folder is not None and folder.exists():
+        raise Misconfigured(f"{folder} is there already: name a new folder")
+    with tempfile.TemporaryDirectory(prefix="standing-bench-") as temporary, _stages() as progress:
+        place = folder or Path(temporary) / "ledger"
+        place.mkdir(parents=True)
+        figures = measure_audit(
+            place,
+            records,
+            rater_signed=rater_signed,
+            options=("--jobs", str(jobs)),
+            progress=progress,
+        )
+    if as_json:
+        print_json(figures)
+    else:
+        for name, value in figures.items():
+            stdout.print(f"{name:16} {value:>14,}")
+    raise typer.Exit(1 if figures["findings"] else 0)
+
+
+@app.command()
+def index(
+    *,
+    keys: Annotated[
+        list[int] | None,
+        typer.Option(min=1, max=10_000_000, help="Keys in the map; may be given several times."),
+    ] = None,
+    block: Annotated[int, typer.Option(min=1, help="Keys that one block updates.")] = 5_000,
+    window: Annotated[int, typer.Option(min=1, max=4_096, help="Versions kept.")] = 16,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Time and memory of the index at 1,000, 100,000 and 1,000,000 keys."""
+    from node.bench.index import measure  # noqa: PLC0415
+
+    sizes = [
+        measure(count, block, window, stderr.print) for count in keys or [1_000, 100_000, 1_000_000]
+    ]
+    if as_json:
+        largest = max(sizes, key=lambda each: int(each["keys"]))
+        chosen = {name: largest[name] for name in ("us_per_update", "proof_bytes", "memory_mib")}
+        print_json({**chosen, "window_blocks": window, "sizes": sizes})
+        return
+    for name in sizes[0]:
+        stdout.print(f"{name:18}", *(f"{each[name]:>12,}" for each in sizes))
+
+
+@contextmanager
+def _stages() -> Iterator[Callable[[str, float], None]]:
+    """A bar for each stage of a measurement, on stderr."""
+    columns = (
+        TextColumn("{task.description:16}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+    )
+    tasks: dict[str, Any] = {}
+    with Progress(*columns, console=stderr) as bar:
+
+        def progress(stage: str, share: float) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=1.0)
+            bar.update(tasks[stage], completed=share)
+
+        yield progress
 
 
 def _earlier(path: Path | None) -> dict[str, Any] | None:

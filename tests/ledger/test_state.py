@@ -222,8 +222,8 @@ def test_epoch_end_enters_summaries_and_names_the_next_set() -> None:
     tally = PlatformTally(opened=1, closed=1, newcomers=1, newcomers_good=1, overdue=0)
     assert world.state.index.get(key) == summary_value(encode(tally))
     assert read_summary(world.store, 2, 1, b"", world.state.height) == encode(tally)
-    rater = index_key(1, 1, handle("c"))
-    assert world.state.index.get(rater) is not None
+    assert world.state.index.get(index_key(1, 1, handle("w"))) is not None, "it was rated"
+    assert world.state.index.get(index_key(1, 1, handle("c"))) is None, "it was only registered"
     assert not list(world.store.scan(b"D", b"E"))
 
 

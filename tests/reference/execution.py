@@ -120,8 +120,6 @@ class Ledger:
             subject = u32(platform) + rest[0]
             self.subjects[subject] = 0
             self.raters[subject] = (0, 0, rest[2] in {"document", "in-person"})
-            if self.raters[subject][2]:
-                self.changed.add((1, subject))
             return [subject], None, []
         if tag == 10:
             self.changed.add((2, u32(platform)))

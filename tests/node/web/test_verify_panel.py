@@ -102,6 +102,12 @@ async def test_the_reader_verifies_the_page(browser: Browser, node: LiveNode) ->
     assert browser.messages == []
 
 
+async def test_a_page_without_a_score_is_verified_too(browser: Browser, home: str) -> None:
+    await browser.go(f"{home}subjects/p1:{handle('c').hex()}?domain=care")
+    assert "Not enough evidence" in await browser.ask("document.querySelector('.score').innerText")
+    assert await verify(browser) == "verified", await shown(browser)
+
+
 async def test_a_policy_from_elsewhere_decides(browser: Browser, node: LiveNode) -> None:
     await paste(browser, node.policy_text)
     assert await verify(browser) == "verified", await shown(browser)

@@ -1,0 +1,306 @@
+"""A whole ledger in a folder, made quickly: what `standing bench audit` audits.
+
+Four platforms' lanes, filled from the fixed load (`node/bench/load.py`): registrations first, then
+engagements, each one's outcome and rating some way behind its open. One engagement in fifty never
+gets an outcome, and one open in a thousand is handed in twice, so that the ledger has overdue
+engagements and refusals, too. Batches are sealed and signed, blocks executed by the ledger's own
+code and certified by a quorum, and every row is written to a LevelDB as a node's store holds it.
+Only consensus' votes are missing: nobody voted. Equal arguments yield equal bytes.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import plyvel
+
+from ledger.batch import (
+    Batch,
+    Header,
+    Submission,
+    batch_root,
+    commitment,
+    header_hash,
+    header_message,
+)
+from ledger.block import Block, Tip, block_hash
+from ledger.bureau.model import FIRST_MODEL
+from ledger.checkpoint import Checkpoint, cosigner_name, sign_cosignature
+from ledger.encoding import encode
+from ledger.epochs import policy_of
+from ledger.genesis import FIRST_BOUNDS, Foundation, Genesis, chain_id, epoch_of
+from ledger.hashing import sha256
+from ledger.membership import PURPOSES, Proofs, Validator, possession_message, quorum
+from ledger.note import TIME_BYTES
+from ledger.parameters import FIRST_DOMAINS, FIRST_SCALES, Parameters
+from ledger.policy import Policy
+from ledger.rows import CheckpointRow, CosignatureRow, HeaderRow, header_key, submission_key
+from ledger.signing import SigningKey
+from ledger.state import State, apply_block, found
+from ledger.store import CHECKPOINT, Changes
+from node.bench.load import DAY_MS, Engagement, Offer, PlatformLoad, Population
+from node.storage.leveldb import FORMAT, FORMAT_KEY
+from node.storage.sealing import Sealing, is_sealed
+from node.storage.vault import open_vault
+
+PLATFORMS: Final = 4
+BATCH_RECORDS: Final = 256
+BLOCK_RECORDS: Final = 4_096
+CREATED_MS: Final = 1_750_000_000_000
+SPAN_DAYS: Final = 30
+BEHIND: Final = 2_000
+"""So many opens of its platform lie between an engagement's open and its outcome."""
+
+_NEVER_CLOSED: Final = 50
+_TWICE: Final = 1_000
+_WRITE_BUFFER_BYTES: Final = 16 * 1_024 * 1_024
+_BLOOM_BITS: Final = 10
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A ledger that was made: how much of it there is, and the policy to audit it by."""
+
+    records: int
+    blocks: int
+    size: int
+    policy: Policy
+
+
+def make_ledger(
+    folder: Path,
+    records: int,
+    *,
+    seed: int = 1,
+    rater_signed: bool = False,
+    on_progress: Progress = lambda _done, _total: None,
+) -> Made:
+    """Write a ledger of so many records into a new folder, as a node's data folder."""
+    population = Population(
+        workers=max(PLATFORMS, min(100_000, records // 10)),
+        clients=max(PLATFORMS, min(20_000, records // 50)),
+        rater_signed=rater_signed,
+    )
+    maker = _Maker(folder, records, population, seed)
+    try:
+        maker.run(records, on_progress)
+    finally:
+        maker.close()
+    foundation = maker.state.foundation
+    return Made(
+        records,
+        maker.state.height,
+        maker.state.size,
+        policy_of(foundation.origin, foundation.validators),
+    )
+
+
+def _key(seed: int, number: int, purpose: str) -> SigningKey:
+    return SigningKey.from_seed(
+        sha256(b"standing bench key", repr((seed, number, purpose)).encode())
+    )
+
+
+def _member(seed: int, number: int) -> tuple[Validator, Proofs]:
+    code = chr(ord("a") + number - 1)
+    keys = {purpose: _key(seed, number, purpose) for purpose in PURPOSES}
+    proofs = {
+        purpose: key.sign(possession_message(number, code, purpose, key.public))
+        for purpose, key in keys.items()
+    }
+    certificate = sha256(b"standing bench certificate", number.to_bytes(4))
+    root, lane, vote, cosigner, log = (keys[purpose].public for purpose in PURPOSES)
+    member = Validator(number, code, root, lane, vote, cosigner, log, certificate)
+    return member, Proofs(**proofs)
+
+
+def _genesis(seed: int) -> Genesis:
+    members = [_member(seed, number) for number in range(1, PLATFORMS + 1)]
+    foundation = Foundation(
+        origin="example.org/standing-bench",
+        created=CREATED_MS,
+        validators=tuple(member for member, _ in members),
+        bounds=FIRST_BOUNDS,
+        parameters=Parameters(1, FIRST_MODEL, FIRST_SCALES, FIRST_DOMAINS),
+    )
+    return Genesis(foundation, tuple(proofs for _, proofs in members))
+
+
+class _Rows:
+    """The new LevelDB, and in memory those rows of it that execution reads again."""
+
+    def __init__(self, folder: Path) -> None:
+        self._db: Any = plyvel.DB(
+            str(folder),
+            create_if_missing=True,
+            error_if_exists=True,
+            write_buffer_size=_WRITE_BUFFER_BYTES,
+            bloom_filter_bits=_BLOOM_BITS,
+        )
+        self._sealing = Sealing(open_vault(folder, new=True))
+        self._db.put(FORMAT_KEY, FORMAT)
+        self._kept: dict[bytes, bytes] = {}
+
+    def get(self, key: bytes) -> bytes | None:
+        return self._kept.get(key)
+
+    def scan(
+        self, start: bytes, stop: bytes, *, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
+        found = sorted((key for key in self._kept if start <= key < stop), reverse=reverse)
+        for key in found:
+            yield key, self._kept[key]
+
+    def write(self, changes: Changes) -> None:
+        with self._db.write_batch() as batch:
+            for key, value in changes.items():
+                if value is None:
+                    batch.delete(key)
+                    self._kept.pop(key, None)
+                    continue
+                batch.put(key, self._sealing.seal(key, value) if is_sealed(key) else value)
+                if key[:1] not in _NEVER_READ:
+                    self._kept[key] = value
+
+    def close(self) -> None:
+        self._db.close()
+
+
+_NEVER_READ: Final = frozenset({b"E", b"F", b"X", b"S", b"H", b"B", b"L", b"C", b"I"})
+
+
+@dataclass(slots=True)
+class _Lane:
+    """One platform's lane: its records to come, and how far it is."""
+
+    key: SigningKey
+    offers: Iterator[Offer]
+    tip: Tip | None = None
+    waiting: list[tuple[bytes, Batch]] = field(default_factory=list)
+
+
+class _Maker:
+    def __init__(self, folder: Path, records: int, population: Population, seed: int) -> None:
+        genesis = _genesis(seed)
+        self._seed = seed
+        self._rows = _Rows(folder)
+        self.state: State
+        self.state, changes = found(genesis, window_blocks=1)
+        self._rows.write(changes)
+        self._chain = chain_id(genesis.foundation)
+        self._salts = itertools.count()
+        self._now = CREATED_MS
+        self._times: dict[int, int] = {}
+        self._step_ms = max(1, SPAN_DAYS * DAY_MS * BATCH_RECORDS // max(1, records))
+        self._lanes = {
+            number: _Lane(_key(seed, number, "lane"), self._offers(number, population))
+            for number in range(1, PLATFORMS + 1)
+        }
+
+    def close(self) -> None:
+        self._rows.close()
+
+    def run(self, records: int, on_progress: Progress) -> None:
+        made = in_block = 0
+        for lane in itertools.cycle(self._lanes):
+            count = min(BATCH_RECORDS, records - made)
+            if count:
+                self._batch(lane, count)
+            made, in_block = made + count, in_block + count
+            if in_block >= BLOCK_RECORDS or made == records:
+                self._block()
+                in_block = 0
+                on_progress(made, records)
+            if made == records:
+                return
+
+    # --- records ---
+
+    def _offers(self, number: int, population: Population) -> Iterator[Offer]:
+        """A platform's records in order, as they come to be; each is dated when it is asked for."""
+        load = PlatformLoad(self._chain, number, (number - 1, PLATFORMS), population, self._seed)
+        for offer in load.registrations(CREATED_MS):
+            yield offer
+        open_ = list[Engagement]()
+        for count in itertools.count():
+            [engagement] = load.engagements(1)
+            offer = load.open(engagement, self._now)
+            yield offer
+            if count % _TWICE == _TWICE - 1:
+                yield offer
+            if count % _NEVER_CLOSED != _NEVER_CLOSED - 1:
+                open_.append(engagement)
+            if len(open_) > BEHIND:
+                yield from load.close(open_.pop(0), self._now)
+
+    # --- batches and blocks ---
+
+    def _batch(self, number: int, count: int) -> None:
+        lane = self._lanes[number]
+        self._now += self._step_ms
+        items = tuple(
+            Submission(sha256(b"salt", self._chain, next(self._salts).to_bytes(8))[:16], *offer)
+            for offer in itertools.islice(lane.offers, count)
+        )
+        header = Header(
+            epoch=epoch_of(self.state.height + 1, FIRST_BOUNDS.epoch_blocks),
+            lane=number,
+            height=lane.tip.height + 1 if lane.tip else 1,
+            previous=lane.tip.hash if lane.tip else self._chain,
+            count=len(items),
+            root=batch_root([commitment(item) for item in items]),
+            time=self._now,
+        )
+        signature = lane.key.sign(header_message(self._chain, header))
+        name = header_hash(self._chain, header)
+        lane.tip = Tip(number, header.height, name)
+        lane.waiting.append((name, Batch(header, signature, items)))
+        rows: Changes = {header_key(name): encode(HeaderRow(header, signature))}
+        for position, item in enumerate(items):
+            rows[submission_key(name, position)] = encode(item)
+        self._rows.write(rows)
+
+    def _block(self) -> None:
+        moved = {number: lane for number, lane in self._lanes.items() if lane.waiting}
+        times = self._lane_times(moved)
+        height = self.state.height + 1
+        block = Block(
+            epoch=epoch_of(height, FIRST_BOUNDS.epoch_blocks),
+            view=height,
+            height=height,
+            parent=self.state.block_hash,
+            tips=tuple(lane.tip for lane in moved.values() if lane.tip),
+            time=max(self.state.time + 1, times[(PLATFORMS - 1) // 3]),
+        )
+        batches = [pair for lane in moved.values() for pair in lane.waiting]
+        name = block_hash(self._chain, block)
+        self.state, applied = apply_block(self.state, self._rows, block, name, batches)
+        for lane in moved.values():
+            lane.waiting = []
+        changes = applied.changes
+        key = CHECKPOINT + height.to_bytes(8)
+        changes[key] = encode(self._certify(height, applied.size, applied.root))
+        self._rows.write(changes)
+
+    def _lane_times(self, moved: dict[int, _Lane]) -> Sequence[int]:
+        """The newest times of all lanes, latest first."""
+        for number, lane in moved.items():
+            self._times[number] = lane.waiting[-1][1].header.time
+        return sorted((self._times.get(number, 0) for number in self._lanes), reverse=True)
+
+    def _certify(self, height: int, size: int, root: bytes) -> CheckpointRow:
+        foundation = self.state.foundation
+        checkpoint = Checkpoint(foundation.origin, size, root)
+        rows = []
+        for member in foundation.validators[: quorum(PLATFORMS)]:
+            name = cosigner_name(foundation.origin, member.code)
+            key = _key(self._seed, member.number, "cosigner")
+            line = sign_cosignature(key, name, self._now // 1_000, checkpoint)
+            rows.append(
+                CosignatureRow(member.number, self._now // 1_000, line.signature[TIME_BYTES:])
+            )
+        return CheckpointRow(height, size, root, tuple(rows))
