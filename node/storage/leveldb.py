@@ -189,7 +189,7 @@ class LevelStore:
         """Destroy the keys of sealed rows and remove the rows, in order behind what was submitted.
 
         Every row under the same key is gone with them (`sealing.py`); reads see that once
-        `on_durable` comes, at the latest.
+        `on_durable` comes, at the latest. Until then none of the rows may be written again.
 
         Raises:
             StoreDamaged: the writer has stopped after an error of the disk.
