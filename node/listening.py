@@ -14,7 +14,7 @@ import contextlib
 import logging
 import resource
 import ssl
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -33,8 +33,7 @@ class _Turned(asyncio.Protocol):
     """A connection beyond the bound: closed at once."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        transport.abort()
+        cast("asyncio.Transport", transport).abort()  # uvloop's is one, but does not inherit
 
 
 class _Log(logging.LoggerAdapter[logging.Logger]):

@@ -3,16 +3,29 @@
 import asyncio
 import logging
 import resource
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import pytest
+import uvloop
 from aiohttp import web
 
 from node.config import Address
 from node.links.tls import contexts
 from node.listening import HANDLER_ARGS, BoundedSite, raise_open_files
 from tests.node.test_links import MEMBERS
+
+
+Run = Callable[[Coroutine[Any, Any, None]], None]
+
+
+@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop])
+def run(request: pytest.FixtureRequest) -> Iterator[Run]:
+    """On both loops: a node runs on uvloop, most tests do not."""
+    with asyncio.Runner(loop_factory=request.param) as runner:
+        yield runner.run
+
 
 ASK = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -55,7 +68,14 @@ async def _ask(port: int) -> tuple[bytes, asyncio.StreamWriter]:
     return line, writer
 
 
-async def test_connections_beyond_the_bound_are_closed_and_make_room_when_others_go() -> None:
+def test_connections_beyond_the_bound_are_closed_and_make_room_when_others_go(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    run(_too_many())
+    assert not caplog.records
+
+
+async def _too_many() -> None:
     async with _serving(connections_max=2) as port:
         (one, first), (two, second), (three, third) = [await _ask(port) for _ in range(3)]
         assert one == two == b"HTTP/1.1 200 OK\r\n"
@@ -72,7 +92,11 @@ async def test_connections_beyond_the_bound_are_closed_and_make_room_when_others
             open_.close()
 
 
-async def test_a_handshake_that_does_not_come_is_not_waited_for() -> None:
+def test_a_handshake_that_does_not_come_is_not_waited_for(run: Run) -> None:
+    run(_no_handshake())
+
+
+async def _no_handshake() -> None:
     async with _serving(connections_max=2, tls=True) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         async with asyncio.timeout(10):
@@ -81,15 +105,19 @@ async def test_a_handshake_that_does_not_come_is_not_waited_for() -> None:
         writer.close()
 
 
-async def test_garbage_is_refused_without_an_alarm(caplog: pytest.LogCaptureFixture) -> None:
+def test_garbage_is_refused_without_an_alarm(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
+    run(_garbage())
+    assert not caplog.records
+
+
+async def _garbage() -> None:
     async with _serving(connections_max=2) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"\x16\x03\x01 this is no HTTP\r\n\r\n")
         async with asyncio.timeout(10):
             assert (await reader.readline()).startswith(b"HTTP/1.0 400")
         writer.close()
-    assert not caplog.records
 
 
 def test_the_bound_on_open_files_is_lifted_as_far_as_the_system_allows() -> None:
