@@ -16,7 +16,6 @@ from node.links.tls import contexts
 from node.listening import HANDLER_ARGS, BoundedSite, raise_open_files
 from tests.node.test_links import MEMBERS
 
-
 Run = Callable[[Coroutine[Any, Any, None]], None]
 
 
