@@ -18,6 +18,8 @@ from node.storage.leveldb import LevelStore
 Kind = Literal["subject", "engagement"]
 
 HANDLE_BYTES: Final = 32
+YIELD_REFERENCES: Final = 256
+"""After so many references the event loop gets its turn."""
 _KINDS: Final[dict[str, bytes]] = {"subject": b"s", "engagement": b"e"}
 
 
@@ -37,13 +39,15 @@ class Aliases:
             most = self._bounds.aliases_max
             raise Malformed(f"are {len(references)}, at most {most} at once", field="references")
         found: list[bytes] = []
-        for reference in references:
+        for nth, reference in enumerate(references, 1):
             key = self._key(kind, reference)
             handle = self._store.get(key)
             if handle is None:
                 handle = os.urandom(HANDLE_BYTES)
                 self._store.submit({key: handle})
             found.append(handle)
+            if nth % YIELD_REFERENCES == 0:
+                await asyncio.sleep(0)
         # Another caller may have drawn one just now: whoever is told of it waits for the disk.
         if self._store.queued_rows:
             await self._durable()
