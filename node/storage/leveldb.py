@@ -271,6 +271,10 @@ def _text(error: BaseException) -> str:
 def _open(folder: Path, bounds: Bounds) -> Any:
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        where = error.filename or folder
+        raise Misconfigured(f"the data folder {where} cannot be made: {error.strerror}") from error
+    try:
         _check_files(folder)
         return plyvel.DB(
             str(folder),

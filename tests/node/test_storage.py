@@ -274,6 +274,12 @@ def test_a_folder_without_rights_is_neither_damaged_nor_in_use(tmp_path: Path) -
         _open(tmp_path / "d")
 
 
+def test_a_file_in_the_folders_place_is_a_wrong_path(tmp_path: Path) -> None:
+    (tmp_path / "d").write_text("not a store")
+    with pytest.raises(Misconfigured, match=r"/d cannot be made: File exists"):
+        _open(tmp_path / "d")
+
+
 def test_a_lock_file_that_cannot_be_opened_is_not_another_process(tmp_path: Path) -> None:
     (tmp_path / "d" / "LOCK").mkdir(parents=True)
     with pytest.raises(StoreDamaged, match="Is a directory"):
