@@ -43,6 +43,7 @@ from ledger.batch import (
     header_message,
 )
 from ledger.block import Block, Tip, block_hash
+from ledger.encoding import encode
 from ledger.genesis import FIRST_BOUNDS
 from ledger.store import HEADER, SUBMISSION, MemoryStore
 from tests.consensus.test_messages import every_message
@@ -185,6 +186,24 @@ def test_a_sealed_batch_is_stored_answered_and_pushed() -> None:
         "Broadcast",
     ]
     assert view.pending_records(state) == 2
+
+
+def test_a_lane_is_held_up_to_its_bound_of_bytes() -> None:
+    state = machine()
+    first = batch()
+    limits = replace(state.config.limits, lane_bytes_max=len(encode(first)) + 10)
+    state.config = replace(state.config, limits=limits)
+    second = batch(height=2, previous=header_hash(CHAIN, first.header))
+    effects = tell(state, 2, Batches((first, second)))
+    assert not refusals(effects), "without blame"
+    assert state.lanes.lanes[2].top.height == 1
+
+
+def test_a_batch_of_an_earlier_epoch_than_its_predecessor() -> None:
+    state = machine()
+    first = batch(epoch=2)
+    second = batch(epoch=1, height=2, previous=header_hash(CHAIN, first.header))
+    assert refusals(tell(state, 2, Batches((first, second)))) == ["batch_epoch"]
 
 
 # --- proposals and votes ---

@@ -158,6 +158,18 @@ def test_batch_dated_a_day_ahead_starts_no_echo() -> None:
     assert time < cluster.nodes[1].now().wall_ms + 5_000, "block time is not the forger's"
 
 
+def test_many_batches_dated_a_day_ahead_start_no_echo() -> None:
+    """Each node answers with an empty batch a second at most, by its own clock."""
+    cluster = ready()
+    cluster.nodes[2].skew_ms = 24 * 3_600_000
+    before = cluster.nodes[1].state.lanes.lanes[3].top.height
+    for _ in range(30):
+        cluster.submit(2)
+        cluster.run_ms(100)
+    cluster.settle()
+    assert cluster.nodes[1].state.lanes.lanes[3].top.height - before <= 5
+
+
 def test_one_platform_active_time_moves() -> None:
     cluster = ready()
     before = cluster.nodes[1].state.final.block.time
