@@ -231,10 +231,21 @@ def votes_of(effects: tuple[Effect, ...]) -> list[Vote]:
 def test_a_good_proposal_is_stored_then_notarized() -> None:
     state = machine()
     leader = state.leader(1)
+    simplex.handle(state, SealBatch(()), NOW)
     effects = tell(state, leader, proposal(state, leader))
     assert kinds(effects)[:3] == [Persist, Persist, Broadcast]
     assert [vote.kind for vote in votes_of(effects)] == [NOTARIZE]
     assert not votes_of(tell(state, leader, proposal(state, leader))), "once"
+
+
+def test_nobody_votes_with_an_empty_lane() -> None:
+    """A new store knows by an empty lane that it has never voted (consensus.silence)."""
+    state = machine()
+    leader = state.leader(1)
+    effects = tell(state, leader, proposal(state, leader))
+    sent = [effect.message for effect in effects if isinstance(effect, Broadcast)]
+    assert [type(message) for message in sent[:2]] == [Batches, Vote]
+    assert state.lanes.lanes[1].top.height == 1
 
 
 @pytest.mark.parametrize(
