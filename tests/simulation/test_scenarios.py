@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from consensus import silence
@@ -519,6 +520,19 @@ def test_no_cosignatures_and_the_log_stops_growing() -> None:
     assert max(cluster.checker.blocks) <= certified + limit + 1
     keep_all(cluster)
     cluster.settle()
+
+
+def test_a_backlog_is_cut_into_blocks_within_bounds() -> None:
+    """Leaders keep the bounds of a cut (checked at execution), whatever has gathered."""
+    bounds = msgspec.structs.replace(quick_bounds(64), cut_records_max=10)
+    cluster = Cluster(4, 6, bounds=bounds).start()
+    drop(cluster, lambda _, __, m: isinstance(m, Proposal))
+    for number in (1, 2, 3, 4) * 3:
+        cluster.submit(number, 4)
+        cluster.run_ms(20)
+    keep_all(cluster)
+    cluster.settle()
+    assert max(cluster.checker.blocks) >= 5
 
 
 def test_a_liar_that_hints_what_nobody_has_keeps_nobody_from_final_batches() -> None:
