@@ -1,13 +1,15 @@
 """Restart from rows: whichever of consensus and the ledger is ahead, nothing is signed twice."""
 
+from dataclasses import replace
+
 import pytest
 
 from consensus import simplex
 from consensus.certificate import NOTARIZE
 from consensus.config import Config, Head
 from consensus.effects import Execute
-from consensus.inputs import LinkUp, Received, SealBatch
-from consensus.messages import Cosignature
+from consensus.inputs import LinkUp, Now, Received, SealBatch
+from consensus.messages import Blocks, Cosignature, FetchBlocks
 from consensus.safety import VOTE, final_key
 from ledger.errors import StoreDamaged
 from ledger.store import SUBMISSION, MemoryStore, after
@@ -145,3 +147,19 @@ def test_evidence_outlives_a_restart() -> None:
     assert len(node.state.evidence) == 1
     state, _ = rebuilt(node, node.store)
     assert state.evidence == node.state.evidence
+
+
+def test_reading_blocks_for_a_peer_is_bounded() -> None:
+    """Small blocks in long answers count as well."""
+    node = worked().nodes[2]
+    state = node.state
+    first = FetchBlocks(1)
+    limits = replace(state.config.limits, served_bytes_max=500_000)
+    state.config = replace(state.config, limits=limits)
+    assert state.final.block.height >= 4
+    later = Now(node.now().steady_ms + 2_000, node.now().wall_ms)
+    answered = 0
+    for _ in range(20):
+        state, effects = simplex.handle(state, Received(3, first), later)
+        answered += any(isinstance(getattr(each, "message", None), Blocks) for each in effects)
+    assert 1 < answered < 500_000 // 65_536
