@@ -229,10 +229,12 @@ def send_hints(state: State) -> None:
 
 
 def drop_siblings(state: State) -> None:
-    """Remove batches that can no longer become final; what they prove stands in evidence rows."""
+    """Remove batches that can no longer become final, and siblings beyond bounds that nothing
+    names; what they prove stands in evidence rows."""
     changes: Changes = {}
+    named = [tip.hash for block in state.blocks.values() for tip in block.tips]
     for lane in state.lanes:
-        for held in state.lanes.prune(lane):
+        for held in state.lanes.prune(lane, state.config.limits.siblings_max, named):
             header = held.header
             changes[HEADER + held.hash] = None
             changes[pending_key(header.lane, header.height, held.hash)] = None

@@ -279,8 +279,12 @@ class Lanes:
             if held.header.previous == lane.top.hash:
                 self._climb(lane, held)
 
-    def prune(self, lane: Lane) -> list[Held]:
-        """Drop what lies off the branch and can no longer become final; what was dropped."""
+    def prune(self, lane: Lane, siblings_max: int, named: Iterable[bytes] = ()) -> list[Held]:
+        """Drop what lies off the branch and can no longer become final; what was dropped.
+
+        Where more than `siblings_max` remain (a forger's blocks had them fetched), those stay that
+        lie under a hint or under a batch of `named`, which stands in a block that is under way.
+        """
         if not lane.on_branch(lane.final):
             return []
         self._drop_orphans(lane)
@@ -293,11 +297,18 @@ class Lanes:
                 header.previous in self.held or header.previous == lane.base.hash
             )
             if not alive:
-                del self.held[held.hash]
-                lane.off.discard(held.hash)
-                lane.bytes -= held.bytes
-                dropped.append(held)
+                dropped.append(self._drop(lane, held))
+        if len(lane.off) > siblings_max:
+            tips = {*named, *(tip.hash for tip in lane.hints.values())}
+            keep = {held.hash for tip in tips for held in self._down(tip, lane.final.height)}
+            dropped += [self._drop(lane, self.held[each]) for each in sorted(lane.off - keep)]
         return dropped
+
+    def _drop(self, lane: Lane, held: Held) -> Held:
+        del self.held[held.hash]
+        lane.off.discard(held.hash)
+        lane.bytes -= held.bytes
+        return held
 
     def _drop_orphans(self, lane: Lane) -> None:
         """Forget batches that can no longer find their predecessor on the final branch."""

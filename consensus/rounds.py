@@ -6,6 +6,9 @@ formed or received: store it; a notarization, nullification or finalization of v
 one opens view v + 1. Each view that is nullified doubles the time that the next one is given, each
 final block halves it again, within the bounds of `Timing`. Upon a notarization of a view that this
 node has not nullified: it votes finalize. Every own vote stands behind the `Persist` of its row.
+
+Before its first vote or proposal a node whose lane is empty seals an empty batch: so whoever has
+voted has a lane, and an empty lane tells a new store that nothing was signed (consensus.silence).
 """
 
 from consensus import evidence, safety
@@ -19,7 +22,7 @@ from consensus.certificate import (
     statement_message,
 )
 from consensus.effects import Broadcast
-from consensus.gate import keep_evidence
+from consensus.gate import keep_evidence, seal
 from consensus.messages import CertificateMessage, Proposal, Vote
 from consensus.state import Round, State
 from consensus.votes import Counted
@@ -34,6 +37,7 @@ from ledger.hashing import ZERO_HASH
 def sign_vote(state: State, round_: Round, kind: int, hash_: bytes) -> None:
     """Make, store, send and count an own vote; the rules of `safety` have been asked."""
     config = state.config
+    begin_lane(state)
     message = statement_message(config.chain, kind, state.epoch, round_.view, hash_)
     signature = config.keys.vote.sign(message)
     vote = round_.own[kind] = Vote(kind, state.epoch, round_.view, hash_, signature, False)
@@ -43,9 +47,16 @@ def sign_vote(state: State, round_: Round, kind: int, hash_: bytes) -> None:
     count_vote(state, config.me, vote)
 
 
+def begin_lane(state: State) -> None:
+    """Seal an empty batch, if the own lane has none yet."""
+    if not state.lanes.lanes[state.config.me].top.height:
+        seal(state, ())
+
+
 def sign_proposal(state: State, block: Block) -> None:
     """Store and send an own proposal."""
     config = state.config
+    begin_lane(state)
     hash_ = block_hash(config.chain, block)
     message = statement_message(config.chain, PROPOSE, state.epoch, block.view, hash_)
     proposal = Proposal(block, config.keys.vote.sign(message), False)

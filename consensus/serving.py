@@ -37,6 +37,8 @@ from ledger.rows import CheckpointRow, lane_key, read_row
 from ledger.store import CHECKPOINT
 
 _SMALL_ANSWER_BYTES: Final = 64 * 1_024
+_READ_BYTES: Final = 4 * 1_024
+"""What reading one block or batch counts at least: many small ones are work too."""
 
 
 def answer(state: State, number: int, epoch: int, view: int) -> None:
@@ -135,6 +137,7 @@ def serve_blocks(state: State, number: int, fetch: FetchBlocks) -> None:
         blocks.append(row.block)
         if row.finalization is not None:
             best = Blocks(tuple(blocks), row.tail, row.finalization, None)
+    _afford(state, number, len(blocks) * _READ_BYTES)
     if best is not None:
         checkpoint = stored_checkpoint(state, best.blocks[-1].height)
         state.emit(Send(number, Blocks(best.blocks, best.tail, best.finalization, checkpoint)))
@@ -153,7 +156,7 @@ def serve_batches(state: State, number: int, fetch: FetchBatches) -> None:
         size += sum(len(each.record) + 100 for each in batch.submissions) + 200
         if len(found) >= limits.batches_per_answer_max or size >= limits.answer_bytes_max:
             break
-    _afford(state, number, max(size, _SMALL_ANSWER_BYTES))
+    _afford(state, number, max(size, len(found) * _READ_BYTES, _SMALL_ANSWER_BYTES))
     if found:
         state.emit(Send(number, Batches(tuple(found))))
 

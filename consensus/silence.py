@@ -12,7 +12,7 @@ batch is asked for again.
 
 1. Once q − 1 peers are settled, and all whose links stand are (or `silence_ms` have passed, for a
    liar may never settle), the node knows its own lane, and may seal. If that lane is empty,
-   it has never taken part (a live node's lane moves with time, consensus.gate): the silence ends.
+   it has never taken part (nobody votes with an empty lane, consensus.rounds): the silence ends.
 2. Else it may have forgotten votes, up to the latest epoch that it could have begun by what a
    settled peer has final: that of the next height (where that is E, this node may have seen E's q
    cosignatures before the peer). The row keeps that epoch; the silence is over when the next one

@@ -8,6 +8,7 @@ from consensus.state import State
 from ledger.block import Tip
 
 TIPS_WAIT: Final = "tips that a quorum holds are not final"
+COSIGNATURES_WAIT: Final = "a final block lacks cosignatures"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ def describe(state: State) -> Description:
     if pacing.view_work(state) and not waits:
         waits.append("a notarized block is not final")
     if pacing.cosign_work(state):
-        waits.append("a final block lacks cosignatures")
+        waits.append(COSIGNATURES_WAIT)
     return Description(
         epoch=state.epoch,
         view=state.view,

@@ -21,6 +21,8 @@ from node.storage.sealing import ALIASES
 Kind = Literal["subject", "engagement"]
 
 HANDLE_BYTES: Final = 32
+YIELD_REFERENCES: Final = 256
+"""After so many references the event loop gets its turn."""
 _KINDS: Final[dict[str, bytes]] = {"subject": b"s", "engagement": b"e"}
 
 
@@ -41,12 +43,14 @@ class Aliases:
             most = self._bounds.aliases_max
             raise Malformed(f"are {len(references)}, at most {most} at once", field="references")
         found: list[bytes] = []
-        for key in await self._settled(kind, references):
-            handle = self._store.get(key)
-            if handle is None:
-                handle = os.urandom(HANDLE_BYTES)
-                self._store.submit({key: handle})
-            found.append(handle)
+        for start in range(0, len(references), YIELD_REFERENCES):
+            for key in await self._settled(kind, references[start : start + YIELD_REFERENCES]):
+                handle = self._store.get(key)
+                if handle is None:
+                    handle = os.urandom(HANDLE_BYTES)
+                    self._store.submit({key: handle})
+                found.append(handle)
+            await asyncio.sleep(0)
         # Another caller may have drawn one just now: whoever is told of it waits for the disk.
         if self._store.queued_rows:
             await self._durable()

@@ -16,7 +16,12 @@ from node.view import cosignature_line, policy_of
 
 def policy_faults(policy: Policy, foundation: Foundation) -> Iterator[Finding]:
     """In what a policy is not the one that follows from genesis."""
-    expected = policy_of(foundation.origin, foundation.validators)
+    return set_faults(policy, foundation.origin, foundation.validators)
+
+
+def set_faults(policy: Policy, origin: str, validators: tuple[Validator, ...]) -> Iterator[Finding]:
+    """In what a policy is not the one of a validator set."""
+    expected = policy_of(origin, validators)
     if expected.origin != policy.origin:
         detail = f"is for {policy.origin}, the ledger's origin is {expected.origin}"
         yield Finding("policy", "policy", detail)

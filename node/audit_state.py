@@ -24,7 +24,7 @@ from ledger.trust import TRUST_BYTES_MAX, Trust, decode_trust, encode_trust
 
 _MARK: Final = b"\x00trust"
 _ROWS: Final = ".rows"
-_WRITE_BUFFER_BYTES: Final = 32 * 1_024 * 1_024
+_WRITE_BUFFER_BYTES: Final = 4 * 1_024 * 1_024  # and so much of a journal is read at the start
 _BLOOM_BITS: Final = 10
 _ROWS_AT_ONCE: Final = 20_000
 _ACCEPTED_KEY_BYTES: Final = 33

@@ -229,9 +229,12 @@ class _Reading:
 
     def _path(self, node: dict[str, Any], key: str) -> Path:
         value = node[key]
-        if not isinstance(value, str) or not value:
+        if not isinstance(value, str) or not value or "\0" in value:
             self._wrong("node", key, "must be a path", f'write {key} = "…"')
-        return (self.base / value).expanduser()
+        try:
+            return (self.base / value).expanduser()
+        except RuntimeError:  # of another person's home, who is not known here
+            self._wrong("node", key, "names a home folder that is not here", "write it in full")
 
     def _window(self, node: dict[str, Any]) -> int:
         value = node.get("window_blocks", WINDOW_BLOCKS)

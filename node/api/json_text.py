@@ -67,8 +67,12 @@ def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any] | Duplicate:
     made = dict(pairs)
     if len(made) == len(pairs):
         return made
-    keys = [key for key, _ in pairs]
-    return Duplicate(next(key for key in keys if keys.count(key) > 1))
+    seen = set[str]()
+    for key, _ in pairs:
+        if key in seen:
+            break
+        seen.add(key)
+    return Duplicate(key)
 
 
 def _number(text: str) -> NoReturn:

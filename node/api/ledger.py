@@ -7,6 +7,7 @@ order of height without a gap, beginning at `from`; an empty array says that the
     batches   [batch, …]                                    each `bin`, the bytes of ledger/batch.py
 """
 
+import asyncio
 from typing import Any, Final
 
 import msgspec
@@ -62,6 +63,11 @@ async def get_batches(request: web.Request) -> web.Response:
     height = whole_number(request, "from", 1, HEIGHT_MAX, 1)
     limit = whole_number(request, "limit", 1, PAGE_ITEMS_MAX, PAGE_ITEMS_MAX)
     reader: Reader = request.app[NODE].reader
+    return _page(await asyncio.to_thread(_batches, reader, lane, height, limit))
+
+
+def _batches(reader: Reader, lane: int, height: int, limit: int) -> list[bytes]:
+    """A page is tens of thousands of rows: they are read beside the event loop."""
     batches: list[bytes] = []
     size_bytes = 0
     while len(batches) < limit and size_bytes < PAGE_BYTES:
@@ -72,7 +78,7 @@ async def get_batches(request: web.Request) -> web.Response:
         batches.append(batch)
         size_bytes += len(batch)
         height += 1
-    return _page(batches)
+    return batches
 
 
 def read_batch(reader: Reader, header_hash: bytes) -> Batch:

@@ -107,7 +107,7 @@ def _answer(node: Node, offer: Offer, result: Result) -> RecordAnswer:
         case Conflict(record_id):
             return RecordAnswer(problem=problem_of(_conflict(offer, record_id)))
         case RefusedOffer(rule, message, field) if rule == codes.MALFORMED:
-            return RecordAnswer(problem=problem_of(Malformed(message, field=field)))
+            return RecordAnswer(problem=problem_of(Malformed(message, field=field or "record")))
         case RefusedOffer(rule, message, field):
             return RecordAnswer(problem=problem_of(Refused(rule, message, field=field)))
         case Busy(retry_after_s):

@@ -183,7 +183,9 @@ def _http_problem(error: web.HTTPException) -> Problem:
         405: "this address does not take that method; see the header Allow",
         413: "the body is larger than this address takes",
     }.get(status, error.reason)
-    slug = {404: "not-found", 405: "method-not-allowed", 413: "oversize"}.get(status, "http")
+    if status == 413:
+        return problem_of(Oversize(detail))
+    slug = {404: "not-found", 405: "method-not-allowed"}.get(status, "http")
     return Problem(TYPE_PREFIX + slug, error.reason, status, detail)
 
 

@@ -38,7 +38,12 @@ from node.api.routes import (
     Route,
     json_response,
 )
-from node.api.streams import YIELD_RECORDS, answer_msgpack, answer_ndjson
+from node.api.streams import (
+    YIELD_RECORDS,
+    answer_msgpack,
+    answer_ndjson,
+    push_back_if_all_busy,
+)
 from node.intake import Offer
 
 JSON_BODY_BYTES_MAX: Final = 4 * 1_024 * 1_024
@@ -85,6 +90,8 @@ async def _answer_json(request: web.Request, wait_s: float) -> web.Response:
     if not many and isinstance(items[0], Problem):
         return problem_response(items[0])
     answers = await submit(node, items)
+    if many:
+        push_back_if_all_busy(answers)
     if wait_s:
         answers = await wait_final(node, answers, wait_s)
     if many:

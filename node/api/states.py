@@ -3,6 +3,8 @@
 In order, one for each id; `state` is empty for an id that has not reached this node.
 """
 
+import asyncio
+from collections.abc import Sequence
 from typing import Annotated, Final
 
 import msgspec
@@ -12,11 +14,13 @@ from ledger.encoding import Hash
 from node.api.json_records import value_from_json
 from node.api.offers import WAIT_FINAL_S_MAX
 from node.api.parameters import choice, only, whole_number
-from node.api.port import NODE
+from node.api.port import NODE, Node
 from node.api.problems import UnsupportedType
 from node.api.routes import JSON, Content, Parameter, Route, json_response
+from node.tracking import RecordStatus
 
 IDS_MAX: Final = 10_000
+YIELD_IDS: Final = 256
 BODY_BYTES_MAX: Final = 1 * 1_024 * 1_024
 
 
@@ -50,10 +54,11 @@ async def post_states(request: web.Request) -> web.Response:
     wanted = value_from_json(StatesWanted, await request.read(), bytes_max=BODY_BYTES_MAX)
     node = request.app[NODE]
     if must_wait:
-        known = [each for each in wanted.ids if node.status(each) is not None]
+        found = await _statuses(node, wanted.ids)
+        known = [each for each, status in zip(wanted.ids, found, strict=True) if status is not None]
         if known:
             await node.wait_final(known, timeout_s)
-    found = [node.status(each) for each in wanted.ids]
+    found = await _statuses(node, wanted.ids)
     return json_response(
         States(
             tuple(
@@ -62,6 +67,16 @@ async def post_states(request: web.Request) -> web.Response:
             )
         )
     )
+
+
+async def _statuses(node: Node, ids: Sequence[bytes]) -> list[RecordStatus | None]:
+    """Each record's status; other work of the node goes on in between."""
+    found: list[RecordStatus | None] = []
+    for nth, each in enumerate(ids, 1):
+        found.append(node.status(each))
+        if nth % YIELD_IDS == 0:
+            await asyncio.sleep(0)
+    return found
 
 
 ROUTES: Final = (

@@ -63,7 +63,7 @@ async def answer_msgpack(request: web.Request, wait_s: float) -> web.StreamRespo
             patience_s = PATIENCE_S if response else 0.0
             answers = await _handed_in(node, items, wait_s, patience_s=patience_s)
             if response is None:
-                _push_back_if_all_busy(answers)
+                push_back_if_all_busy(answers)
                 response = await _begin(request)
             await response.write(_encode(answers) + b"\n")
     except InvalidInput as error:
@@ -99,6 +99,26 @@ def _offer_of_line(line: bytes | None) -> Offer:
     return offer_of(*record_from_json(line))
 
 
+def _pair_or_list(items: list[Any]) -> Any:
+    """What an array becomes as soon as it is read, so that nesting cannot grow in memory.
+
+    `[bin, bin]` is a pair. Of any other array that holds no array nothing is kept but that it is
+    wrong. An array of arrays is the body's own; three deep there are none.
+
+    Raises:
+        Malformed: nested deeper.
+    """
+    if not any(isinstance(each, tuple | list) for each in items):
+        whole = len(items) == 2 and all(isinstance(each, bytes) for each in items)
+        return tuple(items) if whole else _NO_PAIR
+    if any(isinstance(each, list) for each in items):
+        raise Malformed("the body is nested deeper than an array of [record, signatures]")
+    return items
+
+
+_NO_PAIR: Final[tuple[()]] = ()
+
+
 def _offer_of_pair(pair: Any) -> Offer:
     match pair:
         case [bytes() as record, bytes() as signatures]:
@@ -106,8 +126,12 @@ def _offer_of_pair(pair: Any) -> Offer:
     raise Malformed("is not an array of two bin: record, signatures")
 
 
-def _push_back_if_all_busy(answers: Sequence[RecordAnswer]) -> None:
-    """Nothing of the body was taken: the whole request comes again later."""
+def push_back_if_all_busy(answers: Sequence[RecordAnswer]) -> None:
+    """If nothing of the body was taken, the whole request comes again later.
+
+    Raises:
+        TryLater: so it is.
+    """
     delays = [answer.problem.retry_after_s for answer in answers if answer.problem]
     if delays and len(delays) == len(answers) and all(delays):
         raise TryLater("too many records are not final yet; send this again later", max(delays))
@@ -172,6 +196,7 @@ async def arrays(content: StreamReader) -> AsyncIterator[list[Any]]:
     """
     unpacker = msgpack.Unpacker(
         use_list=True,
+        list_hook=_pair_or_list,
         raw=True,
         max_buffer_size=ARRAY_BYTES_MAX,
         max_array_len=ARRAY_RECORDS_MAX,
@@ -180,16 +205,19 @@ async def arrays(content: StreamReader) -> AsyncIterator[list[Any]]:
         max_map_len=0,
         max_ext_len=0,
     )
+    whole_bytes = 0  # `tell` counts what it has seen of an array that has not ended, too
     async for data in content.iter_any():
         try:
             unpacker.feed(data)
             for value in unpacker:
                 if not isinstance(value, list):
                     raise Malformed("the body is not an array of [record, signatures]")
+                whole_bytes = unpacker.tell()
                 yield value
         except msgpack.BufferFull as error:
             raise Oversize(f"an array has more than {ARRAY_BYTES_MAX} bytes") from error
         except (msgpack.UnpackException, ValueError) as error:
-            raise Malformed(f"the body is not MessagePack of this form: {error}") from error
-    if unpacker.tell() != content.total_bytes:
+            what = str(error) or type(error).__name__
+            raise Malformed(f"the body is not MessagePack of this form: {what}") from error
+    if whole_bytes != content.total_bytes:
         raise Malformed("the body ends within an array")

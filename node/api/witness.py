@@ -5,6 +5,7 @@ after the checkpoint is on disk. Every refusal is a problem document, except 409
 standard fixes: the size that was cosigned last, as `text/x.tlog.size`.
 """
 
+import asyncio
 from typing import Final
 
 from aiohttp import web
@@ -18,6 +19,8 @@ from node.witness import Overloaded, Witness
 
 SIZE_TYPE: Final = "text/x.tlog.size"
 RETRY_S: Final = 1
+BODY_S: Final = 10.0
+"""Anybody may ask: nobody may keep a connection busy for longer than this."""
 
 
 async def post_checkpoint(request: web.Request) -> web.Response:
@@ -25,7 +28,11 @@ async def post_checkpoint(request: web.Request) -> web.Response:
     witness: Witness | None = request.app[NODE].witness
     if witness is None:
         raise NotFound("this node is configured to witness no log")
-    body = await _read(request)
+    try:
+        async with asyncio.timeout(BODY_S):
+            body = await _read(request)
+    except TimeoutError as error:
+        raise TryLater(f"a request must arrive within {BODY_S:g} s", RETRY_S) from error
     try:
         line = await witness.add_checkpoint(body)
     except Stale as error:

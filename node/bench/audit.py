@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -44,9 +45,15 @@ def measure_audit(
 def _audit(data: Path, policy: Path, options: Sequence[str]) -> dict[str, Any]:
     command = [sys.executable, "-m", "node", "audit", str(data), "--policy", str(policy)]
     before, began = os.times(), time.monotonic()
-    with subprocess.Popen([*command, "--json", *options], stdout=subprocess.PIPE) as process:  # noqa: S603
+    # Not a pipe: it would stay open with whatever else the audit has started.
+    with (
+        tempfile.TemporaryFile() as report,
+        subprocess.Popen([*command, "--json", *options], stdout=report) as process,  # noqa: S603
+    ):
         watch = _Watch(process.pid)
-        out, _ = process.communicate()
+        process.wait()
+        report.seek(0)
+        out = report.read()
     seconds = time.monotonic() - began
     after = os.times()
     try:

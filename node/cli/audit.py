@@ -20,6 +20,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 
 from ledger.bundle_verify import show_time
 from ledger.checkpoint import parse_decimal, verify_checkpoint
@@ -30,7 +31,10 @@ from ledger.rows import describe_key
 from node.audit import Audit, Finding, Ledger, Report
 from node.audit_fast import executor_for
 from node.audit_folder import FolderLedger
+from node.audit_public import ExportedSource
 from node.audit_remote import RemoteLedger
+from node.cli.audit_kinds import against as compare_with
+from node.cli.audit_kinds import check_proof, is_url, public_report
 from node.cli.output import fail, print_json, stderr, stdout
 from node.cli.target import TokenFileOption, read_token
 from node.cli.verify import PolicyOption, read_bytes, read_policy
@@ -40,9 +44,24 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def audit(
-    target: Annotated[str, typer.Argument(help="A node's URL, or a stopped node's folder.")],
+    target: Annotated[
+        str, typer.Argument(help="A node's URL, a stopped node's folder, or an exported log.")
+    ] = "",
     *,
     policy: PolicyOption,
+    public: Annotated[
+        bool, typer.Option("--public", help="Audit what is public only: no token is needed.")
+    ] = False,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(help="Compare with this node's checkpoint, too; may be given several times."),
+    ] = None,
+    proofs: Annotated[
+        Path | None, typer.Option(help="Write proofs of forks that are found to this folder.")
+    ] = None,
+    proof: Annotated[
+        Path | None, typer.Option(help="Only verify this proof of a fork again, offline.")
+    ] = None,
     token_file: TokenFileOption = None,
     scores: Annotated[
         str, typer.Option(help="How many subjects to score anew: a number, or all.")
@@ -69,8 +88,10 @@ def audit(
     Of a folder every stored row is compared; of a running node all that it serves to members.
     """
     trusted = read_policy(policy)
+    if proof is not None:
+        raise typer.Exit(0 if check_proof(proof, trusted, as_json=as_json) else 1)
     asked = _Asked(
-        target=target,
+        target=target or fail("name what to audit: a node's URL, its folder, or an exported log"),
         policy=trusted,
         token_file=token_file,
         kept=_read_kept(checkpoint, trusted),
@@ -79,14 +100,13 @@ def audit(
         row=_read_row(row),
         state=state,
         jobs=jobs or os.cpu_count() or 1,
+        public=public,
     )
     began = time.monotonic()
-    try:
-        report = _run(asked)
-    except (StoreDamaged, Malformed) as error:
-        report = _unreadable(error, asked.command)
-    except StandingError as error:
-        fail(str(error))
+    report = _reported(asked)
+    if against:
+        found = compare_with(target, against, trusted, policy, proofs)
+        report = msgspec.structs.replace(report, findings=(*report.findings, *found))
     seconds = time.monotonic() - began
     if as_json:
         print_json(figures(report, seconds))
@@ -108,10 +128,32 @@ class _Asked:
     row: bytes
     state: Path | None
     jobs: int
+    public: bool
+
+    @property
+    def is_public(self) -> bool:
+        """Whether only the public side can be audited, or shall be."""
+        if self.public or (is_url(self.target) and not read_token(self.token_file)):
+            return True
+        return not is_url(self.target) and ExportedSource.is_at(Path(self.target))
+
+
+def _reported(asked: _Asked) -> Report:
+    """The audit's report, also on what cannot be read."""
+    try:
+        return _run(asked)
+    except (StoreDamaged, Malformed) as error:
+        return _unreadable(error, asked.command)
+    except StandingError as error:
+        fail(str(error))
 
 
 def _run(asked: _Asked) -> Report:
-    """Replay the ledger, and show a row if that is asked for."""
+    """Replay the ledger, and show a row if that is asked for; or audit the public side."""
+    if asked.is_public:
+        kept = None if asked.kept is None else verify_checkpoint(asked.kept, asked.policy)
+        with _bar() as on_progress:
+            return public_report(asked.target, asked.policy, asked.command, kept, on_progress)
     with (
         _opened(asked.target, asked.token_file) as ledger,
         executor_for(ledger.size(), asked.jobs) as executor,
@@ -167,7 +209,7 @@ def _command(target: str, policy: Path, token_file: Path | None, checkpoint: Pat
 
 
 def _opened(target: str, token_file: Path | None) -> Ledger:
-    if target.startswith(("http://", "https://")):
+    if is_url(target):
         return RemoteLedger(target, read_token(token_file))
     return FolderLedger(Path(target))
 
@@ -244,7 +286,7 @@ def figures(report: Report, seconds: float) -> dict[str, Any]:
 def show(report: Report, seconds: float) -> None:
     """Print a report for people; no line is broken, so that commands can be pasted."""
     for each in report.findings:
-        style = "red" if each.severity == "error" else "yellow"
+        style = "yellow" if each.severity == "warning" else "red"
         stdout.print(
             f"{each.severity} {each.kind}: {each.where}", style=style, markup=False, soft_wrap=True
         )
@@ -257,6 +299,16 @@ def show(report: Report, seconds: float) -> None:
         markup=False,
         soft_wrap=True,
     )
+    if report.furnishers:
+        stdout.print(_furnishers_table(report))
+    if report.since:
+        stdout.print(
+            f"blocks up to {report.since} were audited before; of records, ratings, refusals and "
+            "hindsight the table counts what came since",
+            soft_wrap=True,
+        )
+    for each_part in report.unchecked:
+        stdout.print(f"not checked: {each_part}", markup=False, soft_wrap=True)
     if report.blocks:
         stdout.print(
             f"the newest block was sealed {show_time(report.time)}; an older copy of a ledger is "
@@ -264,3 +316,21 @@ def show(report: Report, seconds: float) -> None:
             markup=False,
             soft_wrap=True,
         )
+
+
+def _furnishers_table(report: Report) -> Table:
+    """What each platform furnished, and what it did not."""
+    table = Table(box=None, pad_edge=False)
+    columns = ("platform", "records", "opens", "without outcome", "overdue", "ratings", "refused")
+    for name in (*columns, "in hindsight", "corrections", "disputed"):
+        table.add_column(name, justify="left" if name == "platform" else "right")
+    for each in report.furnishers:
+        counts = (each.records, each.opens, each.unclosed, each.overdue, each.ratings, each.refused)
+        table.add_row(
+            f"{each.number} {each.code}",
+            *(f"{count:,}" for count in counts),
+            f"{100 * each.retrospective_share:.1f} %",
+            str(each.corrections),
+            str(each.disputed),
+        )
+    return table

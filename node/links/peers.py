@@ -127,6 +127,11 @@ class Peers:
         self._hello = Hello(VERSION, chain, own.number)
         self._serving, self._dialling = contexts(link_seed, own, validators)
         self._to_dial = {each.number: addresses.get(each.code) for each in validators}
+        self._missing = [
+            each.code
+            for each in validators
+            if each.number > own.number and each.code not in addresses
+        ]
         self._links: dict[int, Link] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._runner: web.AppRunner | None = None
@@ -140,9 +145,11 @@ class Peers:
         Raises:
             Misconfigured: the address cannot be listened on, or a peer's address is missing.
         """
-        missing = [n for n, at in self._to_dial.items() if n > self._own.number and at is None]
-        if missing:
-            raise Misconfigured(f"peers.addresses lacks the platforms with the numbers {missing}")
+        if self._missing:
+            raise Misconfigured(
+                f"peers.addresses lacks {', '.join(self._missing)}; "
+                f'add {self._missing[0]} = "host:port" to it'
+            )
         application = web.Application(handler_args=HANDLER_ARGS)
         application.router.add_get(PATH, partial(self._serve, listener))
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=CLOSE_S)

@@ -161,10 +161,10 @@ class LevelStore:
             yield from _present(fresh.pop(), waiting)
 
     def _damaged(self, key: bytes, error: BaseException) -> StandingError:
-        if _OURS.search(str(error)):
+        if _OURS.search(_text(error)):
             return _unusable(self._folder, error)
         where = f"{self._folder}: row {key[:1].decode('latin-1')} {key[1:].hex()}"
-        return StoreDamaged(where, f"{error}; {REPAIR}")
+        return StoreDamaged(where, f"{_text(error)}; {REPAIR}")
 
     # --- writing ---
 
@@ -189,7 +189,7 @@ class LevelStore:
         """
         with self._lock:
             if self._failed is not None:
-                raise StoreDamaged(str(self._folder), f"writing has failed: {self._failed}")
+                raise StoreDamaged(str(self._folder), f"writing has failed: {_text(self._failed)}")
             assert not self._stopping, "nothing is written after close"
             self._queued.update(changes)
             self._erasing.extend(erased)
@@ -291,7 +291,7 @@ class LevelStore:
 
 def _unusable(folder: Path, error: BaseException) -> Misconfigured:
     return Misconfigured(
-        f"the store {folder} cannot be used: {error}; nothing in it is damaged: "
+        f"the store {folder} cannot be used: {_text(error)}; nothing in it is damaged: "
         "mend that (space, rights, the bound on open files) and start the node again"
     )
 
@@ -302,9 +302,35 @@ def _present(key: bytes, waiting: Changes) -> Iterator[tuple[bytes, bytes]]:
         yield key, value
 
 
+def _check_files(folder: Path) -> None:
+    """Refuse what LevelDB would take for a new or whole store, and then clear away.
+
+    Raises:
+        StoreDamaged: names the file that is missing.
+    """
+    names = {path.name for path in folder.iterdir()}
+    has_log = any(name.endswith(".log") for name in names)
+    others = any(name.endswith(".ldb") or name.startswith("MANIFEST-") for name in names)
+    if "CURRENT" not in names and (has_log or others):
+        raise StoreDamaged(str(folder), f"the file CURRENT is missing; {REPAIR}")
+    if "CURRENT" in names and not has_log:
+        raise StoreDamaged(str(folder), f"the newest rows (a file *.log) are missing; {REPAIR}")
+
+
+def _text(error: BaseException) -> str:
+    """What an error says; LevelDB's messages come as bytes."""
+    said = error.args[0] if error.args else ""
+    return said.decode("utf-8", "replace") if isinstance(said, bytes) else str(error)
+
+
 def _open(folder: Path, bounds: Bounds) -> Any:
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        where = error.filename or folder
+        raise Misconfigured(f"the data folder {where} cannot be made: {error.strerror}") from error
+    try:
+        _check_files(folder)
         return plyvel.DB(
             str(folder),
             create_if_missing=True,
@@ -315,11 +341,11 @@ def _open(folder: Path, bounds: Bounds) -> Any:
             bloom_filter_bits=10,
         )
     except (plyvel.Error, OSError) as error:
-        if _OURS.search(str(error)):
+        if _OURS.search(_text(error)):
             raise _unusable(folder, error) from error
-        if _LOCKED.search(str(error)):
+        if _LOCKED.search(_text(error)):
             raise Misconfigured(
                 f"the store {folder} is open in another process; stop that node first, "
                 "or give this one a data folder of its own"
             ) from error
-        raise StoreDamaged(str(folder), f"{error}; {REPAIR}") from error
+        raise StoreDamaged(str(folder), f"{_text(error)}; {REPAIR}") from error

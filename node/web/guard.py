@@ -6,6 +6,7 @@ send no referrer, so a browser that knows no Sec-Fetch-Site, or leaves it out (h
 gives our own forms' Origin as `null`: that is let pass, for the cookie alone decides what is shown.
 """
 
+import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable
@@ -20,6 +21,7 @@ from node.config import Token
 from node.web.render import Context, html
 
 FORM_BYTES_MAX: Final = 8_192
+FORM_S: Final = 10.0
 RETRY_AFTER_S: Final = 5
 _OWN_PATH: Final = re.compile(r"/(?:subjects|network|lookup)[a-zA-Z0-9/:._=?&-]{0,512}\Z", re.ASCII)
 _logger = logging.getLogger(__name__)
@@ -81,7 +83,7 @@ async def form_of(request: web.Request) -> dict[str, str]:
     """The fields of a small form of our own.
 
     Raises:
-        PageProblem: another site's, too large, or not a form.
+        PageProblem: another site's, too large, too slow, or not a form.
     """
     check_same_site(request)
     if request.content_type != "application/x-www-form-urlencoded":
@@ -89,7 +91,11 @@ async def form_of(request: web.Request) -> dict[str, str]:
     length = request.content_length
     if length is None or length > FORM_BYTES_MAX:
         raise PageProblem(413, "Too large", f"A form has at most {FORM_BYTES_MAX} bytes.")
-    fields = await request.post()
+    try:
+        async with asyncio.timeout(FORM_S):
+            fields = await request.post()
+    except TimeoutError as error:
+        raise PageProblem(408, "Too slow", f"A form must arrive within {FORM_S:g} s.") from error
     return {name: value for name, value in fields.items() if isinstance(value, str)}
 
 

@@ -2,17 +2,27 @@
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consensus import simplex, view
-from consensus.certificate import FINALIZE, NOTARIZE, PROPOSE, statement_message
+from consensus.certificate import (
+    FINALIZE,
+    NOTARIZE,
+    NULLIFY,
+    PROPOSE,
+    Certificate,
+    Signed,
+    statement_message,
+)
 from consensus.config import Config, Head
 from consensus.effects import Broadcast, Effect, Persist, Refuse, Send
 from consensus.inputs import LinkDown, LinkUp, Now, Received, SealBatch, TimerFired
 from consensus.messages import (
     Batches,
+    CertificateMessage,
     Cosignature,
     FetchBatches,
     Hint,
@@ -21,6 +31,7 @@ from consensus.messages import (
     Status,
     Vote,
 )
+from consensus.safety import certificate_key, proposal_key
 from consensus.state import State
 from ledger.batch import (
     Batch,
@@ -32,12 +43,14 @@ from ledger.batch import (
     header_message,
 )
 from ledger.block import Block, Tip, block_hash
+from ledger.encoding import encode
 from ledger.genesis import FIRST_BOUNDS
 from ledger.store import HEADER, SUBMISSION, MemoryStore
 from tests.consensus.test_messages import every_message
 from tests.simulation.cluster import CHAIN, ORIGIN, cheap_verify, make_keys
 
 KEYS, VALIDATORS = make_keys(4, real=False)
+change = msgspec.structs.replace
 NOW = Now(1_000, 1_700_000_000_000)
 HEAD = Head(0, CHAIN, 1_000, 1, bytes(32), {})
 
@@ -175,6 +188,24 @@ def test_a_sealed_batch_is_stored_answered_and_pushed() -> None:
     assert view.pending_records(state) == 2
 
 
+def test_a_lane_is_held_up_to_its_bound_of_bytes() -> None:
+    state = machine()
+    first = batch()
+    limits = replace(state.config.limits, lane_bytes_max=len(encode(first)) + 10)
+    state.config = replace(state.config, limits=limits)
+    second = batch(height=2, previous=header_hash(CHAIN, first.header))
+    effects = tell(state, 2, Batches((first, second)))
+    assert not refusals(effects), "without blame"
+    assert state.lanes.lanes[2].top.height == 1
+
+
+def test_a_batch_of_an_earlier_epoch_than_its_predecessor() -> None:
+    state = machine()
+    first = batch(epoch=2)
+    second = batch(epoch=1, height=2, previous=header_hash(CHAIN, first.header))
+    assert refusals(tell(state, 2, Batches((first, second)))) == ["batch_epoch"]
+
+
 # --- proposals and votes ---
 
 
@@ -200,10 +231,21 @@ def votes_of(effects: tuple[Effect, ...]) -> list[Vote]:
 def test_a_good_proposal_is_stored_then_notarized() -> None:
     state = machine()
     leader = state.leader(1)
+    simplex.handle(state, SealBatch(()), NOW)
     effects = tell(state, leader, proposal(state, leader))
     assert kinds(effects)[:3] == [Persist, Persist, Broadcast]
     assert [vote.kind for vote in votes_of(effects)] == [NOTARIZE]
     assert not votes_of(tell(state, leader, proposal(state, leader))), "once"
+
+
+def test_nobody_votes_with_an_empty_lane() -> None:
+    """A new store knows by an empty lane that it has never voted (consensus.silence)."""
+    state = machine()
+    leader = state.leader(1)
+    effects = tell(state, leader, proposal(state, leader))
+    sent = [effect.message for effect in effects if isinstance(effect, Broadcast)]
+    assert [type(message) for message in sent[:2]] == [Batches, Vote]
+    assert state.lanes.lanes[1].top.height == 1
 
 
 @pytest.mark.parametrize(
@@ -270,6 +312,112 @@ def test_two_notarizes_are_evidence() -> None:
     tell(state, 2, vote(2, NOTARIZE, b"\x05" * 32))
     tell(state, 2, vote(2, NOTARIZE, b"\x06" * 32))
     assert [(each.kind, each.number) for each in state.evidence.values()] == [(3, 2)]
+
+
+def certificate(kind: int, hash_: bytes, view_: int) -> Certificate:
+    signed = [(n, vote(n, kind, hash_, view_).signature) for n in (2, 3, 4)]
+    return Certificate(kind, 1, view_, hash_, tuple(Signed(*each) for each in signed))
+
+
+def in_view_2(state: State, *, nullified: bool) -> Proposal:
+    """View 1's block is notarized (and, if asked, nullified too): the state is in view 2."""
+    first = proposal(state, state.leader(1))
+    name = block_hash(CHAIN, first.block)
+    tell(state, 2, CertificateMessage(certificate(NOTARIZE, name, 1), first.block))
+    if nullified:
+        tell(state, 2, CertificateMessage(certificate(NULLIFY, bytes(32), 1), None))
+    assert state.view == 2
+    return first
+
+
+@pytest.mark.parametrize("nullified", [False, True])
+def test_a_parent_is_justified_only_if_every_view_between_is_nullified(nullified: bool) -> None:
+    state = machine()
+    in_view_2(state, nullified=nullified)
+    leader = state.leader(2)
+    effects = tell(state, leader, proposal(state, leader, view=2))
+    assert (NOTARIZE in [each.kind for each in votes_of(effects)]) == nullified
+
+
+def test_a_notarized_parent_is_justified() -> None:
+    state = machine()
+    first = in_view_2(state, nullified=False)
+    leader = state.leader(2)
+    parent = block_hash(CHAIN, first.block)
+    effects = tell(
+        state, leader, proposal(state, leader, view=2, height=2, parent=parent, time=1_002)
+    )
+    assert [each.kind for each in votes_of(effects)] == [NOTARIZE]
+
+
+def test_a_certificate_and_its_block_are_stored() -> None:
+    state = machine()
+    first = proposal(state, state.leader(1))
+    name = block_hash(CHAIN, first.block)
+    effects = tell(state, 2, CertificateMessage(certificate(NOTARIZE, name, 1), first.block))
+    rows = {key for each in effects if isinstance(each, Persist) for key in each.changes}
+    assert {certificate_key(1, 1, NOTARIZE), proposal_key(1, 1, name)} <= rows
+
+
+@pytest.mark.parametrize("kind", [NOTARIZE, NULLIFY, FINALIZE])
+def test_certificates_need_q_distinct_good_signers_of_this_kind_view_and_epoch(kind: int) -> None:
+    hash_ = bytes(32) if kind == NULLIFY else b"\x05" * 32
+    good = certificate(kind, hash_, 1)
+    signed = good.signatures
+    other = NOTARIZE if kind == NULLIFY else NULLIFY
+    for bad in (
+        change(good, signatures=signed[:2]),
+        change(good, signatures=(signed[0], signed[0], signed[1])),
+        change(good, signatures=signed[::-1]),
+        change(good, signatures=(*signed[:2], Signed(77, signed[2].signature))),
+        change(good, signatures=(*signed[:2], Signed(4, bytes(64)))),
+        change(good, view=2),
+        change(good, kind=other),
+    ):
+        state = machine()
+        assert refusals(tell(state, 2, CertificateMessage(bad, None))) == ["certificate"]
+        assert state.view == 1
+    state = machine()
+    tell(state, 2, CertificateMessage(change(good, epoch=2), None))
+    assert state.view == 1
+    assert not refusals(tell(state, 2, CertificateMessage(good, None)))
+    assert state.view == 2
+
+
+def test_signatures_of_another_epoch_are_nothing() -> None:
+    state = machine()
+    message = statement_message(CHAIN, NOTARIZE, 2, 1, b"\x05" * 32)
+    replayed = Vote(NOTARIZE, 1, 1, b"\x05" * 32, KEYS[1].vote.sign(message), False)
+    assert refusals(tell(state, 2, replayed)) == ["vote_signature"]
+
+
+def test_no_vote_for_a_cut_that_moves_too_far_past_the_last_checkpoint() -> None:
+    state = machine()
+    limits = replace(state.config.limits, uncertified_heights_max=0)
+    state.config = replace(state.config, limits=limits)
+    good = batch()
+    tell(state, 2, Batches((good,)))
+    leader = state.leader(1)
+    tips = (Tip(2, 1, header_hash(CHAIN, good.header)),)
+    assert not votes_of(tell(state, leader, proposal(state, leader, tips=tips)))
+    limits = replace(limits, uncertified_heights_max=1)
+    state.config = replace(state.config, limits=limits)
+    assert votes_of(tell(state, 3, Hint((), False)))
+
+
+@pytest.mark.parametrize("bound", ["cut_records_max", "cut_bytes_max", None])
+def test_no_vote_for_a_cut_beyond_its_bounds(bound: str | None) -> None:
+    state = machine()
+    if bound is not None:
+        small = msgspec.structs.replace(state.config.bounds, **{bound: 1})
+        state.config = replace(state.config, bounds=small)
+    good = batch(submissions=(submission(1), submission(2)))
+    tell(state, 2, Batches((good,)))
+    leader = state.leader(1)
+    tips = (Tip(2, 1, header_hash(CHAIN, good.header)),)
+    effects = tell(state, leader, proposal(state, leader, tips=tips))
+    assert bool(votes_of(effects)) == (bound is None)
+    assert refusals(effects) == ([] if bound is None else ["proposal_rule"])
 
 
 def test_nobody_can_be_framed_by_a_forged_second_vote() -> None:

@@ -93,11 +93,31 @@ def test_a_final_cut_turns_the_branch_and_the_loser_is_dropped() -> None:
     assert lane.top == tip("a", 2)
     made.finalize({2: tip("b", 1)})
     assert lane.top == tip("b", 2), "and takes along what stands on it"
-    dropped = made.prune(lane)
+    dropped = made.prune(lane, 8)
     assert {each.hash for each in dropped} == {hash_of("a", 1), hash_of("a", 2)}
     assert lane.bytes == 200
     assert [each.hash for each in made.execute({2: tip("b", 1)})] == [hash_of("b", 1)]
     assert (lane.base, lane.base_time) == (tip("b", 1), 10)
+
+
+def test_too_many_siblings_are_dropped_but_for_what_is_named_or_hinted() -> None:
+    made, lane = lanes()
+    for each in (held("a", 1), held("a", 2), held("a", 3)):
+        made.hold(lane, each)
+    for branch in "bcde":
+        for height in (2, 3):
+            made.hold(lane, held(branch, height, below="a" if height == 2 else branch))
+    made.finalize({2: tip("a", 1)})
+    assert made.prune(lane, 8) == [], "within bounds"
+    made.hint(3, tip("c", 3))
+    dropped = made.prune(lane, 7, [hash_of("d", 2)])
+    assert {each.hash for each in dropped} == {
+        hash_of(branch, height)
+        for branch, height in [("b", 2), ("b", 3), ("d", 3), ("e", 2), ("e", 3)]
+    }
+    assert lane.off == {hash_of("c", 2), hash_of("c", 3), hash_of("d", 2)}
+    assert lane.top == tip("a", 3)
+    assert lane.bytes == 600
 
 
 @pytest.mark.parametrize("mine", [1, 3])
@@ -109,13 +129,13 @@ def test_a_sibling_is_executed_while_a_later_final_tip_is_missing(mine: int) -> 
     for height in (1, 2):
         made.hold(lane, held("b", height))
     made.finalize({2: tip("b", 3)})
-    assert not made.prune(lane), "nothing is dropped before the branch is known"
+    assert not made.prune(lane, 8), "nothing is dropped before the branch is known"
     done = made.execute({2: tip("b", 2)})
     assert [each.hash for each in done] == [hash_of("b", 1), hash_of("b", 2)]
     assert (lane.base, lane.base_time) == (tip("b", 2), 20)
     made.hold(lane, held("b", 3))
     assert lane.top == tip("b", 3)
-    dropped = {each.hash for each in made.prune(lane)}
+    dropped = {each.hash for each in made.prune(lane, 8)}
     assert dropped == {hash_of("a", height) for height in range(1, mine + 1)}
     assert [each.hash for each in made.execute({2: tip("b", 3)})] == [hash_of("b", 3)]
     assert not made.held

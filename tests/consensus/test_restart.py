@@ -1,17 +1,22 @@
 """Restart from rows: whichever of consensus and the ledger is ahead, nothing is signed twice."""
 
+from dataclasses import replace
+
 import pytest
 
 from consensus import simplex
 from consensus.certificate import NOTARIZE
 from consensus.config import Config, Head
 from consensus.effects import Execute
-from consensus.inputs import LinkUp, SealBatch
+from consensus.inputs import LinkUp, Now, Received, SealBatch
+from consensus.messages import Blocks, Cosignature, FetchBlocks
 from consensus.safety import VOTE, final_key
 from ledger.errors import StoreDamaged
 from ledger.store import SUBMISSION, MemoryStore, after
+from tests.simulation.actors import sign_vote
 from tests.simulation.cluster import CHAIN, Cluster, Node, quick_bounds
 from tests.simulation.execution import HEAD_KEY, load
+from tests.simulation.test_scenarios import drop
 
 
 def worked(seed: int = 1) -> Cluster:
@@ -118,3 +123,43 @@ def test_own_votes_are_known_again() -> None:
     state, _ = rebuilt(node, node.store)
     votes = [round_.own for round_ in state.rounds.values() if round_.own]
     assert any(NOTARIZE in own for own in votes)
+
+
+def test_own_cosignatures_are_known_again_and_not_signed_anew() -> None:
+    cluster = worked()
+    node = cluster.nodes[2]
+    drop(cluster, lambda _, __, message: isinstance(message, Cosignature))
+    cluster.submit(1)
+    cluster.run_ms(1_000)
+    own = dict(node.state.checkpoints.own)
+    assert own
+    state, _ = rebuilt(node, node.store)
+    assert state.checkpoints.own == own
+
+
+def test_evidence_outlives_a_restart() -> None:
+    cluster = worked()
+    node = cluster.nodes[2]
+    for hash_ in (b"\x05" * 32, b"\x06" * 32):
+        vote = sign_vote(cluster.nodes[4], NOTARIZE, node.state.epoch, node.state.view, hash_)
+        node.feed(Received(4, vote))
+    cluster.run_ms(20)
+    assert len(node.state.evidence) == 1
+    state, _ = rebuilt(node, node.store)
+    assert state.evidence == node.state.evidence
+
+
+def test_reading_blocks_for_a_peer_is_bounded() -> None:
+    """Small blocks in long answers count as well."""
+    node = worked().nodes[2]
+    state = node.state
+    first = FetchBlocks(1)
+    limits = replace(state.config.limits, served_bytes_max=500_000)
+    state.config = replace(state.config, limits=limits)
+    assert state.final.block.height >= 4
+    later = Now(node.now().steady_ms + 2_000, node.now().wall_ms)
+    answered = 0
+    for _ in range(20):
+        state, effects = simplex.handle(state, Received(3, first), later)
+        answered += any(isinstance(getattr(each, "message", None), Blocks) for each in effects)
+    assert 1 < answered < 500_000 // 65_536

@@ -13,7 +13,7 @@ from node.audit import Audit, audit
 from node.audit_fast import Inline, LiveRows, executor_for, replay_fast
 from node.audit_folder import FolderLedger, FolderReader
 from node.audit_tasks import digest, merge
-from node.audit_view import Hold
+from node.audit_view import Hold, live_tables
 from node.bench.ledger_folder import make_ledger
 
 
@@ -152,3 +152,27 @@ def test_a_view_reads_what_the_journal_holds(tmp_path):
     reader = FolderReader(folder)
     assert reader.get(b"k") == b"v"
     reader.close()
+
+
+def test_what_a_compaction_left_behind_is_not_written_to(tmp_path):
+    folder = tmp_path / "data"
+    made = make_ledger(folder, 400)
+    newest = max(int(each.stem) for each in folder.iterdir() if each.stem.isdecimal())
+    left = [folder / f"{number:06}.ldb" for number in range(newest + 1, newest + 12)]
+    for path in left:
+        path.write_bytes(b"left behind")
+    with FolderLedger(folder) as opened:
+        assert audit(opened, made.policy, command="audit", scores=0).findings == ()
+    assert {path.read_bytes() for path in left} == {b"left behind"}
+
+
+def test_live_tables_are_those_that_the_store_tells_of(made):
+    folder, _ = made
+    name = (folder / "CURRENT").read_text().strip()
+    manifest = (folder / name).read_bytes()
+    live = live_tables(manifest)
+    assert live
+    assert all((folder / f"{number:06}.ldb").is_file() for number in live)
+    for cut in range(0, len(manifest), 97):
+        assert live_tables(manifest[:cut]) <= set(range(10_000))
+    assert live_tables(b"\xff" * 100) == set()

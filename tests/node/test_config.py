@@ -49,6 +49,8 @@ def test_reads_a_whole_configuration() -> None:
     [
         ('data = "data"', 'dta = "data"', 2, "did you mean 'data'"),
         ('keys = "keys"\n', "", 1, "lacks the key 'keys'"),
+        ('data = "data"', 'data = "a\\u0000b"', 2, "must be a path"),
+        ('data = "data"', 'data = "~nobody-of-this-name/d"', 2, "home folder"),
         ('genesis = "../genesis.json"', "genesis = 5", 3, "node.genesis"),
         ("[api]", "[apy]", 6, "did you mean 'api'"),
         ('"127.0.0.1:8440"', '"8440"', 7, "host:port"),

@@ -252,7 +252,7 @@ async def test_a_taken_port_and_a_missing_address_are_named() -> None:
         bounds=FAST,
         sent_bytes=Counter("sent", "bytes", registry=CollectorRegistry()),
     )
-    with pytest.raises(Misconfigured, match=r"peers\.addresses lacks"):
+    with pytest.raises(Misconfigured, match=r"peers\.addresses lacks p2, p3; add p2 = "):
         await lonely.start(Heard())
 
 

@@ -202,6 +202,35 @@ def test_a_flipped_byte_in_the_log_refuses_to_open(tmp_path: Path) -> None:
         _open(tmp_path / "d")
 
 
+def test_a_missing_current_file_clears_nothing_away(tmp_path: Path) -> None:
+    """LevelDB would found a new store in its place and remove the old one's files."""
+    store = _open(tmp_path / "d")
+    store.submit({b"A": b"1"})
+    store.close()
+    current = tmp_path / "d" / "CURRENT"
+    kept = current.read_bytes()
+    current.unlink()
+    before = {path.name for path in (tmp_path / "d").iterdir()}
+    with pytest.raises(StoreDamaged, match=r"the file CURRENT is missing.*move the data folder"):
+        _open(tmp_path / "d")
+    assert {path.name for path in (tmp_path / "d").iterdir()} == before
+    current.write_bytes(kept)
+    store = _open(tmp_path / "d")
+    assert store.get(b"A") == b"1"
+    store.close()
+
+
+def test_a_missing_log_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
+    """The node's newest votes may have been in it."""
+    store = _open(tmp_path / "d")
+    store.submit({b"A": b"1"})
+    store.close()
+    for path in (tmp_path / "d").glob("*.log"):
+        path.unlink()
+    with pytest.raises(StoreDamaged, match=r"newest rows .*are missing"):
+        _open(tmp_path / "d")
+
+
 class _Short:
     """A database that the system gives no more files."""
 
@@ -242,6 +271,12 @@ def test_a_folder_without_rights_is_neither_damaged_nor_in_use(tmp_path: Path) -
     _open(tmp_path / "d").close()
     (tmp_path / "d" / "LOCK").chmod(0)
     with pytest.raises(Misconfigured, match="nothing in it is damaged"):
+        _open(tmp_path / "d")
+
+
+def test_a_file_in_the_folders_place_is_a_wrong_path(tmp_path: Path) -> None:
+    (tmp_path / "d").write_text("not a store")
+    with pytest.raises(Misconfigured, match=r"/d cannot be made: File exists"):
         _open(tmp_path / "d")
 
 

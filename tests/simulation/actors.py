@@ -7,12 +7,22 @@ faulty node's own state goes on as if it had behaved.
 from collections.abc import Callable
 
 from consensus.certificate import FINALIZE, NOTARIZE, NULLIFY, PROPOSE, statement_message
-from consensus.messages import Batches, Message, Proposal, Vote
+from consensus.config import Signer
+from consensus.messages import (
+    Batches,
+    CheckpointMessage,
+    Cosignature,
+    Message,
+    Proposal,
+    Vote,
+)
 from consensus.proposals import candidate_of, make_block
 from ledger.batch import Batch, Header, batch_root, commitment, header_message
 from ledger.block import Block, block_hash
+from ledger.checkpoint import Checkpoint, cosignature_message
 from ledger.hashing import ZERO_HASH
-from tests.simulation.cluster import CHAIN, Node, Outgoing
+from ledger.rows import CheckpointRow, CosignatureRow
+from tests.simulation.cluster import CHAIN, ORIGIN, Node, Outgoing
 
 
 def sign_block(node: Node, block: Block) -> Proposal:
@@ -24,6 +34,25 @@ def sign_block(node: Node, block: Block) -> Proposal:
 def sign_vote(node: Node, kind: int, epoch: int, view: int, hash_: bytes) -> Vote:
     message = statement_message(CHAIN, kind, epoch, view, hash_)
     return Vote(kind, epoch, view, hash_, node.config.keys.vote.sign(message), False)
+
+
+def sign_root(key: Signer, height: int, size: int, root: bytes, time_s: int) -> Cosignature:
+    message = cosignature_message(time_s, Checkpoint(ORIGIN, size, root).text())
+    return Cosignature(height, size, root, time_s, key.sign(message), False)
+
+
+def forged_row(height: int, size: int, root: bytes, numbers: tuple[int, ...]) -> CheckpointMessage:
+    """A checkpoint in the names of others."""
+    signed = tuple(CosignatureRow(number, 1, bytes(64)) for number in numbers)
+    return CheckpointMessage(CheckpointRow(height, size, root, signed))
+
+
+def batch_of(node: Node, *, height: int, previous: bytes) -> Batch:
+    """A batch of the own lane, wherever it is put."""
+    made = node.cluster.submissions(1)
+    root = batch_root([commitment(each) for each in made])
+    header = Header(1, node.number, height, previous, 1, root, 1_800_000_000_000 + height)
+    return Batch(header, node.config.keys.lane.sign(header_message(CHAIN, header)), made)
 
 
 def silent_leader(node: Node, target: int, message: Message) -> list[Message]:

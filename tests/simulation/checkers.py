@@ -4,11 +4,24 @@ from collections import defaultdict
 
 from consensus.certificate import FINALIZE, NOTARIZE, NULLIFY, Certificate
 from consensus.effects import BatchSealed, Certified, Execute, Halt
-from consensus.messages import Blocks, CertificateMessage, Message, Proposal, Vote
+from consensus.messages import (
+    Batches,
+    Blocks,
+    CertificateMessage,
+    Cosignature,
+    Hint,
+    Message,
+    Proposal,
+    Status,
+    Vote,
+)
 from consensus.quorum import quorum, witnesses
-from consensus.safety import CERTIFICATE
+from consensus.safety import CERTIFICATE, cosigned_key, proposal_key, vote_key
+from ledger.batch import header_hash
+from ledger.block import block_hash
 from ledger.encoding import decoder
-from ledger.store import HEADER, SUBMISSION, Changes
+from ledger.genesis import Bounds
+from ledger.store import CONSENSUS, HEADER, SUBMISSION, Changes
 
 
 class Violation(AssertionError):
@@ -35,27 +48,52 @@ class Checker:
         self.notarized: dict[bytes, bytes] = {}
         self.votes: dict[tuple[int, int, int, int], bytes] = {}
         self.proposals: dict[tuple[int, int, int], bytes] = {}
+        self.cosigned: dict[tuple[int, int], tuple[int, bytes]] = {}
         self.batches: dict[tuple[int, int], bytes] = {}
         self.lanes: dict[int, dict[int, int]] = defaultdict(lambda: defaultdict(int))
         self.acknowledged: dict[bytes, int] = {}
         self.final: set[bytes] = set()
+        self.written: dict[int, set[bytes]] = defaultdict(set)
+        """Node → keys of the consensus rows and headers that it has ever had durable."""
+        self.may_halt: set[int] = set()
+        self.halts: dict[int, str] = {}
 
     # --- messages of honest nodes ---
 
-    def sent(self, source: int, message: Message) -> None:
+    def sent(self, source: int, message: Message, chain: bytes) -> None:
         match message:
-            case Vote():
+            case Vote(kind, epoch, view, hash_):
                 self._vote(source, message)
+                self._stood(source, vote_key(epoch, view, kind), message)
+                if kind == NOTARIZE:
+                    self._stood(source, proposal_key(epoch, view, hash_), message)
             case Proposal(block, signature):
                 slot = (source, block.epoch, block.view)
                 known = self.proposals.setdefault(slot, signature)
                 check(known == signature, f"{source} proposed twice in {slot}")
+                key = proposal_key(block.epoch, block.view, block_hash(chain, block))
+                self._stood(source, key, message)
+            case Cosignature(height, size, root):
+                known_result = self.cosigned.setdefault((source, height), (size, root))
+                check(known_result == (size, root), f"{source} cosigned two roots at {height}")
+                self._stood(source, cosigned_key(height), message)
+            case Hint(tips) | Status(tips=tips):
+                for tip in tips:
+                    self._stood(source, HEADER + tip.hash, message)
+            case Batches(batches):
+                for batch in batches:
+                    self._stood(source, HEADER + header_hash(chain, batch.header), message)
             case CertificateMessage(certificate):
                 self._certificate(certificate)
             case Blocks(finalization=certificate):
                 self._certificate(certificate)
             case _:
                 pass
+
+    def _stood(self, source: int, key: bytes, message: Message) -> None:
+        """What a message rests on was durable before it was sent."""
+        if key not in self.written[source] and not self.forks_only:
+            raise Violation(f"{source} sent before it wrote: {message}")
 
     def _vote(self, source: int, vote: Vote) -> None:
         slot = (source, vote.epoch, vote.view, vote.kind)
@@ -79,13 +117,17 @@ class Checker:
     def persisted(self, node: int, changes: Changes) -> None:
         """The lemma of safety: one notarized block per view, in whosever eyes."""
         for key, value in changes.items():
+            if value is not None and key.startswith((CONSENSUS, HEADER)):
+                self.written[node].add(key)
             if key.startswith(CERTIFICATE) and key[-1] == NOTARIZE and value is not None:
                 name = decoder(Certificate).decode(value).hash
                 known = self.notarized.setdefault(key, name)
                 check(known == name, f"two notarized blocks in one view, seen by {node}")
 
-    def executed(self, node: int, effect: Execute, stores: list) -> None:
+    def executed(self, node: int, effect: Execute, stores: list, bounds: Bounds) -> None:
         height = effect.block.height
+        records = sum(batch.header.count for _, batch in effect.batches)
+        check(records <= bounds.cut_records_max, f"a cut of {records} records")
         known = self.blocks.setdefault(height, effect.hash)
         check(known == effect.hash, f"fork: two final blocks at height {height}")
         below = self.blocks.get(height - 1)
@@ -131,7 +173,8 @@ class Checker:
         self.acknowledged[effect.hash] = node
 
     def halted(self, node: int, effect: Halt) -> None:
-        raise Violation(f"honest node {node} halted: {effect.reason}")
+        check(node in self.may_halt, f"honest node {node} halted: {effect.reason}")
+        self.halts[node] = effect.reason
 
     def restarted(self, node: int, executed_height: int, cut: dict) -> None:
         """A restarted node goes on from its durable head."""

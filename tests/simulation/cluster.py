@@ -93,6 +93,10 @@ class Node:
         self.flushing = False
         self.timers: dict[str, int] = {}
         self.fsync_us = 1_500
+        self.disk_full = False
+        """The next write fails: the node stops."""
+        self.twist = b""
+        """Not empty: execution goes wrong here, in this way."""
         self.actor = ""
 
     # --- life ---
@@ -174,6 +178,9 @@ class Node:
             self.cluster.clock.after(delay, self._same_life(lambda: self._flushed(gathered)))
 
     def _flushed(self, gathered: int) -> None:
+        if self.disk_full:
+            self.cluster.crash(self.number)
+            return
         ready = [self.outbox.popleft() for _ in range(gathered)]
         for effect in ready:
             if isinstance(effect, Persist):
@@ -210,14 +217,18 @@ class Node:
             case Halt():
                 if self.honest:
                     cluster.checker.halted(self.number, effect)
+                cluster.crash(self.number)
             case _:
                 raise AssertionError(effect)
 
     def _execute(self, effect: Execute) -> None:
         if self.honest:
             stores = [node.store for node in self.cluster.nodes.values() if node.honest]
-            self.cluster.checker.executed(self.number, effect, stores)
+            self.cluster.checker.executed(self.number, effect, stores, self.config.bounds)
         changes = self.ledger.apply(effect)
+        if self.twist:
+            head = self.ledger.head
+            self.ledger = Ledger(replace(head, root=sha256(head.root + self.twist).digest()))
         head = self.ledger.head
         self.cluster.note("executed", self.number, head.height)
         self.outbox.append(Persist(changes))
@@ -230,7 +241,7 @@ class Node:
         messages = [message] if self.outgoing is None else self.outgoing(self, peer, message)
         for each in messages:
             if self.honest:
-                self.cluster.checker.sent(self.number, each)
+                self.cluster.checker.sent(self.number, each, self.config.chain)
             self.cluster.note(type(each).__name__, self.number, peer)
             self.cluster.network.send(self.number, peer, each)
 
@@ -436,6 +447,7 @@ class Cluster:
         """Crash, and find a new, empty disk at the next start."""
         self.crash(number)
         self.checker.certified[number] = 0
+        self.checker.written[number].clear()
         others = [node.store for node in self.nodes.values() if node.number != number]
         for hash_, owner in list(self.checker.acknowledged.items()):
             if owner == number and not any(store.get(HEADER + hash_) for store in others):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from consensus import silence
@@ -156,6 +157,18 @@ def test_batch_dated_a_day_ahead_starts_no_echo() -> None:
     assert cluster.network.sent == sent, "silence"
     time = cluster.nodes[1].state.final.block.time
     assert time < cluster.nodes[1].now().wall_ms + 5_000, "block time is not the forger's"
+
+
+def test_many_batches_dated_a_day_ahead_start_no_echo() -> None:
+    """Each node answers with an empty batch a second at most, by its own clock."""
+    cluster = ready()
+    cluster.nodes[2].skew_ms = 24 * 3_600_000
+    before = cluster.nodes[1].state.lanes.lanes[3].top.height
+    for _ in range(30):
+        cluster.submit(2)
+        cluster.run_ms(100)
+    cluster.settle()
+    assert cluster.nodes[1].state.lanes.lanes[3].top.height - before <= 5
 
 
 def test_one_platform_active_time_moves() -> None:
@@ -507,6 +520,19 @@ def test_no_cosignatures_and_the_log_stops_growing() -> None:
     assert max(cluster.checker.blocks) <= certified + limit + 1
     keep_all(cluster)
     cluster.settle()
+
+
+def test_a_backlog_is_cut_into_blocks_within_bounds() -> None:
+    """Leaders keep the bounds of a cut (checked at execution), whatever has gathered."""
+    bounds = msgspec.structs.replace(quick_bounds(64), cut_records_max=10)
+    cluster = Cluster(4, 6, bounds=bounds).start()
+    drop(cluster, lambda _, __, m: isinstance(m, Proposal))
+    for number in (1, 2, 3, 4) * 3:
+        cluster.submit(number, 4)
+        cluster.run_ms(20)
+    keep_all(cluster)
+    cluster.settle()
+    assert max(cluster.checker.blocks) >= 5
 
 
 def test_a_liar_that_hints_what_nobody_has_keeps_nobody_from_final_batches() -> None:

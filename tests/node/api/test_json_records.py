@@ -21,7 +21,7 @@ from node.api.json_records import (
     value_from_json,
     value_to_json,
 )
-from node.api.json_text import DEPTH_MAX, Oversize, parse_json, refuse_duplicates
+from node.api.json_text import DEPTH_MAX, Duplicate, Oversize, parse_json, refuse_duplicates
 
 OPEN = {
     "type": "engagement.open",
@@ -169,6 +169,12 @@ def test_a_key_twice_is_named_with_its_path() -> None:
     assert caught.value.field == "validators[0].code"
     with pytest.raises(Malformed):
         refuse_duplicates(parse_json('[{"a": [{"b": 1, "b": 2}]}]', bytes_max=100))
+
+
+def test_a_key_twice_among_very_many_is_found_at_once() -> None:
+    """In one pass: with a pass for each key this would take hours."""
+    text = "{" + ",".join(f'"k{nth}":0' for nth in range(300_000)) + ',"k299999":1}'
+    assert parse_json(text, bytes_max=len(text)) == Duplicate("k299999")
 
 
 def _validator() -> Validator:

@@ -146,6 +146,7 @@ async def test_oversize(node, member, as_json) -> None:
     await refused(node, member, value, 400, "malformed", "colour")
     got, problem, _ = await post(member, b'"' + b"x" * 5_000_000 + b'"')
     assert (got, problem["type"]) == (413, "urn:standing:problem:oversize")
+    assert (problem["title"], problem["rule"]) == ("Too large", "malformed")
     async with member.post(
         "/v1/records", data=msgspec.msgpack.encode([(b"x" * 5_000, b"")]), headers=MSGPACK
     ) as response:
@@ -171,6 +172,7 @@ async def test_non_canonical_bytes(node, member) -> None:
         answers = json.loads(await response.read())
     assert [answer["problem"]["status"] for answer in answers] == [400] * len(loose)
     assert {answer["problem"]["rule"] for answer in answers} == {"malformed"}
+    assert all(answer["problem"]["field"] for answer in answers)
     assert node.rows() == before
 
 
@@ -355,6 +357,33 @@ async def test_arrays_of_messagepack_follow_each_other(node, member) -> None:
     assert [answer["problem"]["status"] for answer in answers] == [400] * 5
 
 
+async def test_a_body_that_is_cut_off_anywhere_says_so(member, node) -> None:
+    whole = msgspec.msgpack.encode([(encode_record(node.world.register("w")), b"")])
+    rest = msgspec.msgpack.encode([(encode_record(node.world.register("z")), b"")])
+    for end in range(1, len(rest)):
+        async with member.post("/v1/records", data=whole + rest[:end], headers=MSGPACK) as response:
+            assert response.status == 202
+            first, last = (json.loads(line) for line in (await response.read()).splitlines())
+        assert first[0]["id"]
+        assert last[0]["problem"]["status"] == 400, end
+    for end in range(len(whole)):
+        async with member.post("/v1/records", data=whole[:end], headers=MSGPACK) as response:
+            assert response.status == 400, end
+            assert (await response.json(content_type=None))["detail"]
+
+
+async def test_nesting_is_refused_as_it_is_read(member) -> None:
+    """One byte in the body must not become a list in memory."""
+    leaves = [[[]] * 8_000 for _ in range(3)]
+    for nested, status in ((leaves, 400), ([[[]]], 400), ([[]], 202), ([], 400), ([7], 400)):
+        body = msgspec.msgpack.encode(nested)
+        async with member.post("/v1/records", data=body, headers=MSGPACK) as response:
+            assert response.status == status, nested
+            if status == 202:
+                (answer,) = json.loads(await response.read())
+                assert answer["problem"]["status"] == 400
+
+
 async def test_pushback(node, member, client, as_json, monkeypatch) -> None:
     from dataclasses import replace
 
@@ -368,6 +397,8 @@ async def test_pushback(node, member, client, as_json, monkeypatch) -> None:
     assert [answer.get("state") for answer in answers] == ["durable", "durable", None, None]
     assert {answer["problem"]["status"] for answer in answers[2:]} == {503}
     status, problem, headers = await post(member, values[3])
+    assert (status, headers["Retry-After"], problem["retry_after_s"]) == (503, "1", 1)
+    status, problem, headers = await post(member, values[2:])
     assert (status, headers["Retry-After"], problem["retry_after_s"]) == (503, "1", 1)
     records = [(encode_record(node.world.register("z")), b"")]
     async with member.post(
