@@ -173,10 +173,9 @@ def test_a_flipped_byte_anywhere_in_a_submission_is_found(world, tmp_path):
         assert any(key.hex() in each.where for each in report.findings), at
 
 
-@pytest.mark.parametrize("name", PREFIXES)
+# A node that caught up has certificates of some blocks only, so a missing one is no finding.
+@pytest.mark.parametrize("name", [name for name in PREFIXES if name != "checkpoint row"])
 def test_a_missing_row_is_found(world, tmp_path, name):
-    if name == "checkpoint row":
-        pytest.skip("a node that caught up has certificates of some blocks only")
     key, _ = rows_of(world, PREFIXES[name])[-1]
     report = audit_folder(world, write_folder(world, tmp_path, {key: None}))
     assert report.findings
