@@ -264,9 +264,11 @@ class Lanes:
 
     def settle(self, lane: Lane) -> None:
         """Turn the branch to the final tip, once that is held."""
-        if lane.on_branch(lane.final):
-            return
-        path = self.path(lane.base, lane.final)
+        if not lane.on_branch(lane.final):
+            self._turn(lane, lane.final)
+
+    def _turn(self, lane: Lane, tip: Tip) -> None:
+        path = self.path(lane.base, tip)
         if isinstance(path, Path):
             return
         lane.off.update(lane.branch.values())
@@ -308,12 +310,17 @@ class Lanes:
                 del self.orphans[previous]
 
     def execute(self, cut: Mapping[int, Tip]) -> list[Held]:
-        """Move the bases to an executed cut; the batches that it executed."""
+        """Move the bases to an executed cut; the batches that it executed.
+
+        A later final tip may be missing here, so that the branch is not turned to it yet.
+        """
         done: list[Held] = []
         for number, tip in cut.items():
             lane = self.lanes.get(number)
             if lane is None or tip.height <= lane.base.height:
                 continue
+            if not lane.on_branch(tip):
+                self._turn(lane, tip)
             for height in range(lane.base.height + 1, tip.height + 1):
                 held = self.held.pop(lane.branch.pop(height))
                 lane.bytes -= held.bytes

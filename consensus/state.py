@@ -124,11 +124,12 @@ class Waits:
 
 @dataclass(slots=True)
 class Silence:
-    """A silent node (consensus.silence). `heard`: peer → the (epoch, final height) it claimed;
-    `until` (steady ms): when it waits no longer for those who do not settle."""
+    """A silent node (consensus.silence). `heard`: peer → the final height and the tip of this
+    node's own lane that its status named; `until` (steady ms): when it waits no longer for those
+    who do not settle."""
 
     through: int | None
-    heard: dict[int, tuple[int, int]] = field(default_factory=dict)
+    heard: dict[int, tuple[int, Tip | None]] = field(default_factory=dict)
     until: int | None = None
 
 

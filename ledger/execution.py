@@ -24,7 +24,7 @@ same counterparty has had with (given) the same subject. *standing* is the count
 before the record's `at`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
 from hashlib import sha256 as _sha256
 from typing import Any, ClassVar, Final
 
@@ -48,7 +48,7 @@ from ledger.encoding import encode
 from ledger.errors import Malformed, Refused, StoreDamaged
 from ledger.files import KIND_PLATFORM, KIND_RATER, file_value, summary_value
 from ledger.merkle import frontier_append, frontier_root
-from ledger.overlay import DAY_MS, Overlay, stored_dirty
+from ledger.overlay import DAY_MS, TURN_ROWS, Overlay, stored_dirty
 from ledger.records import TAGS, Record, decode_checked
 from ledger.records.engagement import EngagementOpen, EngagementOutcome
 from ledger.records.rating import Rating
@@ -69,6 +69,8 @@ from ledger.rules import Vocabulary, check_stateful, check_stateless, enact, rea
 from ledger.store import DIRTY, FILE, INDEX, LEAF, RECORD, SUBJECT, SUMMARY, Changes, Reader
 
 LATE_OPEN_MS: Final = 7 * DAY_MS
+TURN_RECORDS: Final = 256
+"""After so many records whoever executes may do other things."""
 EMPTY_ANNOTATION: Final = encode(())
 
 _RATER: Final = bytes([KIND_RATER])
@@ -117,8 +119,8 @@ class BlockRun:
                 key = platform.to_bytes(4)
                 self._tally_platform(key, after_overdue(self._platform(key), count))
 
-    def batch(self, header_hash: bytes, batch: AnyBatch) -> None:
-        """Execute a batch's records in order."""
+    def batch(self, header_hash: bytes, batch: AnyBatch) -> Iterator[None]:
+        """Execute a batch's records in order, in turns of at most TURN_RECORDS."""
         header = batch.header
         self.changes[lane_key(header.lane, header.height)] = header_hash
         pairs = zip(batch.submissions, batch.commitments, strict=True)
@@ -127,6 +129,9 @@ class BlockRun:
                 self._record(header, position, submission, record_id, is_checked=batch.is_checked)
             elif isinstance(submission, Residue):
                 self._residue(header, position, submission)
+            if position % TURN_RECORDS == TURN_RECORDS - 1:
+                yield
+        yield
 
     def _record(
         self,
@@ -328,21 +333,25 @@ class BlockRun:
 
     # --- the block's end ---
 
-    def finish(self, height: int, *, epoch_ends: bool) -> dict[bytes, bytes]:
-        """Write all changed rows; the block's updates of the index."""
+    def finish(self, height: int, *, epoch_ends: bool) -> Generator[None, None, dict[bytes, bytes]]:
+        """Write all changed rows, in turns; the block's updates of the index."""
         updates: dict[bytes, bytes] = {}
         # Whatever changes a subject's row also stands in its file.
-        for subject, row in self.overlay.subjects.changed():
+        for nth, (subject, row) in enumerate(self.overlay.subjects.changed(), 1):
             head = frontier_root(row.length, row.frontier)
             updates[_sha256(b"\x00" + subject).digest()] = file_value(row.length, head)
+            if nth % TURN_ROWS == 0:
+                yield
         if epoch_ends:
             self._enter_summaries(height, updates)
         else:
             for name in self._dirty:
                 self.changes[DIRTY + name] = b""
-        self.overlay.flush(self.changes)
+        yield
+        yield from self.overlay.flush(self.changes)
         for key, value in updates.items():
             self.changes[INDEX + key] = value
+        yield
         return updates
 
     def _enter_summaries(self, height: int, updates: dict[bytes, bytes]) -> None:

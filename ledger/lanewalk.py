@@ -57,6 +57,16 @@ class LaneWalk:
         """Lane → time (ms) of the newest batch that was walked."""
         return self._times
 
+    @property
+    def epochs(self) -> Mapping[int, int]:
+        """Lane → epoch of the newest batch that was walked."""
+        return self._epochs
+
+    def take_up(self, tip: Tip, time: int, epoch: int) -> None:
+        """Go on from a lane's tip, whose header has this time (ms) and epoch."""
+        self._cut[tip.lane] = tip
+        self._times[tip.lane], self._epochs[tip.lane] = time, epoch
+
     def batches(self, row: BlockRow) -> Batches | None:
         """The batches that a block adds, in order, or None where one is not fit to be executed."""
         batches: Batches = []

@@ -29,6 +29,8 @@ from ledger.store import (
 Row = TypeVar("Row")
 
 DAY_MS: Final = 86_400_000
+TURN_ROWS: Final = 1_024
+"""After so many rows whoever executes may do other things."""
 
 
 class OverlayTable(Generic[Row]):
@@ -76,11 +78,13 @@ class OverlayTable(Generic[Row]):
             assert row is not None, "a changed row is there"
             yield key, row
 
-    def flush(self, changes: Changes) -> None:
-        """Write each changed row once."""
+    def flush(self, changes: Changes) -> Iterator[None]:
+        """Write each changed row once, in turns of at most TURN_ROWS."""
         prefix = self._prefix
-        for key, row in self.changed():
+        for nth, (key, row) in enumerate(self.changed(), 1):
             changes[prefix + key] = encode(row)
+            if nth % TURN_ROWS == 0:
+                yield
 
 
 class DueDays:
@@ -150,13 +154,13 @@ class Overlay:
         self.platforms = OverlayTable(reader, PLATFORM, PlatformTally)
         self.dues = DueDays(reader)
 
-    def flush(self, changes: Changes) -> None:
-        """Write every changed row once."""
-        self.subjects.flush(changes)
-        self.engagements.flush(changes)
-        self.pairs.flush(changes)
-        self.raters.flush(changes)
-        self.platforms.flush(changes)
+    def flush(self, changes: Changes) -> Iterator[None]:
+        """Write every changed row once, in turns."""
+        yield from self.subjects.flush(changes)
+        yield from self.engagements.flush(changes)
+        yield from self.pairs.flush(changes)
+        yield from self.raters.flush(changes)
+        yield from self.platforms.flush(changes)
         self.dues.flush(changes)
 
 

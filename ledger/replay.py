@@ -73,10 +73,12 @@ def replay(
     for the recomputed rows; `until`: the last height to replay (as far as blocks reach without it,
     and only then are unsettled rows compared).
     """
-    yield from _Replay(genesis, source, stored, store or MemoryStore()).steps(until)
+    yield from Replay(genesis, source, stored, store or MemoryStore()).steps(until)
 
 
-class _Replay:
+class Replay:
+    """A replay under way: `state` is the ledger's after the last step, `walk` the lanes'."""
+
     def __init__(
         self, genesis: Genesis, source: Source, stored: Reader | None, store: Store
     ) -> None:
@@ -85,17 +87,30 @@ class _Replay:
         self._stored = stored
         self._store = store
         self._findings: list[Finding] = []
-        self._state, self._founding = found(genesis, window_blocks=1)
-        self._sets: dict[int, tuple[Validator, ...]] = {1: self._state.validators}
-        self._walk = LaneWalk(
-            self._state.chain, source, stored, self._members, self._findings.append
-        )
-        self._parent: bytes | None = self._state.block_hash
+        self.state, self._founding = found(genesis, window_blocks=1)
+        self._sets: dict[int, tuple[Validator, ...]] = {1: self.state.validators}
+        self.walk = LaneWalk(self.state.chain, source, stored, self._members, self._findings.append)
+        self._parent: bytes | None = self.state.block_hash
         self._parent_time = genesis.foundation.created
         self._executing = True
         self._diverged = False
 
+    def take_up(self, validators: tuple[Validator, ...]) -> None:
+        """Go on behind `state`, with the set of the next block's epoch."""
+        bounds, height = self._genesis.foundation.bounds, self.state.height
+        self._sets = {epoch_of(height + 1, bounds.epoch_blocks): validators}
+        self._parent, self._parent_time = self.state.block_hash, self.state.time
+
+    def step(self, height: int) -> Step | None:
+        """Replay one more block, or None behind the newest; what cannot be read is a finding."""
+        try:
+            row = self._source.block(height)
+        except StoreDamaged as error:
+            return self._skip(height, Finding("block", error.where, str(error)))
+        return None if row is None else self._step(height, row)
+
     def steps(self, until: int | None) -> Iterator[Step]:
+        """All steps from genesis up, and the closing one."""
         yield self._found()
         newest = self._newest(until)
         height = 1
@@ -152,18 +167,18 @@ class _Replay:
             self._find("genesis", "genesis", str(error))
         self._store.write(self._founding)
         self._compare(settled(self._founding))
-        return Step(0, 0, self._state.size, self._take_findings(), None)
+        return Step(0, 0, self.state.size, self._take_findings(), None)
 
     def _skip(self, height: int, finding: Finding) -> Step:
         """A block whose row cannot be read: the next one's parent is taken on trust."""
         self._findings.append(finding)
         self._executing = False
         self._parent = None
-        return Step(height, 0, self._state.size, self._take_findings(), None)
+        return Step(height, 0, self.state.size, self._take_findings(), None)
 
     def _step(self, height: int, row: BlockRow) -> Step:
         name = self._check_links(height, row)
-        batches = self._walk.batches(row)
+        batches = self.walk.batches(row)
         if batches is not None:
             self._check_time(row.block)
         applied = self._execute(row, name, batches)
@@ -184,7 +199,7 @@ class _Replay:
         lanes = [tip.lane for tip in block.tips]
         if lanes != sorted(set(lanes)):
             self._find("block-cut", where, "its tips do not ascend by lane")
-        name = block_hash(self._state.chain, block)
+        name = block_hash(self.state.chain, block)
         if name == row.hash:
             return name
         self._find("block-hash", where, "has another hash than its block yields")
@@ -194,7 +209,7 @@ class _Replay:
         return name
 
     def _check_time(self, block: Block) -> None:
-        times = self._walk.times
+        times = self.walk.times
         members = self._members(block.epoch)
         latest = sorted((times.get(each.number, 0) for each in members), reverse=True)
         faulty = (len(members) - 1) // 3
@@ -209,17 +224,17 @@ class _Replay:
 
     def _execute(self, row: BlockRow, name: bytes, batches: Batches | None) -> Applied | None:
         block = row.block
-        follows = block.parent == self._state.block_hash and block.height == self._state.height + 1
-        follows = follows and block.time > self._state.time
+        follows = block.parent == self.state.block_hash and block.height == self.state.height + 1
+        follows = follows and block.time > self.state.time
         if (
             batches is None
             or not follows
-            or not batches_follow(self._state.cut, block.tips, batches)
+            or not batches_follow(self.state.cut, block.tips, batches)
         ):
             self._executing = False
         if not self._executing or batches is None:
             return None
-        self._state, applied = apply_block(self._state, self._store, block, name, batches)
+        self.state, applied = apply_block(self.state, self._store, block, name, batches)
         self._store.write(applied.changes)
         if applied.seal.validators is not None:
             self._sets[block.epoch + 1] = applied.seal.validators
@@ -260,14 +275,14 @@ class _Replay:
         """Compare what is left; where execution had to end, check the log by its own hashes."""
         stored = self._stored
         if stored is None or not complete:
-            return Step(height, 0, self._state.size, self._take_findings(), None, closing=True)
+            return Step(height, 0, self.state.size, self._take_findings(), None, closing=True)
         if self._executing:
             rows = executed_rows(self._store)
             rest = ((key, value) for key, value in rows if not is_settled(key, value))
             self._report(compare(rest, stored))
             self._report(surplus(self._store, stored))
         else:
-            where = describe_key(block_key(self._state.height + 1))
+            where = describe_key(block_key(self.state.height + 1))
             self._find("stopped", where, "could not be executed: what follows is checked by hashes")
             self._findings.extend(check_log(stored))
-        return Step(height, 0, self._state.size, self._take_findings(), None, closing=True)
+        return Step(height, 0, self.state.size, self._take_findings(), None, closing=True)

@@ -13,7 +13,7 @@ What a block does, in order:
 5. the seal is the last leaf; tiles, block row and head row follow.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -53,7 +53,16 @@ from ledger.rules import Vocabulary
 from ledger.store import Changes, Reader
 from ledger.tiles import TILE_WIDTH, ReadTile, append_to_tiles, frontier_of
 
-__all__ = ["WINDOW_BLOCKS", "Applied", "State", "apply_block", "batches_follow", "found", "load"]
+__all__ = [
+    "WINDOW_BLOCKS",
+    "Applied",
+    "State",
+    "apply_block",
+    "apply_in_turns",
+    "batches_follow",
+    "found",
+    "load",
+]
 
 
 def found(genesis: Genesis, window_blocks: int = WINDOW_BLOCKS) -> tuple[State, Changes]:
@@ -109,14 +118,36 @@ def apply_block(
     Raises:
         StoreDamaged: a row cannot be read. The state's index must not be used any more: stop.
     """
+    turns = apply_in_turns(state, reader, block, block_hash, batches)
+    while True:
+        try:
+            next(turns)
+        except StopIteration as end:
+            after_block: tuple[State, Applied] = end.value
+            return after_block
+
+
+def apply_in_turns(
+    state: State,
+    reader: Reader,
+    block: Block,
+    block_hash: bytes,
+    batches: Sequence[tuple[bytes, AnyBatch]],
+) -> Generator[None, None, tuple[State, Applied]]:
+    """`apply_block`, yielding every few ms, so that a node does other things between the turns.
+
+    Nothing is changed before the last turn, the index neither: whoever reads meanwhile sees the
+    state before the block, and a run may be given up. Of the rows that execution reads, none may
+    be written meanwhile.
+    """
     _assert_follows(state, block, batches)
     first = state.log.size
     run = BlockRun(state.chain, state.vocabulary, reader, first, block.time)
     run.pass_days(state.time)
     for header_hash, batch in batches:
-        run.batch(header_hash, batch)
+        yield from run.batch(header_hash, batch)
     epoch_ends = block.height % state.foundation.bounds.epoch_blocks == 0
-    updates = run.finish(block.height, epoch_ends=epoch_ends)
+    updates = yield from run.finish(block.height, epoch_ends=epoch_ends)
     refusals = tuple(run.refusals)
     index_root = state.index.apply(block.height, updates)
     seal = Seal(

@@ -18,37 +18,35 @@ names the row or the thing, and the command that shows it again.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
+from pathlib import Path
 from typing import Final, Literal, Self
 
 import msgspec
 
-from consensus.quorum import quorum
-from ledger.checkpoint import (
-    Checkpoint,
-    verify_checkpoint,
-    verify_checkpoint_strict,
-    verify_cosignature,
-)
-from ledger.errors import InvalidInput, StoreDamaged
-from ledger.genesis import Genesis
+from ledger.checkpoint import Checkpoint, verify_checkpoint, verify_checkpoint_strict
+from ledger.differences import compare, executed_rows
+from ledger.errors import InvalidInput, Misconfigured, StoreDamaged
+from ledger.genesis import Foundation, Genesis, chain_id
 from ledger.membership import Validator
 from ledger.policy import Policy
-from ledger.replay import replay
-from ledger.rows import CheckpointRow
+from ledger.replay import Replay, Step
 from ledger.source import Finding as Found
 from ledger.store import CHECKPOINT, SUBJECT, MemoryStore, after
+from ledger.trust import ReplayOn, policy_hash, trust_of
+from node.audit_checkpoints import CheckpointCheck, policy_faults
 from node.audit_fast import Inline, LiveRows, Whole, replay_fast
 from node.audit_folder import FolderLedger
-from node.audit_furnishers import Furnisher, Told, furnishers, told_in
+from node.audit_furnishers import Furnisher, Told, furnishers, told_by, told_in
 from node.audit_own import check_others, check_own
 from node.audit_remote import RemoteLedger
 from node.audit_scores import Subject, check_served, rescore, sample
 from node.audit_spill import RowStore, store_for
-from node.view import cosignature_line, policy_of
+from node.audit_state import KeptRows, containment_fault, is_kept, keep, read_trust
 
 Ledger = FolderLedger | RemoteLedger
+Severity = Literal["critical", "error", "warning"]
 Progress = Callable[[int, int], None]
 
 FINDINGS_MAX: Final = 10_000
@@ -60,7 +58,7 @@ _KEY: Final = re.compile(r"\(key ([0-9a-f]+)\)")
 class Finding(msgspec.Struct, frozen=True):
     """Something that is not right, where it stands, and the command that shows it again."""
 
-    severity: Literal["error", "warning"]
+    severity: Severity
     kind: str
     where: str
     detail: str
@@ -120,9 +118,11 @@ class Audit:
         kept: bytes | None = None,
         executor: Executor | None = None,
         thorough: bool = False,
+        state: Path | None = None,
     ) -> None:
         """`executor`: where the quick replay of a folder has work done (here, if None); `thorough`:
-        without it, row by row, so that `recomputed` holds every row."""
+        without it, row by row, so that `recomputed` holds every row; `state`: the file in which
+        the auditor keeps how far it has come (`node/audit_state.py`)."""
         self._ledger = ledger
         self._policy = policy
         self._command = command
@@ -132,13 +132,18 @@ class Audit:
         self._newest = 0  # block row
         self._time = 0
         self._kept = None if kept is None else verify_checkpoint(kept, policy)
-        self.recomputed: RowStore | LiveRows = MemoryStore()
+        self.recomputed: RowStore | LiveRows | KeptRows = MemoryStore()
         self.records = 0
         self._executor = executor or Inline()
         self._thorough = thorough
         self._whole: Whole | None = None
         self._told: Told = {}
         self._refused: dict[int, int] = {}
+        self._state = state
+        self._trust = None if state is None else read_trust(state)
+        self._replayed: Replay | None = None
+        self._since = 0
+        self._unchecked: list[str] = []
 
     def __enter__(self) -> Self:
         return self
@@ -150,22 +155,31 @@ class Audit:
         """All steps, in order."""
         genesis = self._ledger.genesis()
         foundation = genesis.foundation
-        self._check_policy(foundation.origin, foundation.validators)
+        self._take(policy_faults(self._policy, foundation))
         self._attempt("format", self._ledger.check_format)
         checkpoints = scored = 0
         if self._note_holds():
-            if not self._replay_fast(genesis, on_progress):
+            if not self._trust_holds(genesis):
+                return self._report(foundation, 0, 0)
+            if not self._replay_on(genesis, on_progress) and not self._replay_fast(
+                genesis, on_progress
+            ):
                 self._replay(genesis, on_progress)
+            self._check_audited()
             checkpoints = self._check_checkpoints(foundation.origin, foundation.validators)
             scored = self._check_scores(scores)
-        if isinstance(self._ledger, FolderLedger):
+        if isinstance(self._ledger, FolderLedger) and not self._since:
             stored, places = self._ledger.stored, (self._roots, self._names, self._newest)
             self._take(check_own(stored, foundation, *places))
             self._take(check_others(stored) if self._whole is None else self._whole.others)
+        self._keep_state()
+        return self._report(foundation, checkpoints, scored)
+
+    def _report(self, foundation: Foundation, checkpoints: int, scored: int) -> Report:
         size, root = self._roots[max(self._roots)] if self._roots else (0, b"")
         return Report(
             records=self.records,
-            blocks=len(self._roots),
+            blocks=len(self._roots) - bool(self._since),
             checkpoints=checkpoints,
             scores=scored,
             erased=0,
@@ -177,7 +191,11 @@ class Audit:
                 foundation.validators, self.recomputed, self._told, self._refused
             ),
             height=max(self._roots, default=0),
+            since=self._since,
+            unchecked=tuple(self._unchecked),
         )
+
+    # --- replay ---
 
     def _replay_fast(self, genesis: Genesis, on_progress: Progress) -> bool:
         """Of a folder: whether all rows are what execution yields; if not, nothing is known."""
@@ -186,7 +204,7 @@ class Audit:
         whole = replay_fast(self._ledger, genesis, self._executor, on_progress=on_progress)
         if whole is None:
             return False
-        self._whole, self.recomputed = whole, whole.live
+        self._whole, self.recomputed, self._replayed = whole, whole.live, whole.replayed
         self._roots, self._names = whole.roots, whole.names
         self._newest, self._time, self.records = whole.newest, whole.time, whole.records
         self._told, self._refused = whole.told, whole.refused
@@ -195,20 +213,100 @@ class Audit:
     def _replay(self, genesis: Genesis, on_progress: Progress) -> None:
         total = self._ledger.size()
         recomputed = self.recomputed = store_for(total)
-        steps = replay(genesis, self._ledger.source, stored=self._ledger.stored, store=recomputed)
-        for step in steps:
-            self._take(step.findings)
-            self.records += step.records
-            if not step.closing:
-                self._newest = step.height
-            if step.applied is not None:
-                self._roots[step.height] = (step.applied.size, step.applied.root)
-                self._names[step.height] = step.applied.seal.block
-                self._time = step.applied.seal.time
-                for refusal in step.applied.refusals:
-                    self._refused[refusal.lane] = self._refused.get(refusal.lane, 0) + 1
+        self._replayed = Replay(genesis, self._ledger.source, self._ledger.stored, recomputed)
+        for step in self._replayed.steps(None):
+            self._note(step)
             on_progress(step.size, total)
         self._told = told_in(recomputed)
+
+    def _note(self, step: Step) -> None:
+        self._take(step.findings)
+        self.records += step.records
+        if not step.closing:
+            self._newest = step.height
+        if step.applied is not None:
+            self._roots[step.height] = (step.applied.size, step.applied.root)
+            self._names[step.height] = step.applied.seal.block
+            self._time = step.applied.seal.time
+            for refusal in step.applied.refusals:
+                self._refused[refusal.lane] = self._refused.get(refusal.lane, 0) + 1
+
+    # --- an earlier audit's state ---
+
+    def _trust_holds(self, genesis: Genesis) -> bool:
+        """The ledger is the one that was audited before, by the same policy, and contains it."""
+        trust, where = self._trust, f"the audit state {self._state}"
+        if trust is None:
+            return True
+        detail = ""
+        if trust.chain != chain_id(genesis.foundation):
+            detail = f"is of chain {trust.chain.hex()}, not of this ledger's"
+        elif trust.policy != policy_hash(self._policy):
+            detail = "was made under another policy"
+        else:
+            detail = containment_fault(self._ledger, trust)
+        if detail:
+            self._find("state", where, detail, "critical")
+        return not detail
+
+    def _replay_on(self, genesis: Genesis, on_progress: Progress) -> bool:
+        """Replay what is above the audited block only; False if there is nothing to go on from."""
+        trust, ledger = self._trust, self._ledger
+        if trust is None or self._state is None or self._thorough:
+            return False
+        try:
+            kept = KeptRows(self._state, trust)
+        except Misconfigured as error:
+            self._unchecked.append(f"{error}: the whole ledger was replayed")
+            return False
+        self.recomputed = kept
+        ledger.go_on({each.tip.lane: each.tip.height for each in trust.lanes})
+        replayed = ReplayOn(
+            genesis,
+            ledger.source,
+            stored=ledger.stored,
+            store=kept,
+            trust=trust,
+            items=kept.index_items(),
+        )
+        self._replayed, self._since, self._newest = replayed, trust.height, trust.height
+        self._time = trust.time
+        self._roots[trust.height] = (trust.size, trust.root)
+        self._names[trust.height] = trust.block_hash
+        for step in replayed.steps(None):
+            self._note(step)
+            on_progress(step.size, ledger.size())
+        self._told = told_by(kept.leaves)
+        if ledger.stored is not None:
+            for each in compare(kept.as_stored(), ledger.stored):
+                self._find("row", each.where, each.detail)
+        self._unchecked += [
+            f"what an earlier audit compared, up to block {trust.height}, was not read again",
+            "consensus' own rows",
+        ]
+        return True
+
+    def _check_audited(self) -> None:
+        """A whole replay has come by the audited block."""
+        trust = self._trust
+        if trust is not None and self._roots.get(trust.height) != (trust.size, trust.root):
+            detail = f"the ledger does not contain the audited block {trust.height}"
+            self._find("state", f"the audit state {self._state}", detail, "critical")
+
+    def _keep_state(self) -> None:
+        """Keep how far this audit has come, if all was well up to there."""
+        if self._state is None or self._replayed is None:
+            return
+        if any(each.severity != "warning" for each in self._findings):
+            return
+        trust = trust_of(self._replayed, self._policy)
+        if isinstance(self.recomputed, KeptRows):
+            self.recomputed.commit(trust)
+        elif isinstance(self.recomputed, LiveRows):
+            keep(self._state, trust, self.recomputed.rows())
+        else:
+            rows = executed_rows(self.recomputed)
+            keep(self._state, trust, (row for row in rows if is_kept(*row)))
 
     # --- findings ---
 
@@ -221,7 +319,7 @@ class Audit:
         kind: str,
         where: str,
         detail: str,
-        severity: Literal["error", "warning"] = "error",
+        severity: Severity = "error",
     ) -> None:
         if len(self._findings) >= FINDINGS_MAX:
             return
@@ -237,32 +335,16 @@ class Audit:
 
     # --- policy and checkpoints ---
 
-    def _check_policy(self, origin: str, validators: Iterable[Validator]) -> None:
-        """The policy is the one that follows from genesis."""
-        expected = policy_of(origin, tuple(validators))
-        if expected.origin != self._policy.origin:
-            detail = f"is for {self._policy.origin}, the ledger's origin is {expected.origin}"
-            self._find("policy", "policy", detail)
-            return
-        trusted = {each.public_key: each for each in self._policy.verifiers}
-        for verifier in expected.verifiers:
-            if trusted.pop(verifier.public_key, None) != verifier:
-                self._find("policy", f"key of {verifier.name}", "is not in the policy")
-        for verifier in trusted.values():
-            self._find("policy", f"key of {verifier.name}", "is in the policy and not a member's")
-        if self._policy.quorum != expected.quorum:
-            detail = f"asks for {self._policy.quorum} cosignatures, the quorum is {expected.quorum}"
-            self._find("policy", "policy", detail)
-
     def _check_checkpoints(self, origin: str, validators: tuple[Validator, ...]) -> int:
-        certificates = self._ledger.certificates()
+        certificates = self._ledger.certificates(self._since)
         for error in certificates.damaged:
             self._find("checkpoint", error.where, str(error))
+        check = CheckpointCheck(self._policy, origin, validators, self._roots, self._newest)
         for height, row in certificates.rows.items():
             where = f"checkpoint row {height} (key {(CHECKPOINT + height.to_bytes(8)).hex()})"
-            for detail in self._checkpoint_faults(height, row, origin, validators):
+            for detail in check.faults(height, row):
                 self._find("checkpoint", where, detail)
-        newest = max(certificates.rows, default=0)
+        newest = max(certificates.rows, default=self._since)
         reached = max(self._roots, default=0)
         if reached > newest + UNCERTIFIED_HEIGHTS_MAX:
             detail = f"{reached - newest} blocks above it have no certified checkpoint"
@@ -273,34 +355,6 @@ class Audit:
         if self._kept is not None:
             self._check_contained("the checkpoint that was kept", self._kept)
         return len(certificates.rows)
-
-    def _checkpoint_faults(
-        self, height: int, row: CheckpointRow, origin: str, validators: tuple[Validator, ...]
-    ) -> Iterator[str]:
-        known = self._roots.get(height)
-        if row.height != height:
-            yield f"is of height {row.height}"
-        if height > self._newest:
-            yield f"is above the newest block, {self._newest}: the ledger was rolled back"
-        if known is not None and (row.size, row.root) != known:
-            yield "has another size or root than its block yields"
-        numbers = [each.number for each in row.cosignatures]
-        if numbers != sorted(set(numbers)) or len(numbers) != quorum(len(validators)):
-            yield "has not exactly a quorum of cosignatures, ascending by platform"
-        members = {each.number: each for each in validators}
-        trusted = {verifier.public_key: verifier for _, verifier in self._policy.witnesses}
-        checkpoint = Checkpoint(origin, row.size, row.root)
-        for each in row.cosignatures:
-            member = members.get(each.number)
-            verifier = None if member is None else trusted.get(member.cosigner_key)
-            if member is None or verifier is None:
-                yield f"is cosigned by platform {each.number}, whom the policy does not know"
-                continue
-            line = cosignature_line(origin, member, each.time_s, each.signature)
-            try:
-                verify_cosignature(verifier, checkpoint, line)
-            except InvalidInput as error:
-                yield f"{error}"
 
     def _note_holds(self) -> bool:
         """A running node's checkpoint, which bounds what is fetched from it, is a quorum's."""
@@ -332,10 +386,14 @@ class Audit:
         if isinstance(self._ledger, RemoteLedger):
             for subject in subjects:
                 self._take(check_served(self._ledger, self._policy, *subject))
-        elif subjects and self._whole is None:  # equal rows yield equal scores
+        elif subjects and isinstance(self.recomputed, RowStore):  # else equal rows, equal scores
             self._take(rescore(self.recomputed, self._ledger.stored, subjects))
         return len(subjects)
 
     def _subjects(self) -> list[Subject]:
-        keys = (key for key, _ in self.recomputed.scan(SUBJECT, after(SUBJECT)))
+        rows = self.recomputed
+        if isinstance(rows, KeptRows):  # those whom the new blocks are about
+            keys = iter(sorted(key for key in rows.changed if key[:1] == SUBJECT))
+        else:
+            keys = (key for key, _ in rows.scan(SUBJECT, after(SUBJECT)))
         return [(int.from_bytes(key[1:5]), key[5:]) for key in keys]

@@ -29,7 +29,7 @@ from ledger.batch import Batch, Submission
 from ledger.encoding import decoder
 from ledger.errors import StandingError
 from ledger.genesis import Bounds, Genesis, chain_id
-from ledger.replay import replay
+from ledger.replay import Replay
 from ledger.rows import BlockRow, HeaderRow, block_key, header_key, read_row, submission_key
 from ledger.source import Finding
 from ledger.store import BLOCK, FILE, LANE, LEAF, META, RECORD, TILE, Reader, after
@@ -70,6 +70,7 @@ class Whole:
     `names` (block hashes). `live` holds the recomputed rows that execution may still change."""
 
     live: "LiveRows"
+    replayed: Replay | None = None
     others: tuple[Finding, ...] = ()
     roots: dict[int, tuple[int, bytes]] = field(default_factory=dict)
     names: dict[int, bytes] = field(default_factory=dict)
@@ -126,7 +127,8 @@ class _Run:
         )
         whole = Whole(LiveRows(self._take))
         scans = self._scanning()
-        for step in replay(self._genesis, source, store=whole.live):
+        whole.replayed = Replay(self._genesis, source, None, whole.live)
+        for step in whole.replayed.steps(None):
             if step.findings:
                 raise Unfit
             whole.records += step.records

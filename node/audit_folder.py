@@ -5,7 +5,7 @@ Each read verifies checksums; a block of the disk that fails them, or a sealed r
 open under the folder's vault, raises StoreDamaged.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -176,11 +176,12 @@ class FolderLedger:
             return 0
         return head.size if head else 0
 
-    def certificates(self) -> Certificates:
-        """All certified checkpoints in the store."""
+    def certificates(self, above: int = 0) -> Certificates:
+        """The certified checkpoints in the store, of blocks above a height."""
         found = Certificates({}, [])
+        first = CHECKPOINT + (above + 1).to_bytes(8) if above else CHECKPOINT
         try:
-            keys = [key for key, _ in self.stored.scan(CHECKPOINT, after(CHECKPOINT))]
+            keys = [key for key, _ in self.stored.scan(first, after(CHECKPOINT))]
         except StoreDamaged as error:
             found.damaged.append(error)
             return found
@@ -193,6 +194,9 @@ class FolderLedger:
             assert row is not None, "a scanned row is there"
             found.rows[int.from_bytes(key[1:])] = row
         return found
+
+    def go_on(self, lanes: Mapping[int, int]) -> None:
+        """Any batch of a folder can be read at any time."""
 
     def check_format(self) -> None:
         """Demand that the store says of itself that it is one of ours.

@@ -5,7 +5,7 @@ batches are fetched as the replay asks for them, and each item is forgotten once
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
@@ -80,9 +80,15 @@ class RemoteLedger:
         """How many entries the audited log has."""
         return self._size
 
-    def certificates(self) -> Certificates:
-        """The certified checkpoints that came with the blocks."""
-        return self.source.certificates
+    def certificates(self, above: int = 0) -> Certificates:
+        """The certified checkpoints that came with the blocks above a height."""
+        found = self.source.certificates
+        rows = {height: row for height, row in found.rows.items() if height > above}
+        return Certificates(rows, found.damaged)
+
+    def go_on(self, lanes: Mapping[int, int]) -> None:
+        """Ask for batches above these heights only."""
+        self.source.go_on(lanes)
 
     def check_format(self) -> None:
         """A remote store's format is its own affair."""
@@ -101,6 +107,10 @@ class RemoteSource:
         self._batches: dict[tuple[int, int], bytes] = {}
         self._reached: dict[int, int] = {}
         self.certificates = Certificates({}, [])
+
+    def go_on(self, lanes: Mapping[int, int]) -> None:
+        """Batches up to these heights, by lane, will not be asked for."""
+        self._reached.update(lanes)
 
     def block(self, height: int) -> BlockRow | None:
         """An executed block's row, or None behind the checkpoint that is audited.

@@ -5,6 +5,7 @@
     [api]     listen = "host:port"
     [peers]   listen = "host:port"; addresses = { <platform code> = "host:port", … }
     [[tokens]] name, sha256 (hex of the token's hash), may = ["read", "write"]
+    [[signers]] name, key (hex of an Ed25519 public key), may
     [log]     retain (optional): how many of the newest entries are served; 0, the default: all
     [witness] name (optional); [[witness.logs]] origin, vkey: other logs that this node cosigns
     [[witnesses]] url, vkey: outside witnesses that cosign this node's checkpoints
@@ -22,6 +23,7 @@ from typing import Any, Final, Literal, NoReturn, cast
 
 from ledger.errors import InvalidInput, Malformed, Misconfigured
 from ledger.note import COSIGNATURE_V1, ED25519, Verifier, check_key_name, parse_vkey
+from ledger.signing import is_valid_public_key
 
 CONFIG_BYTES_MAX: Final = 256 * 1_024
 WINDOW_BLOCKS: Final = 256
@@ -39,6 +41,7 @@ _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "api": ("listen",),
     "peers": ("listen", "addresses"),
     "tokens": ("name", "sha256", "may"),
+    "signers": ("name", "key", "may"),
     "log": ("retain",),
     "witness": ("name", "logs"),
     "witness.logs": ("origin", "vkey"),
@@ -51,6 +54,7 @@ _OPTIONAL: Final = {
     ("witness", "name"),
     ("witness", "logs"),
 }
+_NAME: Final = re.compile(r"[ !#-\[\]-~]{1,128}\Z", re.ASCII)
 _SHA256: Final = re.compile(r"[0-9a-f]{64}\Z")
 _URL: Final = re.compile(r"https?://[!-~]{1,500}\Z", re.ASCII)
 _PORT_MAX: Final = 65_535
@@ -73,6 +77,15 @@ class Token:
 
     name: str
     sha256: str
+    may: frozenset[Right]
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """Who may sign requests (node/api/signatures.py): an Ed25519 key, and what it may do."""
+
+    name: str
+    key: bytes
     may: frozenset[Right]
 
 
@@ -104,6 +117,7 @@ class Config:
     peers_listen: Address
     peer_addresses: Mapping[str, Address]
     tokens: tuple[Token, ...]
+    signers: tuple[Signer, ...] = ()
     retain: int = 0
     witness_name: str = ""
     witnessed_logs: tuple[WitnessedLog, ...] = ()
@@ -154,6 +168,7 @@ class _Reading:
             peers_listen=self._address("peers", "listen", peers["listen"]),
             peer_addresses=self._addresses(peers.get("addresses", {})),
             tokens=self._tokens(),
+            signers=self._signers(),
             retain=self._retain(self._table("log") if "log" in self.tables else {}),
             witness_name=self._witness_name(),
             witnessed_logs=self._witnessed_logs(),
@@ -256,15 +271,44 @@ class _Reading:
 
     def _token(self, found: dict[str, Any], nth: int) -> Token:
         self._check_keys("tokens", found, nth)
-        name, digest, may = found["name"], found["sha256"], found["may"]
-        if not isinstance(name, str) or not name:
-            self._wrong("tokens", "name", "must be a name", 'write name = "operator"', nth)
+        digest = found["sha256"]
         if not isinstance(digest, str) or not _SHA256.match(digest):
             hint = "write the token's SHA-256 in 64 lowercase hex digits"
             self._wrong("tokens", "sha256", "is no SHA-256", hint, nth)
+        return Token(self._name("tokens", found, nth), digest, self._may("tokens", found, nth))
+
+    def _signers(self) -> tuple[Signer, ...]:
+        found = self._several("signers", self.tables.get("signers", []), TOKENS_MAX)
+        signers = tuple(self._signer(each, nth) for nth, each in enumerate(found))
+        for nth, signer in enumerate(signers):
+            if signer.name in {other.name for other in signers[:nth]}:
+                self._wrong("signers", "name", "stands there twice", "choose another name", nth)
+        return signers
+
+    def _signer(self, found: dict[str, Any], nth: int) -> Signer:
+        self._check_keys("signers", found, nth)
+        key = found["key"]
+        known = (
+            isinstance(key, str) and _SHA256.match(key) and is_valid_public_key(bytes.fromhex(key))
+        )
+        if not known:
+            hint = "write the Ed25519 public key in 64 lowercase hex digits"
+            self._wrong("signers", "key", "is no public key", hint, nth)
+        return Signer(
+            self._name("signers", found, nth), bytes.fromhex(key), self._may("signers", found, nth)
+        )
+
+    def _name(self, table: str, found: dict[str, Any], nth: int) -> str:
+        name = found["name"]
+        if not isinstance(name, str) or not _NAME.match(name):
+            self._wrong(table, "name", "must be a name", 'write name = "operator"', nth)
+        return name
+
+    def _may(self, table: str, found: dict[str, Any], nth: int) -> frozenset[Right]:
+        may = found["may"]
         if not isinstance(may, list) or not may or not all(each in RIGHTS for each in may):
-            self._wrong("tokens", "may", "must list rights", 'write may = ["read", "write"]', nth)
-        return Token(name, digest, frozenset(cast("list[Right]", may)))
+            self._wrong(table, "may", "must list rights", 'write may = ["read", "write"]', nth)
+        return frozenset(cast("list[Right]", may))
 
     # --- log and witnesses ---
 

@@ -6,9 +6,10 @@ The one rule that makes it safe: an effect is done only when every `Persist` bef
 The writer works meanwhile: inputs go on being handled, their rows gather, and one fsync serves them
 all. Timers and counted refusals are no promise to anybody and are done at once.
 
-`Execute` is done block by block, each in a turn of the event loop of its own: the ledger's state is
-touched by this one thread only. Its rows join the same queue of writes, so that whatever consensus
-persists afterwards is durable only after them.
+`Execute` is done block by block, each in short turns of the event loop, by this one thread only:
+between them inputs, links and readers have theirs, and see the ledger as it was before the block.
+Its rows then join the same queue of writes, so that whatever consensus persists afterwards is
+durable only after them.
 
 A failing disk, a damaged row, a `Halt` or our own bug stops the pump for good: `stopped` says why.
 """
@@ -16,7 +17,7 @@ A failing disk, a damaged row, a `Halt` or our own bug stops the pump for good: 
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from functools import partial
 from typing import Final, Protocol
 
@@ -51,7 +52,7 @@ from ledger.batch import Submission
 from ledger.errors import Malformed, StandingError
 from ledger.position import Applied, State
 from ledger.rows import CheckpointRow
-from ledger.state import apply_block
+from ledger.state import apply_in_turns
 from ledger.store import HEADER, Changes
 from node.bounds import Bounds
 from node.links.peers import Peers
@@ -63,6 +64,9 @@ BULK: Final = (Batches, Blocks)
 
 
 DISK_WAIT_S: Final = 0.005
+
+Turns = Generator[None, None, tuple[State, Applied]]
+"""A block's execution, turn by turn."""
 
 
 def _nothing() -> None:
@@ -274,14 +278,27 @@ class Driver:
 
     def _execute_next(self) -> None:
         block = self._blocks[0]
+        turns = apply_in_turns(self.ledger, self._store, block.block, block.hash, block.batches)
+        self._go_on(block, turns, 0.0)
+
+    def _go_on(self, block: Execute, turns: Turns, spent_s: float) -> None:
+        """One turn of a block's execution."""
         begun_s = time.perf_counter()
-        self.ledger, applied = apply_block(
-            self.ledger, self._store, block.block, block.hash, block.batches
-        )
+        try:
+            next(turns)
+        except StopIteration as end:
+            self.ledger, applied = end.value
+            self._has_executed(block, applied)
+            self._count(applied, spent_s + time.perf_counter() - begun_s)
+        else:
+            spent_s += time.perf_counter() - begun_s
+            go_on = partial(self._go_on, block, turns, spent_s)
+            self._loop.call_soon(self._guarded, go_on)
+
+    def _has_executed(self, block: Execute, applied: Applied) -> None:
         for watcher in self._watchers:
             watcher.executed(block, applied)
         self._store.submit(applied.changes)
-        self._count(applied, time.perf_counter() - begun_s)
         self.feed(Executed(block.block.height, applied.size, applied.root))
         self._blocks.popleft()
         if self._blocks:

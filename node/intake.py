@@ -88,7 +88,7 @@ class RefusedOffer:
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """Too many own records are not final yet, or the own lane is not known yet: offer it again later."""
+    """Too many own records are not final, or the own lane is not known: offer it again later."""
 
     retry_after_s: int
 

@@ -1,4 +1,4 @@
-"""Who asks: bearer tokens, known by their SHA-256 alone, and what each may do.
+"""Who asks: bearer tokens, known by their SHA-256 alone, or signers; and what each may do.
 
 A token is sent as `Authorization: Bearer <token>`. The pages' cookie stands for a token that was
 given once (node/api/session.py): it may read and never write, so that no other site's form can make
@@ -6,22 +6,26 @@ a browser write here. Every comparison goes over all tokens and takes the same t
 """
 
 import hmac
+import time
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
+from ledger.errors import InvalidInput
 from node.api.port import NODE
 from node.api.problems import Forbidden, Handler, Unauthorized
 from node.api.routes import Route
+from node.api.signatures import Received, check_request
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from node.api.session import Sessions
-    from node.config import Token
+    from node.config import Signer, Token
 
 TOKEN_CHARS_MAX: Final = 512
+STREAMED: Final = frozenset({"application/x-ndjson", "application/msgpack"})
 SESSIONS: Final["web.AppKey[Sessions]"] = web.AppKey("sessions", object)  # type: ignore[arg-type]
 COOKIE: Final = "standing_session"
 
@@ -56,6 +60,35 @@ def bearer_of(request: web.Request) -> "Token | None":
     return token
 
 
+async def signer_of(request: web.Request) -> "Signer | None":
+    """The configured signer of the request (node/api/signatures.py), or None if it is not signed.
+
+    Raises:
+        Unauthorized: it is signed, and not as it must be.
+    """
+    if "Signature-Input" not in request.headers:
+        return None
+    if request.content_type in STREAMED:
+        raise Unauthorized("a signed request cannot stream: send a JSON body, or use a token")
+    path, mark, query = request.raw_path.partition("?")
+    received = Received(
+        request.method,
+        request.headers.get("Host", ""),
+        path,
+        mark + query,
+        {name.lower(): value for name, value in request.headers.items()},
+        await request.read(),
+    )
+    signers = {each.name: each for each in request.app[NODE].config.signers}
+    keys = {name: each.key for name, each in signers.items()}
+    try:
+        given = check_request(received, keys.get, int(time.time()))
+    except InvalidInput as error:
+        raise Unauthorized(str(error)) from error
+    signer: Signer = signers[given.key_id]
+    return signer
+
+
 def cookie_holder(request: web.Request) -> "Token | None":
     """The token that the pages' session stands for, or None."""
     return request.app[SESSIONS].holder(request.cookies.get(COOKIE, ""))
@@ -73,13 +106,13 @@ def guarded(route: Route) -> Handler:
         return handler
 
     async def check(request: web.Request) -> web.StreamResponse:
-        holder = bearer_of(request)
+        holder: Token | Signer | None = bearer_of(request) or await signer_of(request)
         if holder is None and may == "read":
             holder = cookie_holder(request)
         if holder is None:
-            raise Unauthorized("send the header Authorization: Bearer <token>")
+            raise Unauthorized("send the header Authorization: Bearer <token>, or sign the request")
         if may not in holder.may:
-            raise Forbidden(f"the token '{holder.name}' may not {may}")
+            raise Forbidden(f"'{holder.name}' may not {may}")
         return await handler(request)
 
     return check

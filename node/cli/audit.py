@@ -5,6 +5,7 @@ import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +25,7 @@ from ledger.bundle_verify import show_time
 from ledger.checkpoint import parse_decimal, verify_checkpoint
 from ledger.errors import InvalidInput, Malformed, StandingError, StoreDamaged
 from ledger.note import NOTE_BYTES_MAX
+from ledger.policy import Policy
 from ledger.rows import describe_key
 from node.audit import Audit, Finding, Ledger, Report
 from node.audit_fast import executor_for
@@ -49,6 +51,10 @@ def audit(
         Path | None,
         typer.Option(help="A checkpoint that you kept: demand that the ledger contains it."),
     ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(help="Your own file: go on from the audit in it, and keep this one."),
+    ] = None,
     row: Annotated[
         str, typer.Option("--row", help="Show this row (key in hex), stored and recomputed.")
     ] = "",
@@ -63,33 +69,22 @@ def audit(
     Of a folder every stored row is compared; of a running node all that it serves to members.
     """
     trusted = read_policy(policy)
-    kept = None if checkpoint is None else read_bytes(checkpoint, NOTE_BYTES_MAX, what="checkpoint")
-    command = _command(target, policy, token_file, checkpoint)
+    asked = _Asked(
+        target=target,
+        policy=trusted,
+        token_file=token_file,
+        kept=_read_kept(checkpoint, trusted),
+        command=_command(target, policy, token_file, checkpoint),
+        scores=_read_count(scores),
+        row=_read_row(row),
+        state=state,
+        jobs=jobs or os.cpu_count() or 1,
+    )
     began = time.monotonic()
     try:
-        key = bytes.fromhex(row)
-        wanted = None if scores == "all" else parse_decimal(scores, what="--scores")
-    except (ValueError, Malformed):
-        fail("--row takes a key in hex digits, --scores a number or the word all")
-    try:
-        if kept is not None:
-            verify_checkpoint(kept, trusted)
-    except InvalidInput as error:
-        fail(f"the checkpoint {checkpoint} does not hold under the policy: {error}")
-    try:
-        with (
-            _opened(target, token_file) as ledger,
-            executor_for(ledger.size(), jobs or os.cpu_count() or 1) as executor,
-            Audit(
-                ledger, trusted, command, kept=kept, executor=executor, thorough=bool(key)
-            ) as run,
-        ):
-            with _bar() as on_progress:
-                report = run.run(wanted, on_progress)
-            if key:
-                _show_row(key, run, ledger)
+        report = _run(asked)
     except (StoreDamaged, Malformed) as error:
-        report = _unreadable(error, command)
+        report = _unreadable(error, asked.command)
     except StandingError as error:
         fail(str(error))
     seconds = time.monotonic() - began
@@ -98,6 +93,69 @@ def audit(
     else:
         show(report, seconds)
     raise typer.Exit(1 if report.findings else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What the command line asks for."""
+
+    target: str
+    policy: Policy
+    token_file: Path | None
+    kept: bytes | None
+    command: str
+    scores: int | None
+    row: bytes
+    state: Path | None
+    jobs: int
+
+
+def _run(asked: _Asked) -> Report:
+    """Replay the ledger, and show a row if that is asked for."""
+    with (
+        _opened(asked.target, asked.token_file) as ledger,
+        executor_for(ledger.size(), asked.jobs) as executor,
+        Audit(
+            ledger,
+            asked.policy,
+            asked.command,
+            kept=asked.kept,
+            executor=executor,
+            thorough=bool(asked.row),
+            state=asked.state,
+        ) as run,
+    ):
+        with _bar() as on_progress:
+            report = run.run(asked.scores, on_progress)
+        if asked.row:
+            _show_row(asked.row, run, ledger)
+    return report
+
+
+def _read_count(text: str) -> int | None:
+    try:
+        return None if text == "all" else parse_decimal(text, what="--scores")
+    except Malformed:
+        fail("--scores takes a number or the word all")
+
+
+def _read_row(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        fail("--row takes a key in hex digits")
+
+
+def _read_kept(path: Path | None, policy: Policy) -> bytes | None:
+    """The note of a checkpoint that the caller has kept, which must hold."""
+    if path is None:
+        return None
+    data = read_bytes(path, NOTE_BYTES_MAX, what="checkpoint")
+    try:
+        verify_checkpoint(data, policy)
+    except InvalidInput as error:
+        fail(f"the checkpoint {path} does not hold under the policy: {error}")
+    return data
 
 
 def _command(target: str, policy: Path, token_file: Path | None, checkpoint: Path | None) -> str:
@@ -171,6 +229,8 @@ def figures(report: Report, seconds: float) -> dict[str, Any]:
         "blocks": report.blocks,
         "checkpoints": report.checkpoints,
         "scores": report.scores,
+        "since": report.since,
+        "unchecked": list(report.unchecked),
         "erased": report.erased,
         "checkpoint_size": report.size,
         "root": report.root.hex(),

@@ -271,10 +271,7 @@ class LevelStore:
             raise Misconfigured(
                 f"the store {self._folder} has the format {found!r}, this program reads {FORMAT!r}"
             )
-        try:
-            sealing = Sealing(open_vault(self._folder, new=found is None))
-        except OSError as error:
-            raise StoreDamaged(str(self._folder), f"{error}; {REPAIR}") from error
+        sealing = Sealing(open_vault(self._folder, new=found is None))
         if found is None:
             self._write({FORMAT_KEY: FORMAT})
         return sealing

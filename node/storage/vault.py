@@ -20,7 +20,7 @@ from hashlib import blake2b, sha256
 from pathlib import Path
 from typing import Final
 
-from ledger.errors import StoreDamaged
+from ledger.errors import Misconfigured, StoreDamaged
 from node.storage.keytree import SLOT_BITS, KeyTree
 
 VAULT_NAME: Final = "openings.keys"
@@ -60,13 +60,16 @@ class Vault:
 
         Raises:
             StoreDamaged: it is missing, or not what was written.
+            Misconfigured: the system does not let it be read.
         """
         path = folder / VAULT_NAME
         try:
             with path.open("rb") as file:
                 data = file.read(VAULT_BYTES_MAX)
+        except FileNotFoundError as error:
+            raise StoreDamaged(str(path), f"is missing; {REPAIR}") from error
         except OSError as error:
-            raise StoreDamaged(str(path), f"{error.strerror}; {REPAIR}") from error
+            raise Misconfigured(f"{path} cannot be read: {error.strerror}") from error
         body = data[:-_SUM_BYTES]
         if not body.startswith(_MAGIC) or sha256(body).digest() != data[-_SUM_BYTES:]:
             raise StoreDamaged(str(path), f"is not what was written; {REPAIR}")
@@ -125,8 +128,15 @@ def open_vault(folder: Path, *, new: bool) -> Vault:
 
     Raises:
         StoreDamaged: it is missing or not what was written.
-        OSError: the disk fails.
+        Misconfigured: the system does not let it be read or written.
     """
+    try:
+        return _open(folder, new=new)
+    except OSError as error:
+        raise Misconfigured(f"{folder / VAULT_NAME} cannot be written: {error.strerror}") from error
+
+
+def _open(folder: Path, *, new: bool) -> Vault:
     left = folder / (VAULT_NAME + _NEW)
     if left.exists():
         file = os.open(left, os.O_WRONLY)

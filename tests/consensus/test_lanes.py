@@ -1,5 +1,6 @@
 """Lanes: coverage by hints, siblings, paths, executed cuts; beside a slow literal reference."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -97,6 +98,28 @@ def test_a_final_cut_turns_the_branch_and_the_loser_is_dropped() -> None:
     assert lane.bytes == 200
     assert [each.hash for each in made.execute({2: tip("b", 1)})] == [hash_of("b", 1)]
     assert (lane.base, lane.base_time) == (tip("b", 1), 10)
+
+
+@pytest.mark.parametrize("mine", [1, 3])
+def test_a_sibling_is_executed_while_a_later_final_tip_is_missing(mine: int) -> None:
+    """The branch here is the loser's, shorter or longer than what is executed."""
+    made, lane = lanes()
+    for height in range(1, mine + 1):
+        made.hold(lane, held("a", height))
+    for height in (1, 2):
+        made.hold(lane, held("b", height))
+    made.finalize({2: tip("b", 3)})
+    assert not made.prune(lane), "nothing is dropped before the branch is known"
+    done = made.execute({2: tip("b", 2)})
+    assert [each.hash for each in done] == [hash_of("b", 1), hash_of("b", 2)]
+    assert (lane.base, lane.base_time) == (tip("b", 2), 20)
+    made.hold(lane, held("b", 3))
+    assert lane.top == tip("b", 3)
+    dropped = {each.hash for each in made.prune(lane)}
+    assert dropped == {hash_of("a", height) for height in range(1, mine + 1)}
+    assert [each.hash for each in made.execute({2: tip("b", 3)})] == [hash_of("b", 3)]
+    assert not made.held
+    assert lane.bytes == 0
 
 
 def test_paths() -> None:

@@ -6,7 +6,7 @@ import random
 import subprocess
 import sys
 import weakref
-from collections import Counter
+from collections import Counter, deque
 from hashlib import sha256
 from pathlib import Path
 
@@ -242,8 +242,8 @@ def test_a_run_is_freed_with_its_last_reference() -> None:
     world.put(1, [world.register("w")])
     block, _, batches = world.next_block()
     run = BlockRun(world.chain, world.state.vocabulary, world.store, world.state.size, block.time)
-    run.batch(*batches[0])
-    run.finish(block.height, epoch_ends=False)
+    deque(run.batch(*batches[0]), maxlen=0)
+    deque(run.finish(block.height, epoch_ends=False), maxlen=0)
     alive = weakref.ref(run)
     gc.disable()
     try:

@@ -8,6 +8,7 @@ from ledger.block import encode_seal, refusals_hash, rule_hash
 from ledger.bureau.standing import Annotation, PlatformTally, RaterTally, standing
 from ledger.encoding import decode, encode
 from ledger.errors import StoreDamaged
+from ledger.execution import TURN_RECORDS
 from ledger.files import (
     closure,
     entry_at,
@@ -44,7 +45,7 @@ from ledger.rows import (
     tile_key,
     validators_key,
 )
-from ledger.state import apply_block, batches_follow, load
+from ledger.state import apply_block, apply_in_turns, batches_follow, load
 from ledger.store import INDEX, SUBJECT, MemoryStore, subject_key
 from ledger.tiles import TileReader
 from tests.ledger.world import DAY, START, World, genesis_of, handle, reference
@@ -328,6 +329,34 @@ def test_execution_is_a_function_of_its_inputs(world: World) -> None:
     _, one = apply_block(world.state, world.store, block, name, batches)
     _, two = apply_block(other, world.store.copy(), block, name, batches)
     assert one == two
+
+
+def test_a_block_in_turns_changes_nothing_before_its_last_turn() -> None:
+    """And is then the same block, whatever was read between the turns."""
+    world = World()
+    world.put(1, [world.register(f"w{nth}") for nth in range(2 * TURN_RECORDS + 1)])
+    world.put(2, [world.register("c", 2)])
+    block, name, batches = world.next_block()
+    given_up = apply_in_turns(world.state, world.store, block, name, batches)
+    next(given_up)
+    given_up.close()
+    index, rows = world.state.index, list(world.store.scan(b"", b"\xff"))
+    turns, count = apply_in_turns(world.state, world.store, block, name, batches), 0
+    while True:
+        before = (index.root(), len(index), index.versions())
+        try:
+            next(turns)
+        except StopIteration as end:
+            _, applied = end.value
+            break
+        count += 1
+        assert (index.root(), len(index), index.versions()) == before == (EMPTY_ROOT, 0, [0])
+        assert list(world.store.scan(b"", b"\xff")) == rows
+    assert count == 6, "three turns of one lane's records, one of the other's, two of the end"
+    again = World()
+    again.put(1, [again.register(f"w{nth}") for nth in range(2 * TURN_RECORDS + 1)])
+    again.put(2, [again.register("c", 2)])
+    assert again.block() == applied
 
 
 def test_a_long_block_has_the_log_that_single_appends_yield() -> None:

@@ -69,6 +69,27 @@ def test_refuses_with_line_and_suggestion(old: str, new: str, line: int, words: 
     assert f"line {line}:" in str(caught.value)
 
 
+KEY = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"  # RFC 8032, test 1
+
+
+def test_signers() -> None:
+    text = GOOD + f'\n[[signers]]\nname = "ci"\nkey = "{KEY}"\nmay = ["write"]\n'
+    (signer,) = parse_config(text, base=Path()).signers
+    assert (signer.name, signer.key.hex(), signer.may) == ("ci", KEY, {"write"})
+    for old, new, words in (
+        (KEY, "00" * 32, "no public key"),
+        (KEY, KEY.upper(), "no public key"),
+        ('name = "ci"', 'name = ""', "must be a name"),
+        ('["write"]\n', "[]\n", "signers.may"),
+        ('key = "', 'keyy = "', "did you mean 'key'"),
+    ):
+        head, _, tail = text.rpartition(old)
+        with pytest.raises(Misconfigured, match=words):
+            parse_config(head + new + tail, base=Path())
+    with pytest.raises(Misconfigured, match="twice"):
+        parse_config(text + text[text.index("[[signers]]") :], base=Path())
+
+
 def test_missing_table_and_broken_toml() -> None:
     with pytest.raises(Misconfigured, match=r"\[peers\] is missing"):
         parse_config(GOOD.replace("[peers]", "[api.x]", 1).split("[api.x]")[0], base=Path())

@@ -1,7 +1,7 @@
 """The pump: nothing leaves before what it rests on is on disk, and the order is kept."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,16 +14,19 @@ from consensus.effects import (
     CancelTimer,
     Certified,
     Effect,
+    Execute,
     Halt,
     Persist,
     Refuse,
     Send,
     SetTimer,
 )
-from consensus.inputs import Input, LinkUp, Received, SealBatch, TimerFired
+from consensus.inputs import Executed, Input, LinkUp, Received, SealBatch, TimerFired
 from consensus.messages import Batches, FetchBlocks, decode_message, encode_message
 from ledger.batch import Submission
+from ledger.block import Block, Seal
 from ledger.errors import StoreDamaged
+from ledger.position import Applied
 from ledger.rows import CheckpointRow
 from ledger.store import HEADER, Changes, MemoryStore
 from node import driver as driver_module
@@ -273,3 +276,73 @@ async def test_a_failing_disk_stops_the_pump(monkeypatch: pytest.MonkeyPatch) ->
     async with _world(monkeypatch) as world:
         world.store.on_failure(OSError("no space left"))
         assert "no space left" in await world.driver.stopped
+
+
+async def test_other_work_is_done_between_the_turns_of_a_block(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Until the last turn readers see the ledger before it; then the next block begins."""
+    async with _world(monkeypatch) as world:
+        log, before, seen = world.log, world.driver.ledger, list[bool]()
+
+        def in_turns(ledger: object, *_: object) -> Generator[None, None, tuple[object, Any]]:
+            log.append(("begun", ledger))
+            for _ in range(3):
+                world.driver.feed(LinkUp(len(seen)))
+                yield
+                seen.append(world.driver.ledger is ledger)
+            return f"after {ledger}", _applied()
+
+        monkeypatch.setattr(driver_module, "apply_in_turns", in_turns)
+        world.driver.ledger = "first"  # type: ignore[assignment]
+        monkeypatch.setattr(Told, "executed", lambda *_: log.append(("executed",)))
+        blocks = [_execute(1), _execute(2)]
+        world.script.answers = {LinkUp(0): [Persist({b"x": b"y"})]}
+        world.driver.start(blocks)
+        await world.settle()
+        await world.settle()
+        assert before is not world.driver.ledger
+        assert world.driver.ledger == "after after first"
+        assert seen == [True] * 6
+        order = [each if each[0] != "submit" else each[:1] for each in log]  # type: ignore[index]
+        assert order == [
+            ("begun", "first"),
+            ("submit",),  # what consensus persists meanwhile
+            ("executed",),
+            ("submit",),
+            ("begun", "after first"),
+            ("executed",),
+            ("submit",),
+        ]
+        executed = [each.height for each in world.script.given if isinstance(each, Executed)]
+        assert executed == [1, 2]
+
+
+async def test_a_pump_that_stops_gives_up_the_block_under_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with _world(monkeypatch) as world:
+        turns = list[int]()
+
+        def in_turns(*_: object) -> Generator[None, None, Any]:
+            while True:
+                turns.append(len(turns))
+                if len(turns) == 2:
+                    world.driver.stop()
+                yield
+
+        monkeypatch.setattr(driver_module, "apply_in_turns", in_turns)
+        world.driver.start([_execute(1)])
+        await world.settle()
+        assert turns == [0, 1]
+        assert world.log == []
+
+
+def _execute(height: int) -> Execute:
+    block = Block(1, height, height, bytes(32), (), height)
+    return Execute(block, bytes(32), ())
+
+
+def _applied() -> Applied:
+    seal = Seal(1, bytes(32), bytes(32), 1, bytes(32), bytes(32), bytes(32), None)
+    return Applied(changes={}, first=0, size=1, root=bytes(32), seal=seal, refusals=(), records=())

@@ -1,11 +1,12 @@
 """The vault's file: one step from one set of keys to the next, and nothing left of the old."""
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
-from ledger.errors import StoreDamaged
+from ledger.errors import Misconfigured, StoreDamaged
 from node.storage import vault as room
 from node.storage.vault import VAULT_NAME, Vault, open_vault
 
@@ -41,6 +42,24 @@ def test_the_old_file_is_overwritten(tmp_path: Path) -> None:
         old.seek(0)
         assert old.read() == bytes(len(before))
     assert (tmp_path / VAULT_NAME).read_bytes() != before
+
+
+def test_what_the_system_refuses_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", refuse)
+        with pytest.raises(Misconfigured, match="cannot be written: No space left"):
+            open_vault(tmp_path, new=True)
+    vault = open_vault(tmp_path, new=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", refuse)
+        with pytest.raises(Misconfigured, match="cannot be read"):
+            Vault.read(tmp_path)
+    assert open_vault(tmp_path, new=False).key(7) == vault.key(7)
 
 
 class _Crash(Exception):

@@ -571,3 +571,58 @@ def test_stores_lost_at_any_moment(seed: int) -> None:
         cluster.run_ms(250)
     cluster.settle()
     assert cluster.nodes[victim].state.silence is None
+
+
+def test_store_lost_and_the_own_newest_batch_comes_late() -> None:
+    """Its holders do not answer in time: that is no proof that it does not exist."""
+    cluster = ready()
+    drop(cluster, lambda _, __, m: isinstance(m, Proposal))
+    cluster.submit(3)
+    cluster.run_ms(100)
+    first = cluster.nodes[1].state.lanes.lanes[3].top
+    assert first.height > cluster.nodes[1].state.lanes.lanes[3].final.height
+    cluster.lose_store(3)
+    keep_all(cluster)
+    drop(
+        cluster,
+        lambda _, target, m: (
+            isinstance(m, Proposal) or (target == 3 and isinstance(m, Batches | Hint))
+        ),
+    )
+    cluster.restart(3)
+    cluster.run_ms(6_000)
+    assert not silence.may_seal(cluster.nodes[3].state)
+    keep_all(cluster)
+    cluster.run_until(lambda: silence.may_seal(cluster.nodes[3].state), 9_000, "it may seal")
+    assert cluster.nodes[3].state.lanes.lanes[3].top == first
+    work(cluster, 4)
+    cluster.run_until(
+        lambda: cluster.nodes[3].executed_height() == max(cluster.checker.blocks), 9_000, "follows"
+    )
+    cluster.check_evidence()
+
+
+def test_store_lost_just_after_beginning_an_epoch_before_all_others() -> None:
+    """It led the epoch's first view; the others hear of its votes, and not that E is certified."""
+    cluster = ready(epoch_blocks=1)
+    epoch = cluster.nodes[1].state.epoch
+    victim = cluster.nodes[1].state.seats.leader(epoch + 1, 1)
+    drop(
+        cluster,
+        lambda _, target, m: target != victim and isinstance(m, Cosignature | CheckpointMessage),
+    )
+    for number in cluster.nodes:
+        cluster.submit(number)
+    cluster.run_until(
+        lambda: (victim, epoch + 1, 1) in cluster.checker.proposals, 20_000, "it proposes"
+    )
+    assert all(n.state.epoch == epoch for n in cluster.honest() if n.number != victim)
+    cluster.run_ms(20)
+    cluster.lose_store(victim)
+    cluster.restart(victim)
+    cluster.run_until(lambda: silence.may_seal(cluster.nodes[victim].state), 9_000, "it may seal")
+    keep_all(cluster)
+    for _ in range(12):
+        work(cluster, 4)
+    cluster.settle()
+    assert cluster.nodes[victim].state.silence is None

@@ -1,0 +1,225 @@
+"""What an auditor keeps from one audit to the next: `--state FILE`.
+
+FILE          the trust (`ledger/trust.py`), small: what was audited, and how far
+FILE.rows/    a LevelDB with the auditor's own copy of the rows that later blocks read
+
+The next audit of the same ledger, by URL or folder, executes only the blocks above FILE, on
+FILE.rows. The audited node's word on what it holds is not taken for any of it. FILE is written
+last, and the rows say whose they are: if a run is cut off between, the next one replays everything.
+"""
+
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import plyvel
+
+from ledger.differences import is_settled
+from ledger.errors import InvalidInput, Misconfigured, StoreDamaged
+from ledger.hashing import sha256
+from ledger.source import Source
+from ledger.store import INDEX, LEAF, RECORD, TILE, Changes, after
+from ledger.trust import TRUST_BYTES_MAX, Trust, decode_trust, encode_trust
+
+_MARK: Final = b"\x00trust"
+_ROWS: Final = ".rows"
+_WRITE_BUFFER_BYTES: Final = 32 * 1_024 * 1_024
+_BLOOM_BITS: Final = 10
+_ROWS_AT_ONCE: Final = 20_000
+_ACCEPTED_KEY_BYTES: Final = 33
+
+
+def is_kept(key: bytes, value: bytes | None) -> bool:
+    """Whether execution may read or change a row again."""
+    if key[:1] == RECORD:
+        return len(key) != _ACCEPTED_KEY_BYTES
+    return not is_settled(key, value)
+
+
+def read_trust(path: Path) -> Trust | None:
+    """The trust in a file, or None if there is no file.
+
+    Raises:
+        Misconfigured: it cannot be read, or is none.
+    """
+    try:
+        with path.open("rb") as file:
+            return decode_trust(file.read(TRUST_BYTES_MAX + 1))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise Misconfigured(f"{path} cannot be read: {error.strerror}") from error
+    except InvalidInput as error:
+        raise Misconfigured(
+            f"{path} is no state of an audit ({error}); name another file to audit from the start"
+        ) from error
+
+
+def keep(path: Path, trust: Trust, rows: Iterable[tuple[bytes, bytes]]) -> None:
+    """Write a new state: all rows that later blocks read, then the file.
+
+    Raises:
+        Misconfigured: it cannot be written.
+    """
+    folder = Path(f"{path}{_ROWS}")
+    try:
+        path.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        database = _open(folder)
+        try:
+            batch, waiting = database.write_batch(), 0
+            for key, value in rows:
+                batch.put(key, value)
+                waiting += 1
+                if waiting == _ROWS_AT_ONCE:
+                    batch.write()
+                    batch, waiting = database.write_batch(), 0
+            batch.put(_MARK, sha256(encode_trust(trust)))
+            batch.write()
+        finally:
+            database.close()
+        _write_file(path, trust)
+    except (OSError, plyvel.Error) as error:
+        raise Misconfigured(f"the state {path} cannot be written: {error}") from error
+
+
+class Blocks(Protocol):
+    """Where a ledger's blocks are read."""
+
+    @property
+    def source(self) -> Source:
+        """Its blocks and batches."""
+        ...
+
+    def size(self) -> int:
+        """How many entries its log has; 0 if that cannot be told."""
+        ...
+
+
+def containment_fault(ledger: Blocks, trust: Trust) -> str:
+    """Why a ledger does not contain what was audited; empty if it does, as far as its rows tell.
+
+    That the audited log is the beginning of this one follows when the next blocks are executed on
+    it and yield the roots that a quorum has cosigned.
+    """
+    if ledger.size() < trust.size:
+        return (
+            f"reaches {trust.size} entries, the ledger {ledger.size()}: the ledger was rolled back"
+        )
+    if not trust.height:
+        return ""
+    try:
+        row = ledger.source.block(trust.height)
+    except StoreDamaged as error:
+        return f"block {trust.height}, which was audited, cannot be read: {error}"
+    if row is None:
+        return f"block {trust.height}, which was audited, is not there"
+    if (row.hash, row.size, row.root) != (trust.block_hash, trust.size, trust.root):
+        return f"has another block {trust.height} than the ledger: the ledger was forked"
+    return ""
+
+
+class KeptRows:
+    """A store over the kept rows. What is written stays in memory until `commit`; `leaves` are the
+    leaf rows among it."""
+
+    def __init__(self, path: Path, trust: Trust) -> None:
+        """Open the rows of a state.
+
+        Raises:
+            Misconfigured: they cannot be opened, or belong to another state.
+        """
+        self._path = path
+        try:
+            self._db = _open(Path(f"{path}{_ROWS}"), create=False)
+        except (OSError, plyvel.Error) as error:
+            raise Misconfigured(f"{path}{_ROWS} cannot be opened: {error}") from error
+        self.changed: Changes = {}
+        self.leaves: list[bytes] = []
+        self._entered: Changes = {}
+        if self._db.get(_MARK) != sha256(encode_trust(trust)):
+            self.close()
+            raise Misconfigured(f"{path}{_ROWS} does not belong to {path}")
+
+    def index_items(self) -> Iterator[tuple[bytes, bytes]]:
+        """The index's keys and values, ascending, as they were kept."""
+        with self._db.iterator(start=INDEX, stop=after(INDEX), verify_checksums=True) as rows:
+            for key, value in rows:
+                yield key[1:], value
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value of a key, or None."""
+        if key in self.changed:
+            return self.changed[key]
+        value: bytes | None = self._db.get(key, verify_checksums=True)
+        return value
+
+    def scan(
+        self, start: bytes, stop: bytes, *, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Rows with start ≤ key < stop, in key order (or against it)."""
+        with self._db.iterator(start=start, stop=stop, verify_checksums=True) as rows:
+            found: dict[bytes, bytes | None] = dict(rows)
+        found.update({key: row for key, row in self.changed.items() if start <= key < stop})
+        for key in sorted(found, reverse=reverse):
+            value = found[key]
+            if value is not None:
+                yield key, value
+
+    def write(self, changes: Mapping[bytes, bytes | None]) -> None:
+        """Apply changes; None removes. What no later block reads is not kept."""
+        for key, value in changes.items():
+            if is_kept(key, value):
+                self.changed[key] = value
+            elif key[:1] == TILE:
+                self.changed[key] = None  # it is full now
+            elif key[:1] == LEAF and value is not None:
+                self.leaves.append(value)
+            elif key[:1] == RECORD:
+                self._entered[key] = value
+
+    def commit(self, trust: Trust) -> None:
+        """Put what was written on disk, as the rows of this trust, and then the file.
+
+        Raises:
+            Misconfigured: it cannot be written.
+        """
+        try:
+            with self._db.write_batch(sync=True) as batch:
+                for key, value in self.changed.items():
+                    if value is None:
+                        batch.delete(key)
+                    else:
+                        batch.put(key, value)
+                batch.put(_MARK, sha256(encode_trust(trust)))
+            _write_file(self._path, trust)
+        except (OSError, plyvel.Error) as error:
+            raise Misconfigured(f"the state {self._path} cannot be written: {error}") from error
+
+    def as_stored(self) -> Iterator[tuple[bytes, bytes | None]]:
+        """The rows that were changed and are to be found like this in an honest store."""
+        yield from self._entered.items()
+        for key, value in self.changed.items():
+            if key[:1] != TILE or value is not None:
+                yield key, value
+
+    def close(self) -> None:
+        """Close the rows."""
+        self._db.close()
+
+
+def _open(folder: Path, *, create: bool = True) -> Any:
+    return plyvel.DB(
+        str(folder),
+        create_if_missing=create,
+        write_buffer_size=_WRITE_BUFFER_BYTES,
+        bloom_filter_bits=_BLOOM_BITS,
+    )
+
+
+def _write_file(path: Path, trust: Trust) -> None:
+    """Put a file in its place, whole."""
+    draft = path.with_name(path.name + ".new")
+    draft.write_bytes(encode_trust(trust))
+    draft.replace(path)
