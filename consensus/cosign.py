@@ -30,7 +30,7 @@ def executed(state: State, height: int, size: int, root: bytes) -> None:
     """Upon the result of a block's execution."""
     checkpoints = state.checkpoints
     checkpoints.results[height] = (size, root)
-    rows = [row for (_, at), row in checkpoints.ahead.items() if at == height]
+    rows = [row for row in checkpoints.ahead.values() if row.height == height]
     for row in rows:
         take_row(state, None, row)
     if height > checkpoints.certified:
@@ -104,7 +104,8 @@ def take_row(state: State, peer: int | None, row: CheckpointRow) -> None:
     result = checkpoints.results.get(height)
     if result is None:
         if peer is not None and height <= state.final.block.height:
-            checkpoints.ahead[peer, height] = row
+            highest = max(checkpoints.ahead.get(peer, row), row, key=lambda each: each.height)
+            checkpoints.ahead[peer] = highest
         return
     config = state.config
     seats = seats_of(config, epoch_of(height, config.bounds.epoch_blocks))
@@ -155,8 +156,8 @@ def _forget(state: State) -> None:
             del heights[height]
     for height in [height for height in checkpoints.results if height < floor]:
         del checkpoints.results[height]
-    for key in [key for key in checkpoints.ahead if key[1] <= floor]:
-        del checkpoints.ahead[key]
+    for peer in [peer for peer, row in checkpoints.ahead.items() if row.height <= floor]:
+        del checkpoints.ahead[peer]
 
 
 def _accuse(state: State, number: int, one: Cosignature, other: Cosignature) -> None:

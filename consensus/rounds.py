@@ -192,6 +192,7 @@ def receive_certificate(state: State, peer: int, message: CertificateMessage) ->
             state.refuse(peer, "certificate")
             return
         add_certificate(state, certificate)
+        state.fetched_view(peer, certificate.view)
     round_ = state.round(certificate.view)
     if block is None or block.view != certificate.view or block.epoch != state.epoch:
         return

@@ -77,12 +77,16 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """Something asked of a peer; `until` is when (steady ms) another is asked; for batches,
-    `above` is the height above which they were asked for."""
+    """Something asked of a peer; `until` is when (steady ms) another is asked. Of batches, `tip` is
+    the last and `above` the height above which they were asked for; of views, `above` is the last.
+    """
 
     peer: int
     until: int
     above: int = 0
+    tip: Tip | None = None
+    for_block: bool = False
+    """A block needs it; else it was only hinted, and gives way."""
 
 
 @dataclass(slots=True)
@@ -103,7 +107,8 @@ class Checkpoints:
     own: dict[int, Cosignature] = field(default_factory=dict)
     unchecked: dict[int, dict[int, Cosignature]] = field(default_factory=dict)
     checked: dict[int, dict[int, Cosignature]] = field(default_factory=dict)
-    ahead: dict[tuple[int, int], CheckpointRow] = field(default_factory=dict)
+    ahead: dict[int, CheckpointRow] = field(default_factory=dict)
+    """Peer → the highest row it sent of a block that is final here and not executed."""
 
 
 @dataclass(slots=True)
@@ -189,6 +194,12 @@ class State:
         if found is None:
             found = self.rounds[view] = Round(view)
         return found
+
+    def fetched_view(self, peer: int, view: int) -> None:
+        """A peer's certificate was new: if it is the last that was asked for, more may be asked."""
+        fetch = self.fetches.get("views")
+        if fetch is not None and fetch.peer == peer and view >= fetch.above:
+            del self.fetches["views"]
 
     def leader(self, view: int) -> int:
         """Who leads a view of this epoch."""

@@ -8,6 +8,8 @@ fetches blocks.
 final blocks need first, then what the current proposal needs, then what was hinted and did not
 come. Certificates: what justifies the current proposal's parent, or the own proposal's. One fetch
 of a kind (batches: of a lane) is under way at a time; after `fetch_retry_ms` another peer is asked.
+Hints may be lies: what a block needs is asked of any peer (or of the block's leader), not of those
+who claim more, and does not wait for the answer to a fetch of what was only hinted.
 """
 
 from consensus import cosign, serving, silence
@@ -148,14 +150,16 @@ def fetch_missing(state: State) -> None:
     now = state.now.steady_ms
     for lane in state.lanes:
         due = lane.wanted_at is not None and lane.wanted_at <= now
-        if (due or lane.number in state.wanted or not lane.on_branch(lane.final)) and (
-            f"batches {lane.number}" not in state.fetches
-        ):
+        if due or lane.number in state.wanted or not lane.on_branch(lane.final):
             _fetch_lane(state, lane)
     times = [fetch.until for fetch in state.fetches.values()]
-    times += [lane.wanted_at for lane in state.lanes if lane.wanted_at is not None]
+    times += [
+        lane.wanted_at
+        for lane in state.lanes
+        if lane.wanted_at is not None and _key(lane) not in state.fetches
+    ]
     if times:
-        state.set_timer("fetch", max(min(times), state.now.steady_ms + 1))
+        state.set_timer("fetch", max(min(times), now + 1))
     else:
         state.cancel_timer("fetch")
 
@@ -186,26 +190,42 @@ def _fetch_lane(state: State, lane: Lane) -> None:
     limits = state.config.limits
     if lane.bytes >= limits.lane_bytes_max and state.issued:
         return
-    tip, holders = _wanted(state, lane)
+    under_way = state.fetches.get(_key(lane))
+    tip, holders = _needed(state, lane)
+    for_block = tip is not None
+    if under_way is not None and (under_way.for_block or tip in (None, under_way.tip)):
+        return
+    if tip is None:
+        tip, holders = _hinted(state, lane)
     if tip is None:
         return
     above = state.lanes.held_above(tip)
     message = FetchBatches(lane.number, above, tip)
-    key = f"batches {lane.number}"
-    if not ask(state, key, message, holders, above=above):
-        ask(state, key, message, state.peers_up(), above=above)
+    number = ask(state, _key(lane), message, holders) or ask(
+        state, _key(lane), message, state.peers_up()
+    )
+    if number:
+        until = state.fetches[_key(lane)].until
+        state.fetches[_key(lane)] = Fetch(number, until, above, tip, for_block)
 
 
-def _wanted(state: State, lane: Lane) -> tuple[Tip | None, list[int]]:
-    """The tip of a lane whose batches are to be fetched, and who is known to hold it."""
-    ahead = [number for number in lane.ahead if state.peers[number].up]
+def _key(lane: Lane) -> str:
+    return f"batches {lane.number}"
+
+
+def _needed(state: State, lane: Lane) -> tuple[Tip | None, list[int]]:
+    """The tip of a lane that a block needs, and whom to ask."""
     if lane.final.hash not in state.lanes.held and not lane.on_branch(lane.final):
-        return lane.final, ahead
-    if lane.number in state.wanted:
-        tip, number = state.wanted[lane.number]
-        return tip, ahead if number is None else [number]
+        return lane.final, []
+    tip, number = state.wanted.get(lane.number, (None, None))
+    return tip, [] if number is None else [number]
+
+
+def _hinted(state: State, lane: Lane) -> tuple[Tip | None, list[int]]:
+    """The highest tip of a lane that was hinted and did not come, and who hinted it."""
     if lane.wanted_at is None or lane.wanted_at > state.now.steady_ms:
         return None, []
+    ahead = [number for number in lane.ahead if state.peers[number].up]
     lane.wanted_at = None
     if not ahead or lane.bytes >= state.config.limits.lane_bytes_max:
         return None, []
@@ -214,16 +234,16 @@ def _wanted(state: State, lane: Lane) -> tuple[Tip | None, list[int]]:
     return tip, [number for number in ahead if lane.ahead[number] == tip]
 
 
-def ask(state: State, key: str, message: Message, holders: list[int], *, above: int = 0) -> bool:
-    """Send a fetch to one of the peers whose links stand, in turn; False if there is none."""
+def ask(state: State, key: str, message: Message, holders: list[int], *, above: int = 0) -> int:
+    """Send a fetch to one of the peers whose links stand, in turn; its number, or 0 for none."""
     up = [number for number in holders if number in state.peers and state.peers[number].up]
     if not up:
-        return False
+        return 0
     number = sorted(up)[(state.now.steady_ms // 7 + sum(key.encode())) % len(up)]
     until = state.now.steady_ms + state.config.timing.fetch_retry_ms
     state.fetches[key] = Fetch(number, until, above)
     state.emit(Send(number, message))
-    return True
+    return number
 
 
 def fetch_views(state: State, views: tuple[int, int], number: int | None) -> None:
@@ -231,6 +251,7 @@ def fetch_views(state: State, views: tuple[int, int], number: int | None) -> Non
     if "views" in state.fetches:
         return
     message = FetchViews(state.epoch, views[0], views[1])
+    last = min(views[1], views[0] + state.config.limits.views_per_answer_max)
     holders = state.peers_up() if number is None else [number]
-    if not ask(state, "views", message, holders):
-        ask(state, "views", message, state.peers_up())
+    if not ask(state, "views", message, holders, above=last):
+        ask(state, "views", message, state.peers_up(), above=last)

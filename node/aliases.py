@@ -29,6 +29,7 @@ class Aliases:
 
     def __init__(self, store: LevelStore, bounds: Bounds) -> None:
         self._store, self._bounds = store, bounds
+        self._forgetting: set[bytes] = set()
 
     async def handles(self, kind: str, references: Sequence[str]) -> list[bytes]:
         """The handle of each reference, made where there was none; durable when this returns.
@@ -40,8 +41,7 @@ class Aliases:
             most = self._bounds.aliases_max
             raise Malformed(f"are {len(references)}, at most {most} at once", field="references")
         found: list[bytes] = []
-        for reference in references:
-            key = self._key(kind, reference)
+        for key in await self._settled(kind, references):
             handle = self._store.get(key)
             if handle is None:
                 handle = os.urandom(HANDLE_BYTES)
@@ -75,10 +75,23 @@ class Aliases:
         Raises:
             Malformed: as `handles`.
         """
-        keys = [self._key(kind, reference) for reference in references]
+        keys = await self._settled(kind, references)
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._store.erase(keys, partial(_settle, done))
+        self._forgetting.update(keys)
+
+        def forgotten() -> None:
+            self._forgetting.difference_update(keys)
+            _settle(done)
+
+        self._store.erase(keys, forgotten)
         await done
+
+    async def _settled(self, kind: str, references: Sequence[str]) -> list[bytes]:
+        """The keys of references, once none of them is being forgotten."""
+        keys = [self._key(kind, reference) for reference in references]
+        while not self._forgetting.isdisjoint(keys):
+            await self._durable()
+        return keys
 
     async def _durable(self) -> None:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()

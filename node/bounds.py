@@ -13,8 +13,6 @@ class Bounds:
     """Offers in one call of `Node.submit`."""
     pending_records_max: int = 40_000
     """Own records that are not final yet; beyond it offers are pushed back."""
-    open_records_max: int = 8_192
-    """Records waiting to be sealed, over all callers; the rest of the callers wait in line."""
     seal_after_ms: int = 3
     """An open batch is sealed after this long, or sooner when it is full."""
     retry_after_s: int = 1
@@ -43,13 +41,17 @@ class Bounds:
     undecodable_max: int = 1_000
     """Malformed messages on one link, after which it is dropped (and dialled again)."""
 
+    links_max: int = 512
+    """Connections to the peers' port at a time; there are at most 100 members."""
+
     # pump
     inputs_per_tick_max: int = 256
     events_queued_max: int = 1_024
     """Block events that a slow listener may lag behind before it is cut off."""
 
     # faces
-    body_bytes_max: int = 64 * 1_024 * 1_024
+    connections_max: int = 1_024
+    """Connections to the HTTP API at a time."""
     wait_final_s_max: float = 60.0
     aliases_max: int = 20_000
     """References in one call of `Node.handles`."""

@@ -38,6 +38,7 @@ from node.intake import Intake, Offer, Result
 from node.keystore import Keystore
 from node.links.peers import Peers
 from node.links.tls import certificate_key
+from node.listening import BoundedSite
 from node.metrics import Metrics
 from node.network import load_genesis
 from node.outside import Outside
@@ -57,6 +58,7 @@ class Parts:
     """What a node is made of."""
 
     config: Config
+    bounds: Bounds
     genesis: Genesis
     own: Validator
     store: LevelStore
@@ -106,7 +108,12 @@ class Node:
         listen = self.config.api_listen
         await self._api.setup()
         try:
-            await web.TCPSite(self._api, listen.host, listen.port).start()
+            await BoundedSite(
+                self._api,
+                listen,
+                connections_max=self._parts.bounds.connections_max,
+                handshake_s=self._parts.bounds.handshake_s,
+            ).start()
         except OSError as error:
             raise Misconfigured(f"api.listen: {listen}: {error.strerror}") from error
         self._serving = True
@@ -179,7 +186,7 @@ class Node:
 
     async def wait_final(self, record_ids: Sequence[bytes], timeout_s: float) -> list[RecordStatus]:
         """The records' states once all are settled, or the time is up (bounded)."""
-        most = BOUNDS.wait_final_s_max
+        most = self._parts.bounds.wait_final_s_max
         return await self._parts.tracking.wait_final(record_ids, min(timeout_s, most))
 
     async def handles(self, kind: str, references: Sequence[str]) -> list[bytes]:
@@ -258,6 +265,7 @@ def _assemble(
     return Node(
         Parts(
             config=config,
+            bounds=bounds,
             genesis=genesis,
             own=own,
             store=store,

@@ -34,6 +34,7 @@ from node.api.problems import Handler, problems
 from node.api.records import JSON_BODY_BYTES_MAX
 from node.api.routes import JSON, Content, Route
 from node.api.session import Sessions
+from node.listening import HANDLER_ARGS
 
 READ_BUFFER_BYTES: Final = 512 * 1_024
 HEADER_BYTES_MAX: Final = 8_190
@@ -84,6 +85,7 @@ def make_app(node: Node) -> web.Application:
         middlewares=[_counting(node), problems],
         client_max_size=JSON_BODY_BYTES_MAX,
         handler_args={
+            **HANDLER_ARGS,
             "read_bufsize": READ_BUFFER_BYTES,
             "max_line_size": HEADER_BYTES_MAX,
             "max_field_size": HEADER_BYTES_MAX,

@@ -16,6 +16,7 @@ from ledger.errors import StandingError
 from node.cli.output import fail
 from node.compose import build
 from node.config import Config, load_config
+from node.listening import raise_open_files
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 log = logging.getLogger("node")
@@ -43,6 +44,7 @@ def run(
     )
     try:
         settings = load_config(config)
+        raise_open_files()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             reason = runner.run(_run(settings))
     except StandingError as error:

@@ -25,6 +25,7 @@ from node.bounds import Bounds
 from node.config import Address
 from node.links.tls import contexts, member_keys, member_of
 from node.links.wire import VERSION, Assembler, Hello, Outbox, Overflow, decode_hello, encode_hello
+from node.listening import HANDLER_ARGS, BoundedSite
 
 log = logging.getLogger(__name__)
 
@@ -142,12 +143,16 @@ class Peers:
         missing = [n for n, at in self._to_dial.items() if n > self._own.number and at is None]
         if missing:
             raise Misconfigured(f"peers.addresses lacks the platforms with the numbers {missing}")
-        application = web.Application()
+        application = web.Application(handler_args=HANDLER_ARGS)
         application.router.add_get(PATH, partial(self._serve, listener))
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=CLOSE_S)
         await self._runner.setup()
-        site = web.TCPSite(
-            self._runner, self._listen.host, self._listen.port, ssl_context=self._serving
+        site = BoundedSite(
+            self._runner,
+            self._listen,
+            connections_max=self._bounds.links_max,
+            handshake_s=self._bounds.handshake_s,
+            ssl_context=self._serving,
         )
         try:
             await site.start()
@@ -232,8 +237,11 @@ class Peers:
         async with ClientSession(connector=connector, timeout=timeout) as session:
             pause_ms = self._bounds.redial_first_ms
             while not self._stopping:
-                if await self._dial(session, listener, peer, address):
-                    pause_ms = self._bounds.redial_first_ms
+                try:
+                    if await self._dial(session, listener, peer, address):
+                        pause_ms = self._bounds.redial_first_ms
+                except Exception:  # whatever it was, this peer must be dialled again
+                    log.exception("the link to peer %d failed", peer)
                 await asyncio.sleep(pause_ms * random.uniform(0.5, 1.0) / 1_000)  # noqa: S311
                 pause_ms = min(2 * pause_ms, self._bounds.redial_longest_ms)
 

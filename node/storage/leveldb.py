@@ -7,13 +7,15 @@
 - Reads see what was submitted, in order, before it is on disk: first what waits (`_queued`), then
   what is being written (`_writing`), then the disk. Nothing is promised to anybody until `submit`'s
   callback has come.
-- Every read from disk verifies checksums. A row that is not what was written raises StoreDamaged.
+- Every read from disk verifies checksums. A row that is not what was written raises StoreDamaged;
+  a system that is short of space, rights or open files raises Misconfigured: no row is damaged.
 - What tells of people (openings, names of own records, aliases) stands on disk encrypted only, in
   LevelDB's journal too (`sealing.py`). `erase` destroys the keys of such rows for good.
 - An error of the disk while writing is final: the writer stops, `on_failure` is told once, and no
   later change is accepted. The node must stop then.
 """
 
+import re
 import threading
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,7 +24,7 @@ from typing import Any, Final
 
 import plyvel
 
-from ledger.errors import Misconfigured, StoreDamaged
+from ledger.errors import Misconfigured, StandingError, StoreDamaged
 from ledger.store import META, Changes
 from node.bounds import Bounds
 from node.storage.sealing import Sealing, is_sealed, slot_of
@@ -34,6 +36,14 @@ REPAIR: Final = (
     "the store is damaged; to recover, move the data folder away (keep it for inspection) and "
     "start the node again: it fetches the whole ledger from its peers and re-executes it"
 )
+
+_OURS: Final = re.compile(
+    r"too many open files|no space left|permission denied|read-only file system|disk quota"
+    r"|cannot allocate memory|operation not permitted",
+    re.IGNORECASE,
+)
+"""What the system says when it is short of something: the rows are whole."""
+_LOCKED: Final = re.compile(r"IO error: lock |already held", re.IGNORECASE)
 
 Durable = Callable[[], None]
 Schedule = Callable[[Callable[[], None]], object]
@@ -150,7 +160,9 @@ class LevelStore:
         while fresh:
             yield from _present(fresh.pop(), waiting)
 
-    def _damaged(self, key: bytes, error: BaseException) -> StoreDamaged:
+    def _damaged(self, key: bytes, error: BaseException) -> StandingError:
+        if _OURS.search(str(error)):
+            return _unusable(self._folder, error)
         where = f"{self._folder}: row {key[:1].decode('latin-1')} {key[1:].hex()}"
         return StoreDamaged(where, f"{error}; {REPAIR}")
 
@@ -189,7 +201,7 @@ class LevelStore:
         """Destroy the keys of sealed rows and remove the rows, in order behind what was submitted.
 
         Every row under the same key is gone with them (`sealing.py`); reads see that once
-        `on_durable` comes, at the latest.
+        `on_durable` comes, at the latest. Until then none of the rows may be written again.
 
         Raises:
             StoreDamaged: the writer has stopped after an error of the disk.
@@ -277,6 +289,13 @@ class LevelStore:
         return sealing
 
 
+def _unusable(folder: Path, error: BaseException) -> Misconfigured:
+    return Misconfigured(
+        f"the store {folder} cannot be used: {error}; nothing in it is damaged: "
+        "mend that (space, rights, the bound on open files) and start the node again"
+    )
+
+
 def _present(key: bytes, waiting: Changes) -> Iterator[tuple[bytes, bytes]]:
     value = waiting[key]
     if value is not None:
@@ -295,12 +314,12 @@ def _open(folder: Path, bounds: Bounds) -> Any:
             max_open_files=bounds.open_files_max,
             bloom_filter_bits=10,
         )
-    except plyvel.IOError as error:
-        if "lock" in str(error).lower():
+    except (plyvel.Error, OSError) as error:
+        if _OURS.search(str(error)):
+            raise _unusable(folder, error) from error
+        if _LOCKED.search(str(error)):
             raise Misconfigured(
                 f"the store {folder} is open in another process; stop that node first, "
                 "or give this one a data folder of its own"
             ) from error
-        raise StoreDamaged(str(folder), f"{error}; {REPAIR}") from error
-    except (plyvel.Error, OSError) as error:
         raise StoreDamaged(str(folder), f"{error}; {REPAIR}") from error

@@ -15,7 +15,8 @@
 An engagement's records have one key together: whoever of its two parties is erased, they go. So a
 record's key is known as soon as the record is, before anything of it is executed. An `S` row's key
 ends in its batch's hash and its position, and the hash decides the value: a nonce meets one value
-only. A row whose key is destroyed reads as if it were not there.
+only (two batches with hashes that end in the same 80 bits are found by their own author, if at
+all). A row whose key is destroyed reads as if it were not there.
 """
 
 import os

@@ -65,3 +65,19 @@ async def test_refuses_what_is_out_of_bounds(
 ) -> None:
     with pytest.raises(Malformed):
         await Aliases(store, replace(BOUNDS, aliases_max=3)).handles(kind, references)
+
+
+async def test_a_reference_that_is_forgotten_gets_another_handle(store: LevelStore) -> None:
+    aliases = Aliases(store, BOUNDS)
+    first, kept = await aliases.handles("subject", ["ann", "bob"])
+    forgotten = asyncio.ensure_future(aliases.forget("subject", ["ann"]))
+    again = asyncio.ensure_future(aliases.forget("subject", ["ann", "nobody"]))
+    await asyncio.sleep(0)
+    drawn, same = await aliases.handles("subject", ["ann", "bob"])
+    await asyncio.gather(forgotten, again)
+    assert drawn != first
+    assert same == kept
+    assert await aliases.handles("subject", ["ann", "bob"]) == [drawn, kept]
+    await aliases.forget("subject", ["bob"])
+    assert aliases.handle_of("bob") is None
+    assert aliases.handle_of("ann") == drawn

@@ -1,5 +1,6 @@
 """LevelDB behind the port: order, visibility, durability, damage."""
 
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -198,4 +199,53 @@ def test_a_flipped_byte_in_the_log_refuses_to_open(tmp_path: Path) -> None:
     data[len(data) // 2] ^= 1
     log.write_bytes(data)
     with pytest.raises(StoreDamaged, match="move the data folder away"):
+        _open(tmp_path / "d")
+
+
+class _Short:
+    """A database that the system gives no more files."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def get(self, *_: object, **__: object) -> bytes:
+        raise plyvel.IOError(b"IO error: d/000007.ldb: Too many open files")
+
+    def iterator(self, **_: object) -> Any:
+        return self
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def __iter__(self) -> Any:
+        return map(self.get, (b"A",))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+def test_a_system_that_is_short_of_files_has_damaged_nothing(tmp_path: Path) -> None:
+    store = _open(tmp_path / "d")
+    whole, store._db = store._db, _Short(store._db)
+    for read in (lambda: store.get(b"A"), lambda: list(store.scan(b"A", b"B"))):
+        with pytest.raises(Misconfigured, match=r"Too many open files.*nothing in it is damaged"):
+            read()
+    store._db = whole
+    store.close()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may open every file")
+def test_a_folder_without_rights_is_neither_damaged_nor_in_use(tmp_path: Path) -> None:
+    _open(tmp_path / "d").close()
+    (tmp_path / "d" / "LOCK").chmod(0)
+    with pytest.raises(Misconfigured, match="nothing in it is damaged"):
+        _open(tmp_path / "d")
+
+
+def test_a_lock_file_that_cannot_be_opened_is_not_another_process(tmp_path: Path) -> None:
+    (tmp_path / "d" / "LOCK").mkdir(parents=True)
+    with pytest.raises(StoreDamaged, match="Is a directory"):
         _open(tmp_path / "d")

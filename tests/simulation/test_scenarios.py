@@ -17,6 +17,7 @@ from consensus.messages import (
     Proposal,
     Vote,
 )
+from ledger.block import Tip
 from tests.simulation import actors
 from tests.simulation.cluster import Cluster, Weather, quick_bounds
 from tests.simulation.schedules import run
@@ -487,6 +488,40 @@ def test_thirty_one_nodes_and_a_dead_leader() -> None:
 
 def test_a_random_schedule_runs_again_alike() -> None:
     assert run(12, 4).trace == run(12, 4).trace
+
+
+# --- bounds ---
+
+
+def test_no_cosignatures_and_the_log_stops_growing() -> None:
+    """Where nothing is certified any more, repeated cuts would add seals for ever."""
+    cluster = ready(epoch_blocks=1_000)
+    drop(cluster, lambda _, __, m: isinstance(m, Cosignature | CheckpointMessage))
+    for at in range(110):
+        cluster.submit(1 + at % 4)
+        cluster.run_ms(260)
+    limit = cluster.nodes[1].state.config.limits.uncertified_heights_max
+    certified = cluster.nodes[1].state.checkpoints.certified
+    assert max(cluster.checker.blocks) == certified + limit
+    cluster.run_ms(30_000)
+    assert max(cluster.checker.blocks) <= certified + limit + 1
+    keep_all(cluster)
+    cluster.settle()
+
+
+def test_a_liar_that_hints_what_nobody_has_keeps_nobody_from_final_batches() -> None:
+    """One node misses a batch of each lane; the liar claims to be further and never serves it."""
+    cluster = ready()
+    drop(cluster, lambda _, target, m: target == 1 and isinstance(m, Batches))
+    cluster.make_byzantine(4, lambda _, __, m: [] if isinstance(m, Batches) else [m])
+    work(cluster, 6)
+    keep_all(cluster)
+    for at in range(60):
+        tips = tuple(Tip(lane, 1_000 + at, bytes([at]) * 32) for lane in (2, 3))
+        cluster.network.send(4, 1, Hint(tips, False))
+        cluster.run_ms(50)
+    heights = [node.executed_height() for node in cluster.honest()]
+    assert len(set(heights)) == 1, heights
 
 
 # --- new stores ---
