@@ -28,7 +28,7 @@ from collections.abc import Callable, Generator, Iterator
 from hashlib import sha256 as _sha256
 from typing import Any, ClassVar, Final
 
-from ledger.batch import Batch, Header, Submission, entry_of
+from ledger.batch import Header, Submission, entry_of
 from ledger.block import Refusal, rule_hash
 from ledger.bureau.standing import (
     NEW_PLATFORM,
@@ -53,6 +53,7 @@ from ledger.records import TAGS, Record, decode_checked
 from ledger.records.engagement import EngagementOpen, EngagementOutcome
 from ledger.records.rating import Rating
 from ledger.records.subject import SubjectLink, SubjectRegister
+from ledger.residue import AnyBatch, Residue
 from ledger.rows import (
     REPAIR,
     EngagementRow,
@@ -75,6 +76,9 @@ EMPTY_ANNOTATION: Final = encode(())
 _RATER: Final = bytes([KIND_RATER])
 _PLATFORM: Final = bytes([KIND_PLATFORM])
 
+
+Place = tuple[int, int, int]
+"""Lane, batch height, position."""
 
 Effect = tuple[tuple[bytes, ...], int | None, bytes]
 """What an accepted record is entered with: files by subject key, target, annotation."""
@@ -115,13 +119,16 @@ class BlockRun:
                 key = platform.to_bytes(4)
                 self._tally_platform(key, after_overdue(self._platform(key), count))
 
-    def batch(self, header_hash: bytes, batch: Batch) -> Iterator[None]:
+    def batch(self, header_hash: bytes, batch: AnyBatch) -> Iterator[None]:
         """Execute a batch's records in order, in turns of at most TURN_RECORDS."""
         header = batch.header
         self.changes[lane_key(header.lane, header.height)] = header_hash
         pairs = zip(batch.submissions, batch.commitments, strict=True)
         for position, (submission, record_id) in enumerate(pairs):
-            self._record(header, position, submission, record_id, is_checked=batch.is_checked)
+            if type(submission) is Submission:
+                self._record(header, position, submission, record_id, is_checked=batch.is_checked)
+            elif isinstance(submission, Residue):
+                self._residue(header, position, submission)
             if position % TURN_RECORDS == TURN_RECORDS - 1:
                 yield
         yield
@@ -145,29 +152,49 @@ class BlockRun:
             check_stateful(self.overlay, record, lane, batch_time)
         except Refused as refused:
             hashed = rule_hash(submission.salt, refused.rule)
-            self.refusals.append(Refusal(lane, height, position, record_id, hashed))
-            row = RecordRow(lane, height, position, None, refused.rule)
-            self.changes[refusal_key(record_id, lane)] = encode(row)
-            self.records.append((record_id, None, refused.rule))
+            self._refuse((lane, height, position), record_id, hashed, refused.rule)
             return
-        log_index = self._first + len(self.leaf_hashes)
-        kind = type(record)
-        enact(self.overlay, record, log_index, batch_time)
-        effect = self._EFFECTS[kind](self, record)
-        place = (lane, height, position)
-        self._enter(place, TAGS[kind], record_id, submission.salt, effect)
-        self.changes[RECORD + record_id] = encode((lane, height, position, log_index, ""))
-        self.records.append((record_id, log_index, ""))
+        effect = self._enact(record, batch_time)
+        hashed = _sha256(submission.salt + effect[2]).digest()
+        self._enter((lane, height, position), TAGS[type(record)], record_id, hashed, effect)
+
+    def _residue(self, header: Header, position: int, residue: Residue) -> None:
+        """What an erased record did, done again (`ledger/residue.py`)."""
+        place = (header.lane, header.height, position)
+        record_id, hashed = residue.commitment, residue.hash
+        if residue.rule:
+            self._refuse(place, record_id, hashed, residue.rule)
+            return
+        try:
+            record = read_record(residue.stand_in, self._vocabulary.bounds)
+            check_stateful(self.overlay, record, header.lane, header.time)
+        except Refused as refused:  # no true residue: the refusal list will not be the seal's
+            self._refuse(place, record_id, hashed, refused.rule)
+            return
+        effect = self._enact(record, header.time)
+        self._enter(place, TAGS[type(record)], record_id, hashed, effect)
+
+    def _refuse(self, place: Place, record_id: bytes, hashed: bytes, rule: str) -> None:
+        lane, height, position = place
+        self.refusals.append(Refusal(lane, height, position, record_id, hashed))
+        row = RecordRow(lane, height, position, None, rule)
+        self.changes[refusal_key(record_id, lane)] = encode(row)
+        self.records.append((record_id, None, rule))
+
+    def _enact(self, record: Record, batch_time: int) -> Effect:
+        enact(self.overlay, record, self._first + len(self.leaf_hashes), batch_time)
+        return self._EFFECTS[type(record)](self, record)
 
     def _enter(
-        self, place: tuple[int, int, int], tag: int, record_id: bytes, salt: bytes, effect: Effect
+        self, place: Place, tag: int, record_id: bytes, hashed: bytes, effect: Effect
     ) -> None:
-        """Log leaf, leaf row, and a leaf in each file."""
+        """Log leaf, leaf row, where the record stands, and a leaf in each file."""
         lane, height, position = place
         log_index = self._first + len(self.leaf_hashes)
         index_bytes = log_index.to_bytes(8)
         files, target, annotation = effect
-        hashed = _sha256(salt + annotation).digest()
+        self.changes[RECORD + record_id] = encode((lane, height, position, log_index, ""))
+        self.records.append((record_id, log_index, ""))
         entry = entry_of(lane, height, position, record_id)
         self.leaf_hashes.append(_sha256(b"\x00" + entry).digest())
         time = self._time

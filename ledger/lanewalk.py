@@ -8,10 +8,11 @@ holds their commitments, tells which.
 
 from collections.abc import Callable, Mapping, Sequence
 
-from ledger.batch import Batch, header_hash, header_message
+from ledger.batch import header_hash, header_message
 from ledger.block import Tip
 from ledger.errors import StoreDamaged
 from ledger.membership import Validator
+from ledger.residue import AnyBatch
 from ledger.rows import (
     BlockRow,
     LeafRow,
@@ -25,7 +26,7 @@ from ledger.signing import verify
 from ledger.source import Finding, Source
 from ledger.store import Reader
 
-Batches = list[tuple[bytes, Batch]]
+Batches = list[tuple[bytes, AnyBatch]]
 
 
 class LaneWalk:
@@ -105,7 +106,7 @@ class LaneWalk:
         self._check_order(held)
         return held if fit else None
 
-    def _fetch(self, lane: int, height: int, name: bytes) -> Batch | None:
+    def _fetch(self, lane: int, height: int, name: bytes) -> AnyBatch | None:
         """One batch whose header is the one that its name says."""
         where = describe_key(header_key(name))
         try:
@@ -140,7 +141,7 @@ class LaneWalk:
             self._times[header.lane] = header.time
             self._epochs[header.lane] = header.epoch
 
-    def _payloads_fit(self, row: BlockRow, name: bytes, batch: Batch) -> bool:
+    def _payloads_fit(self, row: BlockRow, name: bytes, batch: AnyBatch) -> bool:
         """Whether the payloads are those under the root; if not, names those at fault."""
         header = batch.header
         ids = batch.commitments

@@ -12,6 +12,7 @@ overlay and writes them once at its end; whoever reads one from a store gets a f
 | `M` "validators/" ‖ u64 epoch | ValidatorsRow |
 | `H` header hash | HeaderRow |
 | `S` header hash ‖ u16 position | Submission |
+| `Y` header hash ‖ u16 position | Residue (`ledger/residue.py`), where the submission is erased |
 | `L` u32 lane ‖ u64 height | header hash (32 bytes) |
 | `B` u64 block height | BlockRow |
 | `C` u64 block height | CheckpointRow |
@@ -46,6 +47,7 @@ from ledger.store import (
     META,
     PAIR,
     RECORD,
+    RESIDUE,
     SUBMISSION,
     TILE,
     Reader,
@@ -231,6 +233,11 @@ def submission_key(header_hash: bytes, position: int) -> bytes:
     return SUBMISSION + header_hash + position.to_bytes(2)
 
 
+def residue_key(header_hash: bytes, position: int) -> bytes:
+    """The key of what is left of an erased submission of a batch."""
+    return RESIDUE + header_hash + position.to_bytes(2)
+
+
 def lane_key(lane: int, height: int) -> bytes:
     """The key of the header hash at a lane's height."""
     return LANE + lane.to_bytes(4) + height.to_bytes(8)
@@ -320,6 +327,7 @@ _NAMES: Final = {
     b"M": "meta row",
     b"H": "batch header",
     b"S": "submission",
+    b"Y": "residue",
     b"L": "lane row",
     b"B": "block row",
     b"C": "checkpoint row",
@@ -350,7 +358,7 @@ def describe_key(key: bytes) -> str:
         return f"{name} {label} (key {key.hex()})"
     if kind in {BLOCK, LEAF, b"C"}:
         return f"{name} {int.from_bytes(rest)} (key {key.hex()})"
-    if kind == SUBMISSION:
+    if kind in {SUBMISSION, RESIDUE}:
         return f"{name} {int.from_bytes(rest[32:])} of batch {rest[:32].hex()} (key {key.hex()})"
     if kind == LANE:
         lane, height = int.from_bytes(rest[:4]), int.from_bytes(rest[4:])

@@ -17,7 +17,6 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from ledger.batch import Batch
 from ledger.block import (
     SEAL_BYTES_MAX,
     Block,
@@ -36,6 +35,7 @@ from ledger.index import Index
 from ledger.loading import WINDOW_BLOCKS, load
 from ledger.merkle import Frontier, leaf_hash
 from ledger.position import Applied, State
+from ledger.residue import AnyBatch
 from ledger.rows import (
     GENESIS_KEY,
     HEAD_KEY,
@@ -105,7 +105,7 @@ def apply_block(
     reader: Reader,
     block: Block,
     block_hash: bytes,
-    batches: Sequence[tuple[bytes, Batch]],
+    batches: Sequence[tuple[bytes, AnyBatch]],
 ) -> tuple[State, Applied]:
     """Execute a final block with the batches that it adds, as (header hash, batch), in order of
     lane and height.
@@ -132,7 +132,7 @@ def apply_in_turns(
     reader: Reader,
     block: Block,
     block_hash: bytes,
-    batches: Sequence[tuple[bytes, Batch]],
+    batches: Sequence[tuple[bytes, AnyBatch]],
 ) -> Generator[None, None, tuple[State, Applied]]:
     """`apply_block`, yielding every few ms, so that a node does other things between the turns.
 
@@ -178,7 +178,7 @@ def apply_in_turns(
     return after_block, applied
 
 
-def _assert_follows(state: State, block: Block, batches: Sequence[tuple[bytes, Batch]]) -> None:
+def _assert_follows(state: State, block: Block, batches: Sequence[tuple[bytes, AnyBatch]]) -> None:
     """Our own bugs only: consensus hands over blocks in order with exactly their batches."""
     assert block.height == state.height + 1, "blocks are applied in order of height"
     assert block.parent == state.block_hash, "a block names its parent"
@@ -187,7 +187,7 @@ def _assert_follows(state: State, block: Block, batches: Sequence[tuple[bytes, B
 
 
 def batches_follow(
-    cut: Mapping[int, Tip], tips: Sequence[Tip], batches: Sequence[tuple[bytes, Batch]]
+    cut: Mapping[int, Tip], tips: Sequence[Tip], batches: Sequence[tuple[bytes, AnyBatch]]
 ) -> bool:
     """Whether the batches, in order, are exactly those between a cut and its moved tips."""
     expected: list[tuple[int, int]] = []

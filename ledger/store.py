@@ -8,6 +8,7 @@ platform (u32) ‖ handle (32). Row formats are in `ledger/rows.py` and, for `C�
 | `M` | name | meta rows: genesis, head, index of this store's format |
 | `H` | header hash | signed header: [header, signature] |
 | `S` | header hash ‖ u16 position | submission: [salt, record, signatures] |
+| `Y` | header hash ‖ u16 position | residue of a submission that is erased |
 | `L` | u32 lane ‖ u64 height | header hash, once final |
 | `B` | u64 block height | block row |
 | `C` | u64 block height | certified checkpoint: the note with the quorum's lines |
@@ -37,6 +38,7 @@ from sortedcontainers import SortedDict
 META: Final = b"M"
 HEADER: Final = b"H"
 SUBMISSION: Final = b"S"
+RESIDUE: Final = b"Y"
 LANE: Final = b"L"
 BLOCK: Final = b"B"
 CHECKPOINT: Final = b"C"
