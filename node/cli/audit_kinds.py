@@ -11,12 +11,12 @@ from ledger.errors import InvalidInput, Misconfigured
 from ledger.fork import FORK_BYTES_MAX, Fork, decode_fork, encode_fork, verify_fork
 from ledger.hashing import sha256
 from ledger.policy import Policy
-from node.audit import Finding, Report
-from node.audit_against import compare_nodes
-from node.audit_public import UNCHECKED, ExportedSource, audit_public
+from node.audit.against import compare_nodes
+from node.audit.public import UNCHECKED, ExportedSource, audit_public
+from node.audit.run import Finding, Report
 from node.cli.output import print_json, stdout
 from node.cli.verify import read_bytes
-from node.export_source import FolderSource, NodeSource
+from node.export.source import FolderSource, NodeSource
 
 Progress = Callable[[int, int], None]
 PublicSource = NodeSource | FolderSource | ExportedSource

@@ -18,9 +18,9 @@ from ledger.genesis import Foundation, chain_id
 from node.cli.output import fail, print_json, stderr, stdout
 from node.cli.target import NodeOption
 from node.cli.verify import read_bytes
-from node.export import Exported, export_log
-from node.export import Progress as OnProgress
-from node.export_source import FolderSource, NodeSource, read_chain
+from node.export.run import Exported, export_log
+from node.export.run import Progress as OnProgress
+from node.export.source import FolderSource, NodeSource, read_chain
 from node.network import load_genesis
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)

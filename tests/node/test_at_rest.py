@@ -16,7 +16,7 @@ from ledger.records.engagement import EngagementOpen, EngagementOutcome
 from ledger.records.rating import Rating
 from ledger.records.subject import SubjectRegister
 from ledger.store import SUBMISSION, after
-from node.audit_folder import FolderLedger
+from node.audit.folder import FolderLedger
 from node.compose import Node, build
 from node.config import Address, Config, load_config
 from node.intake import Accepted, Duplicate, Offer

@@ -18,7 +18,7 @@ from ledger.errors import InvalidInput, StoreDamaged
 from ledger.genesis import Genesis
 from ledger.note import parse_note
 from ledger.rows import BlockRow, CheckpointRow
-from node.audit_folder import Certificates
+from node.audit.folder import Certificates
 from node.client import Client, ProblemAnswered, StrangeAnswer
 from node.network import parse_genesis
 

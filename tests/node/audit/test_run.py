@@ -15,8 +15,8 @@ from ledger.errors import Misconfigured, StoreDamaged
 from ledger.note import TIME_BYTES, parse_note
 from ledger.rows import GENESIS_KEY, CheckpointRow, CosignatureRow
 from ledger.store import after
-from node.audit import audit
-from node.audit_folder import FolderLedger
+from node.audit.folder import FolderLedger
+from node.audit.run import audit
 from node.cli.audit import app as audit_app
 from node.cli.verify import app as verify_app
 from node.storage.leveldb import FORMAT, FORMAT_KEY

@@ -6,7 +6,7 @@
   and the sum modulo 2^256 of SHA-256(secret ‖ u32be(length of the key) ‖ key ‖ value). The secret
   is drawn anew by each audit, after the store was written, so nobody can make up rows whose digests
   cancel out: two sets with equal digests are equal. `scan_rows` takes the store's rows from a view
-  of its own in each process (`node/audit_view.py`); all processes must see the store's folder.
+  of its own in each process (`node/audit/view.py`); all processes must see the store's folder.
 """
 
 import itertools
@@ -27,10 +27,10 @@ from ledger.rows import ROW_BYTES_MAX
 from ledger.rules import check_stateless, read_record
 from ledger.source import Finding
 from ledger.store import ENGAGEMENT, FILE, INDEX, LEAF, META, RECORD, SUBJECT, after
-from node.audit_folder import ViewReader
-from node.audit_furnishers import Told, told_by
-from node.audit_own import check_others
-from node.audit_view import View
+from node.audit.folder import ViewReader
+from node.audit.furnishers import Told, told_by
+from node.audit.own import check_others
+from node.audit.view import View
 
 DIGEST_MODULUS: Final = 1 << 256
 SECRET_BYTES: Final = 32

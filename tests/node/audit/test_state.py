@@ -4,16 +4,7 @@ import json
 import shutil
 
 import pytest
-from typer.testing import CliRunner
-
-from ledger.errors import Malformed, Misconfigured
-from ledger.trust import decode_trust, encode_trust
-from node.audit import Audit
-from node.audit_folder import FolderLedger
-from node.audit_state import read_trust
-from node.cli.audit import app
-from tests.ledger.world import World, genesis_of
-from tests.node.test_audit import (
+from tests.node.audit.test_run import (
     checkpoint_row,
     encode,
     flip,
@@ -21,6 +12,15 @@ from tests.node.test_audit import (
     policy,
     write_folder,
 )
+from typer.testing import CliRunner
+
+from ledger.errors import Malformed, Misconfigured
+from ledger.trust import decode_trust, encode_trust
+from node.audit.folder import FolderLedger
+from node.audit.run import Audit
+from node.audit.state import read_trust
+from node.cli.audit import app
+from tests.ledger.world import World, genesis_of
 
 
 def grow(world, name):

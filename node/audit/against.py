@@ -14,7 +14,7 @@ from ledger.merkle import Frontier, consistency_proof, verify_consistency
 from ledger.policy import Policy
 from ledger.source import Finding
 from ledger.tiles import TILE_WIDTH, TileReader, frontier_of, tile_path, tile_width
-from node.export_source import Source
+from node.export.source import Source
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,11 @@ import plyvel
 import pytest
 
 from ledger.store import after
-from node.audit import Audit, audit
-from node.audit_fast import Inline, LiveRows, executor_for, replay_fast
-from node.audit_folder import FolderLedger, FolderReader
-from node.audit_tasks import digest, merge
-from node.audit_view import Hold, live_tables
+from node.audit.fast import Inline, LiveRows, executor_for, replay_fast
+from node.audit.folder import FolderLedger, FolderReader
+from node.audit.run import Audit, audit
+from node.audit.tasks import digest, merge
+from node.audit.view import Hold, live_tables
 from node.bench.ledger_folder import make_ledger
 
 
@@ -168,6 +168,7 @@ def test_what_a_compaction_left_behind_is_not_written_to(tmp_path):
 
 def test_live_tables_are_those_that_the_store_tells_of(made):
     folder, _ = made
+    plyvel.DB(str(folder)).close()  # which makes a table of what stands in the journal
     name = (folder / "CURRENT").read_text().strip()
     manifest = (folder / name).read_bytes()
     live = live_tables(manifest)

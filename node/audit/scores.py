@@ -12,7 +12,7 @@ from ledger.policy import Policy
 from ledger.rows import HEAD_KEY, HeadRow, need_row
 from ledger.source import Finding
 from ledger.store import HEADER, SUBMISSION, Reader
-from node.audit_remote import RemoteLedger
+from node.audit.remote import RemoteLedger
 from node.client import ProblemAnswered, StrangeAnswer
 
 Subject = tuple[int, bytes]

@@ -7,7 +7,7 @@ import shutil
 import pytest
 from typer.testing import CliRunner
 
-from node.audit_against import compare_nodes
+from node.audit.against import compare_nodes
 from node.cli import audit, audit_kinds, export, submit
 from node.publiclog import PublicLog
 from node.view import Certificate

@@ -1,7 +1,7 @@
 """The quick replay of a folder: executes everything, and compares all rows at once.
 
 It is `ledger.replay` with two rooms exchanged. Batches come from `AheadSource`, which reads blocks
-ahead and has their payloads checked elsewhere (`node/audit_tasks.py`); what execution writes goes
+ahead and has their payloads checked elsewhere (`node/audit/tasks.py`); what execution writes goes
 to `LiveRows`, which keeps only rows that execution may read again, and has all others digested. At
 the end the digest of all recomputed rows must be that of all stored ones. So it says yes or no: if
 anything whatsoever is not as it should be, the caller replays at leisure and names it.
@@ -34,9 +34,9 @@ from ledger.rows import BlockRow, HeaderRow, block_key, header_key, read_row, su
 from ledger.source import Finding
 from ledger.store import BLOCK, FILE, LANE, LEAF, META, RECORD, TILE, Reader, after
 from ledger.tiles import TILE_BYTES
-from node.audit_folder import FolderLedger
-from node.audit_furnishers import Told, add_told
-from node.audit_tasks import (
+from node.audit.folder import FolderLedger
+from node.audit.furnishers import Told, add_told
+from node.audit.tasks import (
     SECRET_BYTES,
     Checked,
     SetDigest,

@@ -24,8 +24,8 @@ from ledger.tiles import decode_entry_bundle, encode_entry_bundle, tiles_of
 from node.cli import export
 from node.compose import build
 from node.config import Address, load_config
-from node.export import export_log
-from node.export_source import format_genesis, read_genesis
+from node.export.run import export_log
+from node.export.source import format_genesis, read_genesis
 from node.intake import Offer
 from node.network import found_network
 from node.publiclog import PublicLog

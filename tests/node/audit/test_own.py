@@ -5,19 +5,7 @@ import json
 import msgspec
 import plyvel
 import pytest
-from typer.testing import CliRunner
-
-from consensus import safety
-from consensus.certificate import FINALIZE, Certificate, Signed, statement_message
-from ledger.checkpoint import Checkpoint, cosignature_message
-from ledger.encoding import encode
-from ledger.genesis import FIRST_BOUNDS
-from ledger.rows import BlockRow, block_key, need_row
-from node import audit_spill
-from node.cli.audit import app as audit_app
-from tests.ledger.certify import certify
-from tests.ledger.world import World, genesis_of, key_of
-from tests.node.test_audit import (
+from tests.node.audit.test_run import (
     audit_folder,
     checkpoint_row,
     flip,
@@ -26,6 +14,18 @@ from tests.node.test_audit import (
     rows_of,
     write_folder,
 )
+from typer.testing import CliRunner
+
+from consensus import safety
+from consensus.certificate import FINALIZE, Certificate, Signed, statement_message
+from ledger.checkpoint import Checkpoint, cosignature_message
+from ledger.encoding import encode
+from ledger.genesis import FIRST_BOUNDS
+from ledger.rows import BlockRow, block_key, need_row
+from node.audit import spill
+from node.cli.audit import app as audit_app
+from tests.ledger.certify import certify
+from tests.ledger.world import World, genesis_of, key_of
 
 HEIGHTS = range(1, 26)
 
@@ -199,7 +199,7 @@ def test_a_ledger_recomputed_on_disk_gives_the_same_report(world, tmp_path, monk
     folder = write_folder(world, tmp_path / "data", {key: flip(value, 0), b"I" + bytes(32): b""})
     expected = audit_folder(world, folder)
     assert len(expected.findings) == 2
-    monkeypatch.setattr(audit_spill, "SPILL_ENTRIES", 1)
-    monkeypatch.setattr(audit_spill.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(spill, "SPILL_ENTRIES", 1)
+    monkeypatch.setattr(spill.tempfile, "tempdir", str(tmp_path))
     assert audit_folder(world, folder) == expected
     assert [each.name for each in tmp_path.iterdir()] == ["data"]

@@ -1,7 +1,7 @@
 """The audit of the public side: what anybody can check who is no member and has no token.
 
 It fetches, or reads, everything under a log's prefix and checks it as an export does
-(`node/export.py`): genesis's proofs; each entry against the tiles and the checkpoint's root;
+(`node/export/run.py`): genesis's proofs; each entry against the tiles and the checkpoint's root;
 blocks, refusal lists and signed batch headers against the entries, so that no record under a cut
 was left out or made up; the chain of validator sets; the checkpoint's quorum. Besides, that the
 policy is the one the ledger leads to, and that a checkpoint kept from earlier is contained.
@@ -25,10 +25,10 @@ from ledger.merkle import consistency_proof, verify_consistency
 from ledger.policy import Policy
 from ledger.source import Finding
 from ledger.tiles import TileReader
-from node.audit_checkpoints import set_faults
-from node.export import export_log
-from node.export_folder import CHECKPOINT, STATE, STATE_BYTES_MAX, ExportState, Folder
-from node.export_source import Source, read_genesis
+from node.audit.checkpoints import set_faults
+from node.export.folder import CHECKPOINT, STATE, STATE_BYTES_MAX, ExportState, Folder
+from node.export.run import export_log
+from node.export.source import Source, read_genesis
 
 GENESIS: Final = "genesis.json"
 UNCHECKED: Final = (

@@ -12,7 +12,7 @@ from typing import Final
 import plyvel
 
 from ledger.store import MemoryStore
-from node.audit_view import OPEN_FILES_MAX
+from node.audit.view import OPEN_FILES_MAX
 
 SPILL_ENTRIES: Final = 200_000
 """Ledgers with more entries are recomputed on disk: some 2 KiB of rows belong to each."""

@@ -46,8 +46,8 @@ from ledger.tiles import (
     frontier_of,
     tile_path,
 )
-from node.export_folder import ExportState, Folder, LaneState
-from node.export_source import Source, format_genesis, read_chain
+from node.export.folder import ExportState, Folder, LaneState
+from node.export.source import Source, format_genesis, read_chain
 
 FILES_AT_ONCE: Final = 256
 

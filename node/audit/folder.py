@@ -1,6 +1,6 @@
 """A stopped node's data folder, as an audit reads it.
 
-The folder is read as it is: nothing in it is created, changed or repaired (`node/audit_view.py`).
+The folder is read as it is: nothing in it is created, changed or repaired (`node/audit/view.py`).
 Each read verifies checksums; a block of the disk that fails them, or a sealed row that does not
 open under the folder's vault, raises StoreDamaged.
 """
@@ -27,7 +27,7 @@ from ledger.rows import (
     read_row,
 )
 from ledger.store import CHECKPOINT, after
-from node.audit_view import Hold, View
+from node.audit.view import Hold, View
 from node.config import load_config
 from node.network import load_genesis
 from node.storage.leveldb import FORMAT, FORMAT_KEY

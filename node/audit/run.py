@@ -4,14 +4,14 @@
    holds under it, or nothing else that it serves is read.
 2. *Replay* (`ledger/replay.py`): links, batches, signatures, execution, roots; and of a folder
    every stored row against the recomputed one. A folder is first replayed quickly, with all rows
-   compared at once (`node/audit_fast.py`); only if that finds anything amiss, row by row.
+   compared at once (`node/audit/fast.py`); only if that finds anything amiss, row by row.
 3. *Checkpoints*: each certified one has the size and root of its block and the quorum's
    cosignatures; a running node's note is one of the replayed roots, and so is the checkpoint that
    the auditor has kept from earlier, if there is one (else the ledger was rolled back or forked).
 4. *Scores*: of a folder, a sample of subjects scored from the stored and from the recomputed rows;
    of a running node, a sample's bundles verified, and compared with the scores that it serves
-   (`node/audit_scores.py`).
-5. *Own rows* of a folder (`node/audit_own.py`): consensus' rows, and that the disk holds the rest.
+   (`node/audit/scores.py`).
+5. *Own rows* of a folder (`node/audit/own.py`): consensus' rows, and that the disk holds the rest.
 
 Aliases and what else a node notes for itself binds nobody: it is read, not judged. Each finding
 names the row or the thing, and the command that shows it again.
@@ -35,15 +35,15 @@ from ledger.replay import Replay, Step
 from ledger.source import Finding as Found
 from ledger.store import CHECKPOINT, SUBJECT, MemoryStore, after
 from ledger.trust import ReplayOn, policy_hash, trust_of
-from node.audit_checkpoints import CheckpointCheck, policy_faults
-from node.audit_fast import Inline, LiveRows, Whole, replay_fast
-from node.audit_folder import FolderLedger
-from node.audit_furnishers import Furnisher, Told, furnishers, told_by, told_in
-from node.audit_own import check_others, check_own
-from node.audit_remote import RemoteLedger
-from node.audit_scores import Subject, check_served, rescore, sample
-from node.audit_spill import RowStore, store_for
-from node.audit_state import KeptRows, containment_fault, is_kept, keep, read_trust
+from node.audit.checkpoints import CheckpointCheck, policy_faults
+from node.audit.fast import Inline, LiveRows, Whole, replay_fast
+from node.audit.folder import FolderLedger
+from node.audit.furnishers import Furnisher, Told, furnishers, told_by, told_in
+from node.audit.own import check_others, check_own
+from node.audit.remote import RemoteLedger
+from node.audit.scores import Subject, check_served, rescore, sample
+from node.audit.spill import RowStore, store_for
+from node.audit.state import KeptRows, containment_fault, is_kept, keep, read_trust
 
 Ledger = FolderLedger | RemoteLedger
 Severity = Literal["critical", "error", "warning"]
@@ -122,7 +122,7 @@ class Audit:
     ) -> None:
         """`executor`: where the quick replay of a folder has work done (here, if None); `thorough`:
         without it, row by row, so that `recomputed` holds every row; `state`: the file in which
-        the auditor keeps how far it has come (`node/audit_state.py`)."""
+        the auditor keeps how far it has come (`node/audit/state.py`)."""
         self._ledger = ledger
         self._policy = policy
         self._command = command

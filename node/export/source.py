@@ -16,7 +16,7 @@ from ledger.errors import BadProof, Misconfigured
 from ledger.genesis import GENESIS_BYTES_MAX, Foundation, Genesis, check_genesis
 from ledger.signing import SigningKey
 from node.api.json_records import value_from_json, value_to_json
-from node.audit_folder import CONFIG_NAME, FolderLedger
+from node.audit.folder import CONFIG_NAME, FolderLedger
 from node.client import Client
 from node.config import load_config
 from node.keystore import key_path, read_seed

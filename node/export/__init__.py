@@ -1,0 +1,1 @@
+"""The export of the public log to a folder that any web server can serve (`run`)."""
