@@ -5,15 +5,6 @@ import json
 import msgspec
 import plyvel
 import pytest
-from tests.node.audit.test_run import (
-    audit_folder,
-    checkpoint_row,
-    flip,
-    make_world,
-    policy,
-    rows_of,
-    write_folder,
-)
 from typer.testing import CliRunner
 
 from consensus import safety
@@ -26,6 +17,15 @@ from node.audit import spill
 from node.cli.audit import app as audit_app
 from tests.ledger.certify import certify
 from tests.ledger.world import World, genesis_of, key_of
+from tests.node.audit.test_run import (
+    audit_folder,
+    checkpoint_row,
+    flip,
+    make_world,
+    policy,
+    rows_of,
+    write_folder,
+)
 
 HEIGHTS = range(1, 26)
 

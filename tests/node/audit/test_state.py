@@ -4,14 +4,6 @@ import json
 import shutil
 
 import pytest
-from tests.node.audit.test_run import (
-    checkpoint_row,
-    encode,
-    flip,
-    make_world,
-    policy,
-    write_folder,
-)
 from typer.testing import CliRunner
 
 from ledger.errors import Malformed, Misconfigured
@@ -21,6 +13,14 @@ from node.audit.run import Audit
 from node.audit.state import read_trust
 from node.cli.audit import app
 from tests.ledger.world import World, genesis_of
+from tests.node.audit.test_run import (
+    checkpoint_row,
+    encode,
+    flip,
+    make_world,
+    policy,
+    write_folder,
+)
 
 
 def grow(world, name):
