@@ -5,6 +5,7 @@
     │   ├── Malformed     cannot be decoded, or is not in its one canonical form
     │   ├── BadSignature  a signature does not hold
     │   ├── BadProof      a proof, note, receipt or bundle does not hold
+    │   ├── Erased        a state is asked for whose records have been erased since
     │   └── Refused       a well-formed record that breaks a named rule
     ├── StoreDamaged      what is on disk is not what was written
     └── Misconfigured     the operator's configuration is wrong
@@ -36,6 +37,10 @@ class BadSignature(InvalidInput):
 
 class BadProof(InvalidInput):
     """A Merkle proof, note, receipt or bundle that does not hold."""
+
+
+class Erased(InvalidInput):
+    """An older checkpoint is asked for, and a record that it needs has been erased since."""
 
 
 class Refused(InvalidInput):

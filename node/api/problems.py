@@ -14,6 +14,7 @@ problem is about, where it has one already.
 | Forbidden | 403 | forbidden |
 | NotFound | 404 | not-found |
 | Gone | 410 | gone |
+| Erased | 410 | erased |
 | ConflictFound | 409 | conflict |
 | Oversize | 413 | oversize |
 | UnsupportedType | 415 | unsupported-type |
@@ -32,6 +33,7 @@ from aiohttp import web
 from ledger.errors import (
     BadProof,
     BadSignature,
+    Erased,
     InvalidInput,
     Malformed,
     Refused,
@@ -110,6 +112,7 @@ TABLE: Final[tuple[tuple[type[Exception], int, str, str], ...]] = (
     (Forbidden, 403, "forbidden", "The token may not do this"),
     (NotFound, 404, "not-found", "Not found"),
     (Gone, 410, "gone", "Not kept here any more"),
+    (Erased, 410, "erased", "Erased since"),
     (UnsupportedType, 415, "unsupported-type", "Content type not read here"),
     (NotReady, 503, "not-ready", "The node is not ready"),
     (TryLater, 503, "busy", "The node is busy"),
