@@ -9,8 +9,9 @@
    parent and its time. So chain id and epoch are proven.
 5. `parameters`: their hash is the one in the seal.
 6. `files`: each file's head over all its leaves stands in the index whose root the seal names.
-7. `openings`: each leaf whose type the score reads is opened, by what it commits to.
-8. `links`: the files that the links lead to are exactly the files that are there.
+7. `openings`: each file's leaves are such as execution makes them (`ledger/bureau/erased.py`); each
+   leaf whose type the score reads is opened, by what it commits to, but for erased ones: none is.
+8. `links`: the files that the opened links lead to are exactly the files that are there.
 9. `summary`: the platform's tally is the index's, or the index is shown to hold none.
 10. `score`: the answer, computed anew, has the hash that the bundle states; `as_of` does not lie
     behind the seal's time.
@@ -24,10 +25,17 @@ from itertools import pairwise
 from typing import Final
 
 from ledger.block import Seal, block_hash, decode_seal
-from ledger.bundle_form import Bundle, FileProof, answer_hash, decode_bundle
+from ledger.bundle_form import Bundle, FileProof, Opening, answer_hash, decode_bundle
 from ledger.bureau.answer import Answer
+from ledger.bureau.erased import erased_in
 from ledger.bureau.evidence import Fact, OpenFile
-from ledger.bureau.reading import FILE_LEAVES_MAX, decode_tally, is_read, open_leaf
+from ledger.bureau.reading import (
+    FILE_LEAVES_MAX,
+    decode_tally,
+    erased_fact,
+    is_read,
+    open_leaf,
+)
 from ledger.bureau.score import score
 from ledger.checkpoint import Checkpoint, verify_checkpoint_strict
 from ledger.encoding import decode, encode
@@ -35,6 +43,7 @@ from ledger.errors import BadProof, InvalidInput
 from ledger.files import (
     KIND_FILE,
     KIND_PLATFORM,
+    FileLeaf,
     file_head,
     file_value,
     index_key,
@@ -206,7 +215,9 @@ class _Verification:
 
     def _openings(self) -> str:
         self.files = [_open(file) for file in self.bundle.files]
-        return f"{sum(len(file.openings) for file in self.bundle.files)} records opened"
+        opened = f"{sum(len(file.openings) for file in self.bundle.files)} records opened"
+        erased = sum(fact.record is None for file in self.files for fact in file.facts)
+        return f"{opened}, {erased} erased" if erased else opened
 
     def _links(self) -> str:
         links = {(file.platform, file.handle): _neighbours(file) for file in self.files}
@@ -249,14 +260,21 @@ class _Verification:
 
 
 def _open(file: FileProof) -> OpenFile:
+    erased = erased_in(file.leaves)
     read = [leaf for leaf in file.leaves if is_read(leaf)]
-    if len(read) != len(file.openings):
-        raise BadProof(f"{len(file.openings)} openings are there for {len(read)} leaves")
+    whole = sum(leaf.log_index not in erased for leaf in read)
+    if whole != len(file.openings):
+        raise BadProof(f"{len(file.openings)} openings are there for {whole} leaves")
+    openings = iter(file.openings)
     facts = [
-        open_leaf(leaf, opening.submission(), opening.annotation)
-        for leaf, opening in zip(read, file.openings, strict=True)
+        erased_fact(leaf) if leaf.log_index in erased else _opened(leaf, next(openings))
+        for leaf in read
     ]
     return OpenFile(file.platform, file.handle, facts)
+
+
+def _opened(leaf: FileLeaf, opening: Opening) -> Fact:
+    return open_leaf(leaf, opening.submission(), opening.annotation)
 
 
 def _neighbours(file: OpenFile) -> list[Subject]:

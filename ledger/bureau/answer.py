@@ -53,7 +53,8 @@ class Counts(Value):
     old to count; attested: good or bad ones on the platform's own word; strong, weak: those on a
     counterparty's word, by its standing; retrospective: opened in hindsight; off_domain, elsewhere:
     good or bad ones outside the domain, from another platform; files: in the closure; erased:
-    leaves that no longer open; weight_q16: undecayed evidence, for the thin-file line.
+    leaves of a type that the score reads, erased from these files (they are *partly erased* if it
+    is not 0); weight_q16: undecayed evidence, for the thin-file line.
     """
 
     engagements: Uint

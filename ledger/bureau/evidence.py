@@ -8,7 +8,8 @@ nothing.
 An engagement without outcome is open, and overdue once its due window is over: that is the
 platform's affair and never evidence about the worker.
 
-What stands in a file after `as_of` (by block time) is not there yet.
+What stands in a file after `as_of` (by block time) is not there yet. What is erased counts for
+nothing, whatever `as_of` is: nobody can read it any more. How much of that there is, is counted.
 """
 
 from collections.abc import Iterable, Sequence
@@ -46,7 +47,7 @@ class NoAnnotation(Value):
 class Fact:
     """One opened leaf of a file: its block time (ms), its record, and its annotation if it has one.
 
-    `record` is None for a leaf that cannot be opened any more.
+    `record` is None for an erased leaf (`ledger/bureau/erased.py`).
     """
 
     time: int

@@ -81,6 +81,11 @@ def open_leaf(leaf: FileLeaf, submission: Submission, annotation: bytes) -> Fact
     return Fact(leaf.time, record, None)
 
 
+def erased_fact(leaf: FileLeaf) -> Fact:
+    """What an erased leaf tells: that it was there, and when."""
+    return Fact(leaf.time, None, None)
+
+
 def is_read(leaf: FileLeaf) -> bool:
     """Whether the score reads records of the leaf's type."""
     return leaf.type in READ_TYPES

@@ -241,9 +241,9 @@ function readLeaf(r) {
   const time = r.uint();
   const type = r.uint();
   const commitment = r.bin(32);
-  r.orNil(() => r.uint());
+  const target = r.orNil(() => r.uint());
   const annotationHash = r.bin(32);
-  return { logIndex, time, type, commitment, annotationHash, bytes: r.data.subarray(start, r.at) };
+  return { logIndex, time, type, commitment, target, annotationHash, bytes: r.data.subarray(start, r.at) };
 }
 
 function readOpening(r) {
@@ -314,6 +314,8 @@ export const LINK = 4;
 export const OPEN = 10;
 export const OUTCOME = 11;
 export const RATING = 12;
+export const ERASURE = 30; // neither this nor the next is ever opened
+export const ERASURE_ACK = 31;
 
 const RECORDS = {
   [REGISTER]: [6, (r) => ({

@@ -59,14 +59,16 @@ function key(platform, bytes) {
   return name;
 }
 
-/** The engagements in which the subject has the role asked about, with what followed. */
-function gather(files, question) {
+/** The engagements in which the subject has the role asked about, with what followed. Counts the erased. */
+function gather(files, question, folded) {
   const persons = new Set(files.map((file) => key(file.platform, file.handle)));
   const found = new Map();
   const direction = `of-${question.role}`;
   for (const file of files) {
     for (const { time, record, annotation } of file.facts) {
-      if (time > question.asOf || record.type === LINK) continue;
+      if (time > question.asOf) continue;
+      if (record === null) folded.erased += 1;
+      if (record === null || record.type === LINK) continue;
       const name = key(record.platform, record.reference);
       if (record.type === OPEN) {
         const [mine, other] = question.role === "worker"
@@ -94,8 +96,8 @@ function fold(files, question, parameters) {
     throw new Refused(`domain: there is no domain ${question.domain}`);
   }
   const scales = new Map(parameters.scales.map((scale) => [scale.code, scale]));
-  const folded = { evidence: [], engagements: 0, neutral: 0, open: 0, overdue: 0, retrospective: 0 };
-  for (const { platform, open, outcome, rating } of gather(files, question)) {
+  const folded = { evidence: [], engagements: 0, neutral: 0, open: 0, overdue: 0, retrospective: 0, erased: 0 };
+  for (const { platform, open, outcome, rating } of gather(files, question, folded)) {
     folded.engagements += 1;
     let grade = 0;
     if (rating !== null) {
@@ -296,7 +298,7 @@ function countsOf(folded, live, expired, files, weight) {
     offDomain: count((each) => each.piece.nearness !== ON),
     elsewhere: count((each) => each.piece.elsewhere),
     files,
-    erased: 0,
+    erased: folded.erased,
     weight,
   };
 }

@@ -9,7 +9,7 @@
 // for bit. Nothing is fetched. A policy that cannot be read throws `Refused`; a browser without Ed25519
 // throws `Unsupported`: then `standing verify` does the same on the command line.
 
-import { LEAVES_MAX, LINK, OPEN, OUTCOME, RATING, Refused, decodeAnnotation, decodeBundle,
+import { ERASURE, ERASURE_ACK, LEAVES_MAX, LINK, OPEN, OUTCOME, RATING, Refused, decodeAnnotation, decodeBundle,
   decodeRecord, decodeSeal, decodeTally, encodeAnswer, sameBytes } from "./codec.js";
 import { decodeParameters, div } from "./model.js";
 import { parsePolicy, verifyCheckpoint } from "./note.js";
@@ -135,16 +135,67 @@ function checkFiles({ bundle, seal }) {
 
 function checkOpenings(seen) {
   seen.files = seen.bundle.files.map(openFile);
-  return `${seen.bundle.files.reduce((sum, file) => sum + file.openings.length, 0)} records opened`;
+  const opened = seen.bundle.files.reduce((sum, file) => sum + file.openings.length, 0);
+  const erased = seen.files.reduce((sum, { facts }) => sum + facts.filter(({ record }) => record === null).length, 0);
+  return `${opened} records opened${erased > 0 ? `, ${erased} erased` : ""}`;
 }
 
 function openFile({ platform, handle, leaves, openings }) {
+  const erased = erasedIn(leaves);
   const read = leaves.filter((leaf) => READ_TYPES.has(leaf.type));
-  if (read.length !== openings.length) {
-    throw new Refused(`${openings.length} openings are there for ${read.length} leaves`);
+  const whole = read.filter((leaf) => !erased.has(leaf.logIndex)).length;
+  if (whole !== openings.length) {
+    throw new Refused(`${openings.length} openings are there for ${whole} leaves`);
   }
-  return { platform, handle, facts: read.map((leaf, at) => openLeaf(leaf, openings[at])) };
+  let next = 0;
+  const facts = read.map((leaf) => {
+    if (erased.has(leaf.logIndex)) return { time: leaf.time, record: null, annotation: null };
+    next += 1;
+    return openLeaf(leaf, openings[next - 1]);
+  });
+  return { platform, handle, facts };
 }
+
+/**
+ * The log indices of a file's erased leaves, told by its own leaves, which must be such as execution makes
+ * them: ledger/bureau/README.md, section 9.
+ */
+export function erasedIn(leaves) {
+  const standing = new Map(); // by log index, the first leaf that has it
+  const owned = new Set();
+  const erased = new Set();
+  let highest = -1;
+  for (const leaf of leaves) {
+    const { logIndex } = leaf;
+    if (!standing.has(logIndex)) standing.set(logIndex, leaf);
+    if (leaf.type === ERASURE && leaf.target !== null) {
+      checkTarget(leaf, standing, owned, erased);
+      erased.add(leaf.target);
+    } else if (logIndex > highest) {
+      owned.add(logIndex);
+    } else {
+      throw new Refused(`leaf ${logIndex} does not stand above all before it`);
+    }
+    if (!sameRecord(standing.get(logIndex), leaf)) {
+      throw new Refused(`two leaves of log index ${logIndex} are not of one record`);
+    }
+    highest = Math.max(highest, logIndex);
+  }
+  return erased;
+}
+
+function checkTarget({ target, logIndex }, standing, owned, erased) {
+  const what = `the target ${target} of erasure ${logIndex}`;
+  if (!owned.has(target)) throw new Refused(`${what} does not stand before it`);
+  if (target >= logIndex) throw new Refused(`${what} is not older than it`);
+  if ([ERASURE, ERASURE_ACK].includes(standing.get(target).type)) {
+    throw new Refused(`${what} is of a type that is never erased`);
+  }
+  if (erased.has(target)) throw new Refused(`${what} is erased already`);
+}
+
+const sameRecord = (one, other) => one === other || (one.type === other.type && one.time === other.time
+  && sameBytes(one.commitment, other.commitment) && sameBytes(one.annotationHash, other.annotationHash));
 
 /** What an opening tells, after checking that it is the one that the leaf commits to. */
 export function openLeaf(leaf, { salt, record: data, signatures, annotation }) {
@@ -192,7 +243,7 @@ const nameOf = ({ platform, handle }) => `${platform}:${hex(handle)}`;
 
 function neighboursOf(file) {
   const here = nameOf(file);
-  return file.facts.filter(({ record }) => record.type === LINK).flatMap(({ record }) => {
+  return file.facts.filter(({ record }) => record?.type === LINK).flatMap(({ record }) => {
     const ends = [nameOf(record.first), nameOf(record.second)];
     if (!ends.includes(here)) throw new Refused("a link in a file is not of its subject");
     return ends.filter((end) => end !== here);
