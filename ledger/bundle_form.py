@@ -15,9 +15,9 @@
     opening    = [salt, record, signatures, annotation]
 
 Files ascend by (platform, handle), and have at most 65,536 leaves together. A file has all of its
-leaves, and openings of exactly those whose type the score reads and that no erasure leaf of the file
-targets, in the same order. Everything is either covered by a hash or a signature that is checked, or
-recomputed and compared, so that no byte can be changed.
+leaves, and openings of exactly those whose type the score reads and that no erasure leaf of the
+file targets, in the same order. Everything is either covered by a hash or a signature that is
+checked, or recomputed and compared, so that no byte can be changed.
 """
 
 from typing import Annotated, Final, Literal

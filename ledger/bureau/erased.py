@@ -2,8 +2,8 @@
 
 An *erasure leaf* is a leaf of type 30 with a target: the log index of the record of this file that
 it erases. All other leaves are *records' own*, an erasure's own (type 30, no target) among them.
-Several leaves may have one log index: an erasure's own and its erasure leaves. What execution makes,
-and so what every reader of a file demands:
+Several leaves may have one log index: an erasure's own and its erasure leaves. What execution
+makes, and so what every reader of a file demands:
 
 1. the log index of a record's own leaf is above all log indices that stand before it;
 2. the target of an erasure leaf is the log index of a record's own leaf that stands before it, lies

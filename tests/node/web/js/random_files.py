@@ -67,8 +67,9 @@ class Case:
 
 
 def _fact_json(fact: Fact) -> list:
+    if fact.record is None:
+        return [fact.time, None, None]
     annotation = NO_ANNOTATION if fact.annotation is None else encode(fact.annotation)
-    assert fact.record is not None
     return [fact.time, encode_record(fact.record).hex(), annotation.hex()]
 
 

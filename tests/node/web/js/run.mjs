@@ -65,8 +65,9 @@ const TASKS = {
     const files = one.files.map(({ platform, handle, facts }) => ({
       platform,
       handle: bytes(handle),
-      facts: facts.map(([time, record, annotation]) =>
-        factOf(time, decodeRecord(bytes(record)), bytes(annotation))),
+      facts: facts.map(([time, record, annotation]) => (record === null
+        ? { time, record: null, annotation: null } // erased
+        : factOf(time, decodeRecord(bytes(record)), bytes(annotation)))),
     }));
     const tally = one.tally === null ? null : decodeTally(bytes(one.tally));
     const question = decodeQuestion(bytes(one.question));
