@@ -23,6 +23,7 @@ from ledger.membership import Validator
 
 SEAL_KIND: Final = b"\x01"
 SEAL_BYTES_MAX: Final = 65_535
+"""Of a seal's entry, its kind byte with it: more no entry of the log may have."""
 _BLOCK_CONTEXT: Final = b"standing/block/v1\0"
 
 
@@ -96,4 +97,4 @@ def decode_seal(entry: bytes) -> Seal:
     """
     if entry[:1] != SEAL_KIND:
         raise Malformed("is not a seal: its kind byte is not 1", field="entry")
-    return decode(Seal, entry[1:], bytes_max=SEAL_BYTES_MAX, what="seal")
+    return decode(Seal, entry[1:], bytes_max=SEAL_BYTES_MAX - len(SEAL_KIND), what="seal")

@@ -2,6 +2,7 @@
 
 from hashlib import sha256
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +21,7 @@ from ledger.block import (
 from ledger.encoding import decode, encode
 from ledger.errors import Malformed
 from tests.ledger.strategies import blocks, refusals, seals
+from tests.ledger.world import validator
 
 CHAIN = bytes([7]) * 32
 
@@ -81,3 +83,26 @@ def test_any_changed_byte_of_a_seal(seal: Seal, data: st.DataObject) -> None:
 def test_what_is_no_seal(entry: bytes) -> None:
     with pytest.raises(Malformed):
         decode_seal(entry)
+
+
+def seal_of(entry_bytes: int) -> bytes:
+    """A seal whose entry has this many bytes, by the length of one certificate."""
+    whole = msgspec.structs.replace(
+        Seal(1, CHAIN, CHAIN, 5, CHAIN, CHAIN, CHAIN, None),
+        validators=(msgspec.structs.replace(validator(1)[0], certificate=bytes(2_048)),) * 29,
+    )
+    left = entry_bytes - len(encode_seal(whole)) - len(encode(validator(2)[0]))
+    certificate = validator(2)[0].certificate + bytes(left - 1)  # one header byte more
+    last = msgspec.structs.replace(validator(2)[0], certificate=certificate)
+    return encode_seal(msgspec.structs.replace(whole, validators=(*whole.validators, last)))
+
+
+def test_an_entry_of_a_seal_has_at_most_65535_bytes() -> None:
+    for entry_bytes, holds in ((65_534, True), (65_535, True), (65_536, False), (65_537, False)):
+        entry = seal_of(entry_bytes)
+        assert len(entry) == entry_bytes
+        if holds:
+            assert encode_seal(decode_seal(entry)) == entry
+        else:
+            with pytest.raises(Malformed, match="at most"):
+                decode_seal(entry)

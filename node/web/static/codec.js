@@ -12,7 +12,7 @@ export const UINT_MAX = Number.MAX_SAFE_INTEGER;
 export const LEAVES_MAX = 65_536;
 const BUNDLE_BYTES_MAX = 64 * 1024 * 1024;
 export const PARAMETERS_BYTES_MAX = 512 * 1024;
-const SEAL_BYTES_MAX = 65_535;
+const SEAL_BYTES_MAX = 65_535; // with its kind byte
 const RECORD_BYTES_MAX = 4_096;
 const ANNOTATION_BYTES_MAX = 32;
 const SUMMARY_BYTES_MAX = 64;
@@ -261,7 +261,7 @@ function readOpening(r) {
 /** The seal of a log entry: 0x01, then the seal. */
 export function decodeSeal(entry) {
   if (entry[0] !== 1) throw new Refused("entry: is not a seal: its kind byte is not 1");
-  return whole(entry.subarray(1), SEAL_BYTES_MAX, "seal", (r) => {
+  return whole(entry.subarray(1), SEAL_BYTES_MAX - 1, "seal", (r) => {
     r.fixed(8);
     return {
       height: r.uint(),
