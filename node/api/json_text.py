@@ -17,6 +17,9 @@ DEPTH_MAX: Final = 16
 # Strings are taken whole, so that brackets in them do not count; no alternative can backtrack.
 _BRACKETS: Final = re.compile(r'"(?:[^"\\]|\\.?)*+(?:"|\Z)|[\[\]{}]', re.DOTALL)
 
+# What `\ud800` escapes yield when alone: it cannot be written as UTF-8, in an answer neither.
+_LONE: Final = re.compile(r"[\ud800-\udfff]")
+
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
@@ -64,6 +67,9 @@ def refuse_duplicates(value: Any) -> None:
 
 
 def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any] | Duplicate:
+    for key, _ in pairs:
+        if not key.isascii() and _LONE.search(key):
+            raise ValueError("a key holds a lone surrogate, which no text has")
     made = dict(pairs)
     if len(made) == len(pairs):
         return made

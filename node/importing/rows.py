@@ -11,6 +11,7 @@ closed spoils only the line where it stands. JSONL: one object a line; numbers k
 
 import csv
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -25,6 +26,7 @@ ROW_LINES_MAX: Final = 1_000
 COLUMNS_MAX: Final = 512
 _KEPT_BYTES: Final = 4_096
 _BOM: Final = b"\xef\xbb\xbf"
+_LONE: Final = re.compile(r"[\ud800-\udfff]")  # of a JSON escape alone: it has no UTF-8
 
 Format = Literal["csv", "jsonl"]
 
@@ -279,9 +281,11 @@ def _has(value: dict[str, Any], name: str) -> bool:
 def _cell(name: str, value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, str):
-        return value
-    raise _Unreadable(f"column {name!r} is not a text or a number")
+    if not isinstance(value, str):
+        raise _Unreadable(f"column {name!r} is not a text or a number")
+    if not value.isascii() and _LONE.search(value):
+        raise _Unreadable(f"column {name!r} holds a lone surrogate, which no text has")
+    return value
 
 
 def _no_constant(name: str) -> None:

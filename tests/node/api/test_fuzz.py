@@ -70,3 +70,23 @@ async def test_damaged_addresses(member, seed: int, caplog) -> None:
         async with member.get("".join(path), allow_redirects=False) as response:
             assert response.status in (200, 400, 401, 404, 422, 503), path
     assert "failed" not in caplog.text
+
+
+@pytest.mark.parametrize("key", [r"\ud800", r"pl\udfffatform", r"\ud83d\ude00"])
+async def test_keys_that_are_no_text_are_the_senders_fault(member, as_json, node, key: str) -> None:
+    """Half a surrogate pair cannot be named in an answer; a whole one can."""
+    record = msgspec.json.encode(as_json(node.world.register("w"))).decode()
+    body = record.replace("{", '{"' + key + '": 1, ', 1)
+    twice = record.replace("{", '{"' + key + '": 1, "' + key + '": 2, ', 1)
+    for content_type, text in (
+        (TYPES[0], body),
+        (TYPES[0], f"[{twice}, {record}]"),
+        (TYPES[1], f"{body}\n{twice}\n{record}\n"),
+    ):
+        headers = {"Content-Type": content_type}
+        async with member.post("/v1/records", data=text.encode(), headers=headers) as response:
+            answer = (await response.read()).decode()
+            assert response.status in (202, 400), answer
+            assert "internal" not in answer
+            if content_type == TYPES[1]:
+                assert answer.count("\n") == 3

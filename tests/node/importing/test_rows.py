@@ -119,7 +119,16 @@ def test_json_numbers_keep_their_text(write) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["[1]", "{", '{"a": 1, "a": 2}', '{"a": NaN}', '{"a": {"x": 1}}', "[" * 100_000]
+    "line",
+    [
+        "[1]",
+        "{",
+        '{"a": 1, "a": 2}',
+        '{"a": NaN}',
+        '{"a": {"x": 1}}',
+        "[" * 100_000,
+        r'{"a": "\ud800"}',
+    ],
 )
 def test_json_lines_that_are_refused(write, line: str) -> None:
     bad, good = rows(write, f'{line}\n{{"a": "1"}}\n', JSONL)
