@@ -14,7 +14,6 @@ A missing, unknown or wrong key is refused with its name, its line and a suggest
 """
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -24,6 +23,7 @@ from typing import Any, Final, Literal, NoReturn, cast
 from ledger.errors import InvalidInput, Malformed, Misconfigured
 from ledger.note import COSIGNATURE_V1, ED25519, Verifier, check_key_name, parse_vkey
 from ledger.signing import is_valid_public_key
+from node.toml_text import BadToml, parse_toml
 
 CONFIG_BYTES_MAX: Final = 256 * 1_024
 WINDOW_BLOCKS: Final = 256
@@ -142,8 +142,8 @@ def load_config(path: Path) -> Config:
 def parse_config(text: str, *, base: Path, name: str = "configuration") -> Config:
     """The configuration of a TOML text; paths in it are taken from `base`."""
     try:
-        tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        tables = parse_toml(text)
+    except BadToml as error:
         raise Misconfigured(f"{name} is not TOML: {error}") from error
     return _Reading(text, tables, base, name).config()
 

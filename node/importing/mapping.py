@@ -40,7 +40,6 @@ Terms: terms.py. `platform` and `reference` fill themselves. An error names the 
 key, and what was probably meant.
 """
 
-import tomllib
 from collections.abc import Mapping as Map
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -55,6 +54,7 @@ from node.importing.rows import Format, Source
 from node.importing.terms import BadTerm, Names, Term, compile_term, suggestion
 from node.importing.times import UNITS, BadTime, Time, Unit, parse_iso
 from node.importing.toml_lines import line_of
+from node.toml_text import BadToml, parse_toml
 
 MAPPING_BYTES_MAX: Final = 256 * 1_024
 RECORDS_MAX: Final = 8
@@ -118,10 +118,10 @@ def parse_mapping(data: bytes, *, name: str = "mapping") -> Mapping:
     """Read a mapping from its bytes; `name` is how errors call it."""
     try:
         text = data.decode("utf-8")
-        whole = tomllib.loads(text)
+        whole = parse_toml(text)
     except UnicodeDecodeError as error:
         raise Misconfigured(f"{name}: byte {error.start + 1} is not UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
+    except BadToml as error:
         raise Misconfigured(f"{name}: not TOML: {error}") from error
     return _Reader(name, text, whole).mapping(sha256(data).digest())
 
