@@ -120,8 +120,7 @@ class Assembler:
 
     def __init__(self, *, message_bytes_max: int) -> None:
         self._max = message_bytes_max
-        self._pieces: list[bytes] = []
-        self._bytes = 0
+        self._pieces = bytearray()  # no list: of pieces of one byte it would grow tenfold
 
     def feed(self, frame: bytes) -> Iterator[bytes]:
         """The messages that a frame completes.
@@ -147,11 +146,9 @@ class Assembler:
             yield frame[start:at]
 
     def _piece(self, frame: bytes) -> Iterator[bytes]:
-        self._bytes += len(frame) - 2
-        if self._bytes > self._max:
+        if len(self._pieces) + len(frame) - 2 > self._max:
             raise Malformed(f"completes a message of more than {self._max} bytes", field="frame")
-        self._pieces.append(frame[2:])
+        self._pieces += memoryview(frame)[2:]
         if frame[1]:
-            message = b"".join(self._pieces)
-            self._pieces, self._bytes = [], 0
+            message, self._pieces = bytes(self._pieces), bytearray()
             yield message

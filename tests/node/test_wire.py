@@ -1,5 +1,7 @@
 """Frames: whatever is queued comes out whole, in order, with votes before batches."""
 
+import tracemalloc
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -95,6 +97,17 @@ def test_bounds_a_message_put_together_from_pieces() -> None:
     assert list(assembler.feed(b"\x03\x00" + b"a" * 60)) == []
     with pytest.raises(Malformed, match="more than 100"):
         list(assembler.feed(b"\x03\x01" + b"a" * 60))
+
+
+def test_small_pieces_cost_no_more_than_their_bytes() -> None:
+    assembler = Assembler(message_bytes_max=1_000_000)
+    tracemalloc.start()
+    for _ in range(100_000):
+        assert not list(assembler.feed(b"\x03\x00ab"))
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 1_000_000
+    assert list(assembler.feed(b"\x03\x01c")) == [b"ab" * 100_000 + b"c"]
 
 
 def test_hello_has_one_form() -> None:
