@@ -76,7 +76,7 @@ async def signer_of(request: web.Request) -> "Signer | None":
         request.headers.get("Host", ""),
         path,
         mark + query,
-        {name.lower(): value for name, value in request.headers.items()},
+        _combined(request),
         await request.read(),
     )
     signers = {each.name: each for each in request.app[NODE].config.signers}
@@ -87,6 +87,14 @@ async def signer_of(request: web.Request) -> "Signer | None":
         raise Unauthorized(str(error)) from error
     signer: Signer = signers[given.key_id]
     return signer
+
+
+def _combined(request: web.Request) -> dict[str, str]:
+    """The header fields by lowercase name; one that was sent twice as one list (RFC 9421 §2.1)."""
+    names = {name.lower() for name in request.headers}
+    return {
+        name: ", ".join(value.strip() for value in request.headers.getall(name)) for name in names
+    }
 
 
 def cookie_holder(request: web.Request) -> "Token | None":

@@ -9,8 +9,9 @@ secret crosses the wire:
     Signature: sig=:<base64 of 64 bytes>:
 
 Demanded: one signature; `@method`, `@authority` and `@path` covered, `@query` if there is a query,
-`content-digest` if there is a body; `created` at most 300 s from this node's clock. Other header
-fields may be covered too. Within these 300 s a copied request can be sent again, which is harmless:
+`content-digest` if there is a body; `created` at most 300 s from this node's clock, and `expires`,
+where it is given, not past. Other header fields may be covered too; one that was sent twice counts
+as one list. Within these 300 s a copied request can be sent again, which is harmless:
 reads change nothing, and the same record twice is one record. The body is read whole to check its
 digest, so streams (NDJSON, MessagePack) need a token.
 
@@ -54,6 +55,7 @@ class SignatureInput:
     components: tuple[str, ...]
     created_s: int
     key_id: str
+    expires_s: int | None = None
 
 
 def parse_input(header: str) -> SignatureInput:
@@ -68,18 +70,29 @@ def parse_input(header: str) -> SignatureInput:
     components = tuple(match["names"].replace('"', "").split(" "))
     if len(components) > COMPONENTS_MAX or len(set(components)) != len(components):
         raise Malformed("covers something twice, or too much", field="Signature-Input")
-    found = [(name, number or text) for name, number, text in _PARAMETER.findall(match["rest"])]
-    given = dict(found)
+    found = _PARAMETER.findall(match["rest"])
+    given = {name: number or text for name, number, text in found}
     if len(given) != len(found) or not {"created", "keyid"} <= given.keys() <= _PARAMETERS:
         raise Malformed("needs created and keyid, each once", field="Signature-Input")
-    if given.get("alg", "ed25519") != "ed25519" or not given["created"].isdigit():
-        raise Malformed("is not by ed25519 with a numeric created", field="Signature-Input")
+    if any(bool(number) != (name in _NUMBERS) for name, number, _ in found) or any(
+        number.startswith("0") and number != "0" for _, number, _ in found
+    ):
+        raise Malformed("has a number or string out of form", field="Signature-Input")
+    if given.get("alg", "ed25519") != "ed25519":
+        raise Malformed("is not by ed25519", field="Signature-Input")
+    created_s, expires = int(given["created"]), given.get("expires")
     return SignatureInput(
-        match["label"], match["params"], components, int(given["created"]), given["keyid"]
+        match["label"],
+        match["params"],
+        components,
+        created_s,
+        given["keyid"],
+        None if expires is None else int(expires),
     )
 
 
 _PARAMETERS: Final = frozenset({"created", "keyid", "alg", "expires", "nonce", "tag"})
+_NUMBERS: Final = frozenset({"created", "expires"})  # the others are strings (RFC 9421 §2.3)
 
 
 def signature_base(
@@ -147,6 +160,8 @@ def check_request(
         raise Malformed(f"does not cover {', '.join(missing)}", field="Signature-Input")
     if abs(now_s - given.created_s) > SKEW_S:
         raise BadSignature(f"the signature was not created within {SKEW_S} s of now")
+    if given.expires_s is not None and given.expires_s < now_s:
+        raise BadSignature("the signature has expired")
     if "content-digest" in given.components:
         digest = received.headers.get("content-digest", "")
         if not hmac.compare_digest(

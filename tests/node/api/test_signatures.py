@@ -86,6 +86,23 @@ def test_age_and_key() -> None:
         check_request(signed(), {"ci": SigningKey.from_seed(bytes(32)).public}.get, NOW)
 
 
+def test_an_expired_signature_is_refused() -> None:
+    params = f'("@method" "@authority" "@path" "@query" "content-digest");created={NOW}'
+    headers = {"content-digest": content_digest(REQUEST.body).decode()}
+    names = ("@method", "@authority", "@path", "@query", "content-digest")
+    for expires, holds in ((NOW + 1, True), (NOW, True), (NOW - 1, False)):
+        whole = f'{params};expires={expires};keyid="ci"'
+        base = signature_base(names, whole, replace(REQUEST, headers=headers).value_of)
+        headers["signature-input"] = f"sig={whole}"
+        headers["signature"] = f"sig=:{base64.b64encode(KEY.sign(base)).decode()}:"
+        request = replace(REQUEST, headers=headers)
+        if holds:
+            assert check(request) == "ci"
+        else:
+            with pytest.raises(BadSignature, match="expired"):
+                check(request)
+
+
 @pytest.mark.parametrize("dropped", ["@method", "@authority", "@path", "@query", "content-digest"])
 def test_too_little_is_not_enough(dropped: str) -> None:
     names = ["@method", "@authority", "@path", "@query", "content-digest"]
@@ -114,6 +131,10 @@ def test_too_little_is_not_enough(dropped: str) -> None:
         'sig=("@method";req);created=1;keyid="a"',
         'sig=("@method");created=1;keyid="a";other=1',
         'sig=("@method");created=1;keyid="a"\n',
+        'sig=("@method");created="1";keyid="a"',
+        'sig=("@method");created=01;keyid="a"',
+        'sig=("@method");created=1;keyid=5',
+        'sig=("@method");created=1;keyid="a";expires="9"',
         "sig=(" + " ".join(f'"x{n}"' for n in range(17)) + ');created=1;keyid="a"',
         'sig=("@method");created=1;keyid="' + "a" * 3_000 + '"',
     ],
