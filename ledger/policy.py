@@ -96,8 +96,11 @@ class Policy:
         lines = [f"log {_vkey(key)}" for key in self.log_keys]
         lines += [f"witness {name} {_vkey(key)}" for name, key in self.witnesses]
         if self.quorum:
-            names = " ".join(name for name, _ in self.witnesses)
-            lines += [f"group {GROUP} {self.quorum} {names}", f"quorum {GROUP}"]
+            names = [name for name, _ in self.witnesses]
+            group = GROUP
+            while group in names:  # groups and witnesses share one room of names
+                group += "-"
+            lines += [f"group {group} {self.quorum} {' '.join(names)}", f"quorum {group}"]
         else:
             lines += ["quorum none"]
         return "\n".join(lines) + "\n"
