@@ -27,7 +27,7 @@ from typing import Final
 from ledger.block import Seal, block_hash, decode_seal
 from ledger.bundle_form import Bundle, FileProof, Opening, answer_hash, decode_bundle
 from ledger.bureau.answer import Answer
-from ledger.bureau.erased import erased_in
+from ledger.bureau.erased import check_erasures
 from ledger.bureau.evidence import Fact, OpenFile
 from ledger.bureau.reading import (
     FILE_LEAVES_MAX,
@@ -260,7 +260,7 @@ class _Verification:
 
 
 def _open(file: FileProof) -> OpenFile:
-    erased = erased_in(file.leaves)
+    erased = check_erasures(file.leaves)
     read = [leaf for leaf in file.leaves if is_read(leaf)]
     whole = sum(leaf.log_index not in erased for leaf in read)
     if whole != len(file.openings):

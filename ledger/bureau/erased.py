@@ -25,7 +25,7 @@ ERASURE_TYPE: Final = 30
 ACK_TYPE: Final = 31
 
 
-def erased_in(leaves: Iterable[FileLeaf]) -> set[int]:
+def check_erasures(leaves: Iterable[FileLeaf]) -> set[int]:
     """The log indices of a file's erased leaves; `leaves` are all of the file's, in its order.
 
     Raises:

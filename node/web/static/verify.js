@@ -141,7 +141,7 @@ function checkOpenings(seen) {
 }
 
 function openFile({ platform, handle, leaves, openings }) {
-  const erased = erasedIn(leaves);
+  const erased = checkErasures(leaves);
   const read = leaves.filter((leaf) => READ_TYPES.has(leaf.type));
   const whole = read.filter((leaf) => !erased.has(leaf.logIndex)).length;
   if (whole !== openings.length) {
@@ -160,7 +160,7 @@ function openFile({ platform, handle, leaves, openings }) {
  * The log indices of a file's erased leaves, told by its own leaves, which must be such as execution makes
  * them: ledger/bureau/README.md, section 9.
  */
-export function erasedIn(leaves) {
+export function checkErasures(leaves) {
   const standing = new Map(); // by log index, the first leaf that has it
   const owned = new Set();
   const erased = new Set();

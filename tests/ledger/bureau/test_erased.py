@@ -3,7 +3,7 @@
 import pytest
 
 from ledger.bundle import decode_bundle, verify_bundle
-from ledger.bureau.erased import ACK_TYPE, ERASURE_TYPE, erased_in
+from ledger.bureau.erased import ACK_TYPE, ERASURE_TYPE, check_erasures
 from ledger.encoding import encode
 from ledger.errors import BadProof
 from ledger.records.subject import SubjectLink
@@ -176,7 +176,7 @@ def impossible():
 def test_what_no_execution_makes_is_refused(what):
     file = impossible()[what]
     with pytest.raises(BadProof):
-        erased_in(file.leaves)
+        check_erasures(file.leaves)
     step = verified(file).steps[-1]
     assert (step.name, step.ok) == ("openings", False)
 
@@ -198,7 +198,7 @@ def out_of_order():
 @pytest.mark.parametrize(("what", "leaves"), list(out_of_order()), ids=lambda each: str(each)[:24])
 def test_leaves_out_of_order_or_at_odds_are_refused(what, leaves):
     with pytest.raises(BadProof):
-        erased_in(leaves)
+        check_erasures(leaves)
 
 
 def test_leaves_of_one_erasure_may_come_in_any_order_and_over_later_blocks():
@@ -208,8 +208,8 @@ def test_leaves_of_one_erasure_may_come_in_any_order_and_over_later_blocks():
     file.close(12, ACK_TYPE, target=7)
     file.close(13, ERASURE_TYPE)
     file.erase(13, 9, 3)
-    assert erased_in(file.leaves) == {1, 2, 3, 5, 6, 9}
+    assert check_erasures(file.leaves) == {1, 2, 3, 5, 6, 9}
     foreign = HandFile(1, CLIENT)
     foreign.write(2, good("x")[0])
     foreign.erase(40, 2)
-    assert erased_in(foreign.leaves) == {2}
+    assert check_erasures(foreign.leaves) == {2}
