@@ -1,22 +1,27 @@
 """Aliases: the platform's own references for its people and engagements, as random handles.
 
 A handle is 32 random bytes, drawn at the first time a reference is named and kept on this node
-only: row `N` ‖ "a" ‖ kind ("s" or "e") ‖ the store's name for (kind ‖ reference in UTF-8). So no
-handle can be guessed from an e-mail address or a person's name, and neither of these stands in the
-store: the store's name for it is computed with a key of the vault's, and the handle is sealed. A
-handle is on disk before anybody is told of it. `forget` destroys it.
+only: row `N` ‖ "a" ‖ kind ("s" or "e") ‖ the store's name for (kind ‖ reference in UTF-8), and the
+way back from it: row `N` ‖ "h" ‖ handle → the first row's key. So no handle can be guessed from an
+e-mail address or a person's name, and neither of these stands in the store: the store's name for it
+is computed with a key of the vault's, and both rows are sealed. A handle is on disk before anybody
+is told of it.
+
+`forget` destroys what joins references to their handles, and so does an erasure for the handles of
+what it erases (`rows_of`). Nothing remembers then that there was such a reference: its next use
+draws another handle.
 """
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Final, Literal
 
 from ledger.errors import Malformed
 from node.bounds import Bounds
-from node.storage.leveldb import LevelStore
-from node.storage.sealing import ALIASES
+from node.storage.leveldb import Erased, LevelStore
+from node.storage.sealing import ALIASES, HANDLES
 
 Kind = Literal["subject", "engagement"]
 
@@ -48,7 +53,7 @@ class Aliases:
                 handle = self._store.get(key)
                 if handle is None:
                     handle = os.urandom(HANDLE_BYTES)
-                    self._store.submit({key: handle})
+                    self._store.submit({key: handle, HANDLES + handle: key})
                 found.append(handle)
             await asyncio.sleep(0)
         # Another caller may have drawn one just now: whoever is told of it waits for the disk.
@@ -87,8 +92,19 @@ class Aliases:
             self._forgetting.difference_update(keys)
             _settle(done)
 
-        self._store.erase(keys, forgotten)
+        found = [handle for handle in map(self._store.get, keys) if handle is not None]
+        self._store.erase({**dict.fromkeys(keys), **self.rows_of(found)}, forgotten)
         await done
+
+    def rows_of(self, handles: Iterable[bytes]) -> Erased:
+        """The rows that join handles to this platform's references, for `LevelStore.erase`."""
+        rows: dict[bytes, bytes | None] = {}
+        for handle in handles:
+            way = HANDLES + handle
+            key = self._store.get(way)
+            if key is not None:
+                rows[way], rows[key] = None, handle
+        return rows
 
     async def _settled(self, kind: str, references: Sequence[str]) -> list[bytes]:
         """The keys of references, once none of them is being forgotten."""

@@ -41,7 +41,7 @@ from ledger.signing import SigningKey
 from ledger.state import State, apply_block, found
 from ledger.store import CHECKPOINT, Changes
 from node.bench.load import DAY_MS, Engagement, Offer, PlatformLoad, Population
-from node.storage.leveldb import FORMAT, FORMAT_KEY
+from node.storage.leveldb import FORMAT, FORMAT_KEY, SLOTS_KEY
 from node.storage.sealing import Sealing, is_sealed
 from node.storage.vault import open_vault
 
@@ -167,6 +167,7 @@ class _Rows:
                     self._kept[key] = value
 
     def close(self) -> None:
+        self._db.put(SLOTS_KEY, self._sealing.next_slot.to_bytes(8))
         self._db.close()
 
 

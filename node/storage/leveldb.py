@@ -10,7 +10,7 @@
 - Every read from disk verifies checksums. A row that is not what was written raises StoreDamaged;
   a system that is short of space, rights or open files raises Misconfigured: no row is damaged.
 - What tells of people (openings, names of own records, aliases) stands on disk encrypted only, in
-  LevelDB's journal too (`sealing.py`). `erase` destroys the keys of such rows for good.
+  LevelDB's journal too (`sealing.py`), each row under its own key. `erase` destroys such keys.
 - An error of the disk while writing is final: the writer stops, `on_failure` is told once, and no
   later change is accepted. The node must stop then.
 """
@@ -18,8 +18,9 @@
 import re
 import threading
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import plyvel
@@ -27,11 +28,14 @@ import plyvel
 from ledger.errors import Misconfigured, StandingError, StoreDamaged
 from ledger.store import META, Changes
 from node.bounds import Bounds
-from node.storage.sealing import Sealing, is_sealed, slot_of
+from node.storage.sealing import Sealing, is_sealed, may_be_rewritten, slot_of
 from node.storage.vault import open_vault
 
 FORMAT_KEY: Final = META + b"format"
-FORMAT: Final = b"standing-2"
+SLOTS_KEY: Final = META + b"slots"
+"""How many slots are given out: u64be."""
+FORMAT: Final = b"standing-3"
+FORMER: Final = frozenset({b"standing-1", b"standing-2"})
 REPAIR: Final = (
     "the store is damaged; to recover, move the data folder away (keep it for inspection) and "
     "start the node again: it fetches the whole ledger from its peers and re-executes it"
@@ -45,8 +49,13 @@ _OURS: Final = re.compile(
 """What the system says when it is short of something: the rows are whole."""
 _LOCKED: Final = re.compile(r"IO error: lock |already held", re.IGNORECASE)
 
+Erased = Mapping[bytes, bytes | None]
+"""Key of a sealed row → the value that is to go, or None for whatever stands there."""
 Durable = Callable[[], None]
 Schedule = Callable[[Callable[[], None]], object]
+
+
+_NOTHING: Final[Erased] = MappingProxyType({})
 
 
 class _Waiting:
@@ -93,7 +102,7 @@ class LevelStore:
         self._lock = threading.Condition()
         self._queued, self._writing = _Waiting(), _Waiting()
         self._callbacks: list[Durable] = []
-        self._erasing: list[bytes] = []
+        self._erasing: dict[bytes, bytes | None] = {}
         self._stopping = False
         self._failed: BaseException | None = None
         self.on_failure: Callable[[BaseException], None] = lambda _: None
@@ -178,7 +187,7 @@ class LevelStore:
         changes: Changes,
         on_durable: Durable | None = None,
         *,
-        erased: Sequence[bytes] = (),
+        erased: Erased = _NOTHING,
     ) -> None:
         """Accept changes, visible to reads at once; `on_durable` is scheduled when they are safe.
 
@@ -192,23 +201,23 @@ class LevelStore:
                 raise StoreDamaged(str(self._folder), f"writing has failed: {_text(self._failed)}")
             assert not self._stopping, "nothing is written after close"
             self._queued.update(changes)
-            self._erasing.extend(erased)
+            self._erasing.update(erased)
             if on_durable is not None:
                 self._callbacks.append(on_durable)
             self._lock.notify()
 
-    def erase(self, keys: Iterable[bytes], on_durable: Durable | None = None) -> None:
+    def erase(self, rows: Erased, on_durable: Durable | None = None) -> None:
         """Destroy the keys of sealed rows and remove the rows, in order behind what was submitted.
 
-        Every row under the same key is gone with them (`sealing.py`); reads see that once
-        `on_durable` comes, at the latest. Until then none of the rows may be written again.
+        Whatever stood under these keys is gone with them. A row that has another value than the one
+        that is to go keeps it, under a new key. Reads see all that once `on_durable` comes, at the
+        latest.
 
         Raises:
             StoreDamaged: the writer has stopped after an error of the disk.
         """
-        keys = list(keys)
-        assert all(is_sealed(key) for key in keys), "only what is sealed can be erased"
-        self.submit({}, on_durable, erased=keys)
+        assert all(is_sealed(key) for key in rows), "only what is sealed can be erased"
+        self.submit({}, on_durable, erased=rows)
 
     def name(self, data: bytes) -> bytes:
         """A name (32 bytes) for data, which only this store can compute: for keys of rows."""
@@ -230,7 +239,7 @@ class LevelStore:
                     return
                 self._writing, self._queued = self._queued, _Waiting()
                 callbacks, self._callbacks = self._callbacks, []
-                erasing, self._erasing = self._erasing, []
+                erasing, self._erasing = self._erasing, {}
             try:
                 self._write(self._writing.rows)
                 if erasing:
@@ -246,22 +255,41 @@ class LevelStore:
     def _has_work(self) -> bool:
         return bool(self._queued.rows or self._callbacks or self._erasing)
 
-    def _destroy(self, keys: Sequence[bytes]) -> None:
-        """Destroy keys first: a crash behind that leaves rows that read as if they were gone."""
-        rows = [(key, self._db.get(key, verify_checksums=True)) for key in keys]
-        slots = {slot_of(key, value) for key, value in rows if value is not None}
+    def _destroy(self, erased: Erased) -> None:
+        """Destroy keys before rows go: a crash in between leaves rows that read as if gone."""
+        slots: set[int] = set()
+        kept: Changes = {}
+        gone: Changes = {}
+        for key, value in erased.items():
+            data = self._db.get(key, verify_checksums=True)
+            if data is None:
+                continue
+            slots.add(slot_of(key, data))
+            stands = None if value is None else self._sealing.unseal(key, data)
+            if stands is None or stands == value:
+                gone[key] = None
+            else:
+                kept[key] = stands
+        if kept:
+            self._write(kept, anew=True)
         self._sealing.destroy(slots)
-        self._write(dict.fromkeys(keys))
+        self._write(gone)
 
-    def _write(self, rows: Changes) -> None:
+    def _write(self, rows: Changes, *, anew: bool = False) -> None:
+        """`anew`: sealed rows get new slots, even if they are written again."""
+        given = self._sealing.next_slot
         with self._db.write_batch(transaction=True, sync=True) as batch:
             for key, value in rows.items():
                 if value is None:
                     batch.delete(key)
                 elif is_sealed(key):
-                    batch.put(key, self._sealing.seal(key, value))
+                    again = not anew and may_be_rewritten(key)
+                    before = self._db.get(key, verify_checksums=True) if again else None
+                    batch.put(key, self._sealing.seal(key, value, before))
                 else:
                     batch.put(key, value)
+            if self._sealing.next_slot != given:
+                batch.put(SLOTS_KEY, self._sealing.next_slot.to_bytes(8))
 
     def _report(self, callbacks: list[Durable]) -> None:
         def report() -> None:
@@ -279,14 +307,24 @@ class LevelStore:
     def _check_format(self) -> Sealing:
         """Demand our own format, or begin a new store: first its keys, then its first row."""
         found = self.get(FORMAT_KEY)
+        if found in FORMER:
+            raise Misconfigured(
+                f"the store {self._folder} was written by an earlier program (format "
+                f"{found.decode()}, this one writes {FORMAT.decode()}); move the data folder away, "
+                "keep it, and start the node again: it fetches the whole ledger from its peers, "
+                "and draws new handles for the platform's references"
+            )
         if found not in {None, FORMAT}:
             raise Misconfigured(
                 f"the store {self._folder} has the format {found!r}, this program reads {FORMAT!r}"
             )
-        sealing = Sealing(open_vault(self._folder, new=found is None))
+        slots = int.from_bytes(self.get(SLOTS_KEY) or b"")
+        vault = open_vault(self._folder, new=found is None)
+        vault.check(slots)
         if found is None:
-            self._write({FORMAT_KEY: FORMAT})
-        return sealing
+            with self._db.write_batch(transaction=True, sync=True) as batch:
+                batch.put(FORMAT_KEY, FORMAT)
+        return Sealing(vault, slots)
 
 
 def _unusable(folder: Path, error: BaseException) -> Misconfigured:

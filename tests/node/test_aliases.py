@@ -81,3 +81,21 @@ async def test_a_reference_that_is_forgotten_gets_another_handle(store: LevelSto
     await aliases.forget("subject", ["bob"])
     assert aliases.handle_of("bob") is None
     assert aliases.handle_of("ann") == drawn
+
+
+async def test_an_erasure_takes_handles_and_not_what_came_behind(store: LevelStore) -> None:
+    aliases = Aliases(store, BOUNDS)
+    ann, bob = await aliases.handles("subject", ["ann", "bob"])
+    (job,) = await aliases.handles("engagement", ["order 7"])
+    rows = aliases.rows_of([ann, job, bytes(32)])
+    assert len(rows) == 4
+    await aliases.forget("subject", ["ann"])
+    (again,) = await aliases.handles("subject", ["ann"])
+    done = asyncio.get_running_loop().create_future()
+    store.erase(rows, lambda: done.set_result(None))
+    await done
+    assert aliases.handle_of("ann") == again != ann, "drawn since: it stays"
+    assert aliases.handle_of("bob") == bob
+    assert aliases.handle_of("order 7", "engagement") is None
+    assert aliases.rows_of([ann, job]) == {}
+    assert len(aliases.rows_of([again])) == 2

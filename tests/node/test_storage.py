@@ -47,10 +47,10 @@ class _Stuck(LevelStore):
         self.groups: list[Changes] = []
         super().__init__(folder, BOUNDS, lambda run: run())
 
-    def _write(self, rows: Changes) -> None:
+    def _write(self, rows: Changes, *, anew: bool = False) -> None:
         assert self.go.wait(10)
         self.groups.append(dict(rows))
-        super()._write(rows)
+        super()._write(rows, anew=anew)
 
 
 def test_reads_see_what_waits_and_writes_are_grouped(tmp_path: Path) -> None:
@@ -124,6 +124,16 @@ def test_another_format_is_refused(tmp_path: Path) -> None:
         _open(tmp_path / "d")
 
 
+@pytest.mark.parametrize("former", [b"standing-1", b"standing-2"])
+def test_an_earlier_format_is_refused_and_says_what_to_do(tmp_path: Path, former: bytes) -> None:
+    db = plyvel.DB(str(tmp_path / "d"), create_if_missing=True)
+    db.put(FORMAT_KEY, former)
+    db.close()
+    with pytest.raises(Misconfigured, match=r"earlier program.*move the data folder away"):
+        _open(tmp_path / "d")
+    assert not list((tmp_path / "d").glob("openings.keys*")), "and nothing is written there"
+
+
 def test_a_flipped_byte_is_named_and_says_how_to_recover(tmp_path: Path) -> None:
     folder = tmp_path / "d"
     store = _open(folder)
@@ -154,10 +164,10 @@ def test_a_damaged_manifest_refuses_to_open(tmp_path: Path) -> None:
 
 
 class _FullDisk(LevelStore):
-    def _write(self, rows: Changes) -> None:
+    def _write(self, rows: Changes, *, anew: bool = False) -> None:
         if b"A" in rows:
             raise plyvel.IOError("No space left on device")
-        super()._write(rows)
+        super()._write(rows, anew=anew)
 
 
 def test_an_error_of_the_disk_is_final(tmp_path: Path) -> None:
