@@ -75,9 +75,7 @@ class Sealing:
         """
         secret = None
         if before is not None:
-            slot = slot_of(key, before)
-            with self._lock:
-                secret = self.vault.key(slot)
+            slot, secret = slot_of(key, before), self._key_of(key, before)
         if secret is None:  # nothing stood there, or it is erased
             if not self._fresh:
                 with self._lock:
@@ -97,9 +95,7 @@ class Sealing:
         Raises:
             StoreDamaged: it is not what was written.
         """
-        slot = slot_of(key, data)
-        with self._lock:
-            secret = self.vault.key(slot)
+        secret = self._key_of(key, data)
         if secret is None:
             return None
         begin, nonce = _SLOT_BYTES, key[-_NONCE_BYTES:]
@@ -111,6 +107,14 @@ class Sealing:
         except (InvalidTag, ValueError) as error:
             what = f"does not open under the key in the vault; {REPAIR}"
             raise StoreDamaged(describe_key(key), what) from error
+
+    def _key_of(self, key: bytes, data: bytes) -> bytes | None:
+        slot = slot_of(key, data)
+        try:
+            with self._lock:
+                return self.vault.key(slot)
+        except StoreDamaged as error:
+            raise StoreDamaged(describe_key(key), f"has no key: {error}") from error
 
     def destroy(self, slots: Iterable[int]) -> None:
         """Destroy the keys of slots; on disk when this returns.
