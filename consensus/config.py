@@ -75,6 +75,9 @@ class Limits:
     """Batches of a lane that are held above the last execution, unless a proposal needs more."""
     siblings_max: int = 8
     """Batches of a lane off its hinted branch, unless a proposal or final block needs them."""
+    residue_claims_max: int = 4_096
+    """Residues that a peer has given and too few others yet: so many are remembered per peer and
+    lane, but always one batch."""
     orphans_max: int = 32
     """Batches whose predecessor is missing that are kept, over all lanes."""
     executions_max: int = 8
@@ -113,7 +116,8 @@ class Head:
     """What execution has durable: the last executed block, its cut, and the log after its seal.
 
     `cut` maps a lane to its tip (lanes without a final batch are absent); `time` is the block's, in
-    ms; before the first block it is genesis: height 0, hash = chain id, size 1.
+    ms; before the first block it is genesis: height 0, hash = chain id, size 1. `is_erasing`: an
+    accepted erasure still lacks leaves, which only further blocks can hold.
     """
 
     height: int
@@ -122,3 +126,4 @@ class Head:
     size: int
     root: bytes
     cut: Mapping[int, Tip]
+    is_erasing: bool = False

@@ -7,8 +7,8 @@ returned may be done only when that `Persist` is durable (fsync). The shell may 
 from dataclasses import dataclass
 
 from consensus.messages import Message
-from ledger.batch import Batch
 from ledger.block import Block
+from ledger.residue import AnyBatch
 from ledger.rows import CheckpointRow
 from ledger.store import Changes
 
@@ -59,7 +59,7 @@ class Execute:
 
     block: Block
     hash: bytes
-    batches: tuple[tuple[bytes, Batch], ...]
+    batches: tuple[tuple[bytes, AnyBatch], ...]
 
 
 @dataclass(frozen=True, slots=True)

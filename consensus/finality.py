@@ -15,6 +15,7 @@ from consensus.certificate import FINALIZE, Certificate
 from consensus.effects import Execute
 from consensus.epochs import epoch_end, seats_of
 from consensus.gate import drop_siblings
+from consensus.inputs import Executed
 from consensus.lanes import Held, Path
 from consensus.messages import CertificateMessage
 from consensus.proposals import candidate_of, end_of
@@ -112,13 +113,14 @@ def execute(state: State) -> bool:
     return True
 
 
-def executed(state: State, height: int, size: int, root: bytes) -> None:
+def executed(state: State, result: Executed) -> None:
     """Upon `Executed`."""
+    height = result.height
     assert state.issued > 0, "a result answers an Execute"
     final = state.queue.popleft()
     state.issued -= 1
     assert final.candidate.block.height == height, "results come in order"
-    state.executed_height = height
+    state.executed_height, state.is_erasing = height, result.is_erasing
     done = state.lanes.execute(final.candidate.cut)
     changes: Changes = {
         safety.pending_key(held.header.lane, held.header.height, held.hash): None for held in done
@@ -126,7 +128,7 @@ def executed(state: State, height: int, size: int, root: bytes) -> None:
     if changes:
         state.persist(changes)
     drop_siblings(state)
-    cosign.executed(state, height, size, root)
+    cosign.executed(state, height, result.size, result.root)
 
 
 def begin_epoch(state: State) -> bool:

@@ -6,13 +6,21 @@ is later and its epoch not earlier than its predecessor's; the lane key of its e
 clock and no record decides. An accepted batch is persisted (`H`, `S`, `Kh` rows), then hinted to
 all if it is on this node's branch (one hint for all lanes that grew, at most every `hint_gap_ms`).
 
+What remains of a batch of which something is erased (`ledger.residue`) passes the same gate, but
+only under a final cut, where nothing is voted on any more, and only once f + 1 peers vouch for its
+residues (`consensus.claims`), or is overtaken by the whole batch; it is persisted in the same way
+(with `Y` rows for the residues) and not hinted. A peer that gave another residue is counted.
+
 Upon first hinting a batch that is more than `quiet_lane_ms` newer than the own tip, a platform
 whose own clock is also that far past its own tip seals one empty batch: time moves though one
 platform works, and a batch dated ahead starts no echo."""
 
+from typing import Final, TypeVar
+
 import msgspec
 
 from consensus import evidence
+from consensus.claims import claim_of, contradicts
 from consensus.effects import BatchSealed, Broadcast, Send
 from consensus.epochs import seats_of
 from consensus.lanes import Held, Lane
@@ -31,8 +39,14 @@ from ledger.batch import (
 )
 from ledger.encoding import decoder, encode
 from ledger.errors import StoreDamaged
+from ledger.residue import AnyBatch, Remains, Residue, form_of
 from ledger.rows import HeaderRow, describe_key, header_key, read_row
-from ledger.store import HEADER, SUBMISSION, Changes, Reader, after
+from ledger.store import HEADER, RESIDUE, SUBMISSION, Changes, Reader, after
+
+RESIDUE_BYTES_MORE_MAX: Final = 192
+"""How many bytes a residue may have more than the opening in whose place it stands."""
+
+Row = TypeVar("Row", Submission, Residue)
 
 
 def seal(state: State, submissions: tuple[Submission, ...]) -> None:
@@ -60,8 +74,8 @@ def seal(state: State, submissions: tuple[Submission, ...]) -> None:
     state.emit(Broadcast(Batches((batch,))))
 
 
-def receive(state: State, peer: int, batch: Batch) -> None:
-    """Upon a batch from a peer, pushed or asked for."""
+def receive(state: State, peer: int, batch: AnyBatch) -> None:
+    """Upon a batch from a peer, pushed or asked for, or what remains of one."""
     header = batch.header
     lane = state.lanes.get(header.lane)
     if lane is None:
@@ -69,24 +83,56 @@ def receive(state: State, peer: int, batch: Batch) -> None:
         return
     hash_ = header_hash(state.config.chain, header)
     if hash_ in state.lanes.held or header.height <= lane.base.height:
+        _compare(state, peer, batch, state.lanes.held.get(hash_))
         return
+    if isinstance(batch, Remains) and header.height > lane.final.height:
+        return  # the peer is ahead: this is asked for again once the cut is final here
     if header.epoch > state.epoch + 1:
         return  # its key cannot be known yet; no block that this node can vote for holds it
     below = state.lanes.successor_of(lane, header)
     if below is None:
-        _keep_orphan(state, peer, batch)
+        if isinstance(batch, Remains):
+            state.claims.add(peer, batch, hash_)
+        else:
+            _keep_orphan(state, peer, batch)
         return
-    size = len(encode(batch))
-    if not _has_room(state, lane, header, size):
+    held = held_of(hash_, batch)
+    if not _has_room(state, lane, header, held.bytes):
         return  # dropped without blame; it is fetched should a block name it
-    reason = _fault(state, batch, below, size)
+    reason = _fault(state, batch, below, held.bytes)
     if reason:
         state.refuse(peer, reason)
         return
-    _take_in(state, lane, Held(hash_, batch, size))
+    if isinstance(batch, Remains) and not _is_vouched(state, peer, batch, hash_):
+        state.claims.add(peer, batch, hash_)
+        return
+    _take_in(state, lane, held)
     waiting = state.lanes.orphans.pop(hash_, None)
     if waiting is not None:
         receive(state, *waiting)
+
+
+def held_of(hash_: bytes, batch: AnyBatch) -> Held:
+    """A batch with its encoded length."""
+    form = form_of(batch) if isinstance(batch, Remains) else batch
+    return Held(hash_, batch, len(encode(form)))
+
+
+def _is_vouched(state: State, peer: int, remains: Remains, hash_: bytes) -> bool:
+    """Whether f + 1 peers, this one among them, have given these residues; counts who did not."""
+    if not state.claims.are_vouched(peer, remains, hash_, state.seats.witnesses):
+        return False
+    for liar in state.claims.against(remains, hash_):
+        state.refuse(liar, "residue")
+    return True
+
+
+def _compare(state: State, peer: int, batch: AnyBatch, held: Held | None) -> None:
+    """Count a peer that gives another residue than one that was accepted."""
+    if held is None or not isinstance(batch, Remains) or not isinstance(held.batch, Remains):
+        return
+    if contradicts(claim_of(held.batch), claim_of(batch)):
+        state.refuse(peer, "residue")
 
 
 def _keep_orphan(state: State, peer: int, batch: Batch) -> None:
@@ -112,12 +158,13 @@ def _has_room(state: State, lane: Lane, header: Header, size: int) -> bool:
     return lane.bytes + size <= limits.lane_bytes_max
 
 
-def _fault(state: State, batch: Batch, below: tuple[int, int], size: int) -> str:
+def _fault(state: State, batch: AnyBatch, below: tuple[int, int], size: int) -> str:
     """The code of the rule that a batch breaks, or nothing."""
     config, header = state.config, batch.header
     if header.count != len(batch.submissions) or header.count > config.bounds.batch_records_max:
         return "batch_count"
-    if size > config.bounds.batch_bytes_max:
+    more = RESIDUE_BYTES_MORE_MAX * header.count if isinstance(batch, Remains) else 0
+    if size > config.bounds.batch_bytes_max + more:
         return "batch_bytes"
     if header.time <= below[0]:
         return "batch_time"
@@ -137,11 +184,13 @@ def _take_in(state: State, lane: Lane, held: Held) -> None:
     header = held.header
     other = _sibling(state, lane, header)
     state.persist(_rows(state, held))
+    state.claims.forget(lane.number, header.height)
     on_branch = state.lanes.hold(lane, held)
     if other is not None:
         _accuse(state, held.batch, other.batch)
     if on_branch:
-        state.unhinted.add(lane.number)
+        if isinstance(held.batch, Batch):
+            state.unhinted.add(lane.number)
         if header.lane != state.config.me:
             _move_time(state, header.time)
 
@@ -154,7 +203,7 @@ def _sibling(state: State, lane: Lane, header: Header) -> Held | None:
     return None
 
 
-def _accuse(state: State, one: Batch, other: Batch) -> None:
+def _accuse(state: State, one: AnyBatch, other: AnyBatch) -> None:
     header = one.header
     first, second = sorted(evidence.part(batch.header, batch.signature) for batch in (one, other))
     keep_evidence(
@@ -180,9 +229,10 @@ def _rows(state: State, held: Held) -> Changes:
         HEADER + held.hash: encode(HeaderRow(header, held.batch.signature)),
         pending_key(header.lane, header.height, held.hash): state.arrivals.to_bytes(8),
     }
-    prefix = SUBMISSION + held.hash
-    for position, submission in enumerate(held.batch.submissions):
-        changes[prefix + position.to_bytes(2)] = encode(submission)
+    submission, residue = SUBMISSION + held.hash, RESIDUE + held.hash
+    for position, each in enumerate(held.batch.submissions):
+        prefix = residue if isinstance(each, Residue) else submission
+        changes[prefix + position.to_bytes(2)] = encode(each)
     return changes
 
 
@@ -238,14 +288,17 @@ def drop_siblings(state: State) -> None:
             header = held.header
             changes[HEADER + held.hash] = None
             changes[pending_key(header.lane, header.height, held.hash)] = None
-            for position in range(header.count):
-                changes[SUBMISSION + held.hash + position.to_bytes(2)] = None
+            for position, each in enumerate(held.batch.submissions):
+                prefix = RESIDUE if isinstance(each, Residue) else SUBMISSION
+                changes[prefix + held.hash + position.to_bytes(2)] = None
     if changes:
         state.persist(changes)
 
 
-def stored_batch(reader: Reader, hash_: bytes) -> Batch | None:
-    """A batch from its rows, or None if not all of them are there.
+def stored_batch(reader: Reader, hash_: bytes) -> AnyBatch | None:
+    """A batch from its rows, or what remains of it, or None if not all of them are there.
+
+    Where something is being erased, a residue stands for its opening, should both be there.
 
     Raises:
         StoreDamaged: a row is not what was written.
@@ -253,12 +306,23 @@ def stored_batch(reader: Reader, hash_: bytes) -> Batch | None:
     signed = read_row(reader, HeaderRow, header_key(hash_))
     if signed is None:
         return None
-    prefix = SUBMISSION + hash_
-    read = decoder(Submission).decode
-    try:
-        submissions = tuple(read(row) for _, row in reader.scan(prefix, after(prefix)))
-    except msgspec.MsgspecError as error:
-        raise StoreDamaged(describe_key(prefix), str(error)) from error
-    if len(submissions) != signed.header.count:
+    header, signature = signed.header, signed.signature
+    left = _stored(reader, Submission, SUBMISSION + hash_)
+    if len(left) == header.count:
+        return Batch(header, signature, tuple(left.values()))
+    items: dict[int, Submission | Residue] = {**left, **_stored(reader, Residue, RESIDUE + hash_)}
+    if len(items) != header.count:
         return None
-    return Batch(signed.header, signed.signature, submissions)
+    return Remains(header, signature, tuple(items[at] for at in sorted(items)))
+
+
+def _stored(reader: Reader, kind: type[Row], prefix: bytes) -> dict[int, Row]:
+    """The rows of a batch's submissions or residues, by position."""
+    read = decoder(kind).decode
+    try:
+        return {
+            int.from_bytes(key[len(prefix) :]): read(row)
+            for key, row in reader.scan(prefix, after(prefix))
+        }
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise StoreDamaged(describe_key(prefix), str(error)) from error

@@ -52,11 +52,15 @@ class SealBatch:
 
 @dataclass(frozen=True, slots=True)
 class Executed:
-    """A final block has been applied to the ledger, and the result is in the same write queue."""
+    """A final block has been applied to the ledger, and the result is in the same write queue.
+
+    `is_erasing`: an accepted erasure still lacks leaves, which only further blocks can hold.
+    """
 
     height: int
     size: int
     root: bytes
+    is_erasing: bool = False
 
 
 Input = LinkUp | LinkDown | Received | TimerFired | SealBatch | Executed

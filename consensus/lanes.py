@@ -16,14 +16,17 @@ from enum import Enum
 
 from ledger.batch import Batch, Header
 from ledger.block import Tip
+from ledger.residue import AnyBatch
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A batch that passed the first gate and is durable; `bytes` is its encoded length."""
+    """A batch that passed the first gate and is durable; `bytes` is its encoded length.
+
+    Under a final cut it may be what remains of a batch, above it never."""
 
     hash: bytes
-    batch: Batch
+    batch: AnyBatch
     bytes: int
 
     @property

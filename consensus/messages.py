@@ -14,6 +14,7 @@
 | 10 | fetch blocks | first height: 'send final blocks from here' |
 | 11 | blocks | final blocks of one epoch, tail block or nil, finalization, checkpoint row or nil |
 | 12 | status | epoch, view, last final height, last certified height, tips |
+| 13 | remains | batches as in 7, some of them in part erased: remains forms (ledger/residue.py) |
 
 The sender is the link's authenticated peer; a vote's signer is its sender. `again` marks what was
 sent before: who gets such a message for something that it has completed answers with what completed
@@ -29,6 +30,7 @@ from ledger.batch import Batch
 from ledger.block import Block, Tip
 from ledger.encoding import Hash, PlatformNumber, Signature, Uint, Value, decode, encode
 from ledger.membership import VALIDATORS_MAX
+from ledger.residue import RemainsForm
 from ledger.rows import CheckpointRow
 
 MESSAGE_BYTES_MAX: Final = 8 * 1_024 * 1_024
@@ -135,6 +137,19 @@ class Status(Value, tag=12):
     tips: Tips
 
 
+class RemainsMessage(Value, tag=13):
+    """Batches that were asked for, of which at least one is in part erased (`Batches`: none).
+
+    Raises ValueError where none is.
+    """
+
+    batches: Annotated[tuple[RemainsForm, ...], msgspec.Meta(max_length=1_024)]
+
+    def __post_init__(self) -> None:
+        if not any(form.residues for form in self.batches):
+            raise ValueError("whole batches travel as batches")
+
+
 Message = (
     Proposal
     | Vote
@@ -148,6 +163,7 @@ Message = (
     | FetchBlocks
     | Blocks
     | Status
+    | RemainsMessage
 )
 
 

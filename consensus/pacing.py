@@ -2,10 +2,10 @@
 
 **Work waits** at a node while
 
-- a tip that q hints report is not under its last final cut (and the last final block is less than
-  64 heights past the last certified checkpoint: else the tip must wait for that), or a notarized
-  block is not final (*view work*: timers of views run, leaders propose, an unchanged cut if need
-  be), or
+- a tip that q hints report is not under its last final cut, or the last final block is executed and
+  an erasure still lacks leaves, which only further blocks can hold (and that block is less than 64
+  heights past the last certified checkpoint: else both must wait for that), or a notarized block is
+  not final (*view work*: timers of views run, leaders propose, an unchanged cut if need be), or
 - a final block lacks q cosignatures (own cosignatures are sent again; views cannot help it, so none
   are opened for it alone; nor does any view open once the epoch's last block is final).
 
@@ -51,9 +51,16 @@ def view_work(state: State) -> bool:
         return False
     limit = state.checkpoints.certified + state.config.limits.uncertified_heights_max
     room = state.final.block.height < limit
-    if room and any(lane.covered.height > lane.final.height for lane in state.lanes):
+    if room and (
+        erase_work(state) or any(lane.covered.height > lane.final.height for lane in state.lanes)
+    ):
         return True
     return any(round_.notarized is not None for round_ in state.rounds.values())
+
+
+def erase_work(state: State) -> bool:
+    """Whether leaves of an erasure wait for a further block: known once the last is executed."""
+    return state.is_erasing and state.executed_height == state.final.block.height
 
 
 def cosign_work(state: State) -> bool:

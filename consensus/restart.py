@@ -14,16 +14,16 @@ from collections.abc import Iterator
 
 from consensus import safety, silence
 from consensus.certificate import Certificate
+from consensus.claims import Claims
 from consensus.config import Config, Head
 from consensus.epochs import epoch_end, seats_of
 from consensus.evidence import Evidence
-from consensus.gate import stored_batch
+from consensus.gate import held_of, stored_batch
 from consensus.inputs import Now
-from consensus.lanes import Held, Lane, Lanes, new_lane
+from consensus.lanes import Lane, Lanes, new_lane
 from consensus.messages import CertificateMessage, Cosignature, Proposal, Vote
 from consensus.state import Candidate, Checkpoints, Final, Peer, State, Waits
 from ledger.block import Block, block_hash
-from ledger.encoding import encode
 from ledger.errors import StoreDamaged
 from ledger.genesis import epoch_of
 from ledger.hashing import ZERO_HASH
@@ -59,6 +59,8 @@ def rebuild(config: Config, reader: Reader, head: Head, now: Now) -> State:
         final_view=0,
         executed_height=head.height,
         lanes=_lanes(config, reader, head, seats_of(config, epoch).quorum),
+        claims=Claims(config.limits.residue_claims_max),
+        is_erasing=head.is_erasing,
         checkpoints=checkpoints,
     )
     _start_waits(state)
@@ -183,12 +185,12 @@ def _read_batches(state: State) -> None:
             continue
         batch = stored_batch(state.reader, hash_)
         if batch is None:
-            where = f"rows H, S of lane {number}, {hash_.hex()}"
+            where = f"rows H, S, Y of lane {number}, {hash_.hex()}"
             raise StoreDamaged(where, _REPAIR)
         if state.lanes.successor_of(lane, batch.header) is None:
             stale[key] = None
             continue
-        state.lanes.hold(lane, Held(hash_, batch, len(encode(batch))))
+        state.lanes.hold(lane, held_of(hash_, batch))
     if stale:
         state.persist(stale)
 

@@ -28,11 +28,13 @@ from consensus.messages import (
     FetchBatches,
     FetchBlocks,
     FetchViews,
+    RemainsMessage,
 )
 from consensus.state import State
 from ledger.batch import Batch
 from ledger.block import Block
 from ledger.genesis import epoch_of
+from ledger.residue import AnyBatch, Residue, form_of
 from ledger.rows import CheckpointRow, lane_key, read_row
 from ledger.store import CHECKPOINT
 
@@ -149,19 +151,30 @@ def serve_batches(state: State, number: int, fetch: FetchBatches) -> None:
     if lane is None or fetch.tip.lane != fetch.lane or not _afford(state, number, 0):
         return
     limits = state.config.limits
-    found: list[Batch] = []
+    found: list[AnyBatch] = []
     size = 0
     for batch in _batches_above(state, lane, fetch):
         found.append(batch)
-        size += sum(len(each.record) + 100 for each in batch.submissions) + 200
+        size += _size_of(batch)
         if len(found) >= limits.batches_per_answer_max or size >= limits.answer_bytes_max:
             break
     _afford(state, number, max(size, len(found) * _READ_BYTES, _SMALL_ANSWER_BYTES))
-    if found:
-        state.emit(Send(number, Batches(tuple(found))))
+    whole = tuple(each for each in found if isinstance(each, Batch))
+    if len(whole) < len(found):
+        state.emit(Send(number, RemainsMessage(tuple(map(form_of, found)))))
+    elif found:
+        state.emit(Send(number, Batches(whole)))
 
 
-def _batches_above(state: State, lane: Lane, fetch: FetchBatches) -> Iterator[Batch]:
+def _size_of(batch: AnyBatch) -> int:
+    """About how many bytes a batch has in an answer."""
+    return 200 + sum(
+        len(each.stand_in) + 180 if isinstance(each, Residue) else len(each.record) + 100
+        for each in batch.submissions
+    )
+
+
+def _batches_above(state: State, lane: Lane, fetch: FetchBatches) -> Iterator[AnyBatch]:
     low = max(fetch.above, lane.base.height)
     for height in range(fetch.above + 1, min(lane.base.height, fetch.tip.height) + 1):
         hash_ = state.reader.get(lane_key(lane.number, height))

@@ -44,11 +44,13 @@ from consensus.messages import (
     Hint,
     Message,
     Proposal,
+    RemainsMessage,
     Status,
     Vote,
 )
 from consensus.restart import rebuild
 from consensus.state import State
+from ledger.batch import Batch
 from ledger.genesis import epoch_of
 from ledger.store import Reader
 
@@ -91,8 +93,8 @@ def _take(state: State, given: Input) -> None:
                 state.refuse(peer, "unknown_peer")
         case SealBatch(submissions):
             gate.seal(state, submissions)
-        case Executed(height, size, root):
-            finality.executed(state, height, size, root)
+        case Executed():
+            finality.executed(state, given)
         case TimerFired(timer):
             _fire(state, timer)
         case LinkUp(peer):
@@ -169,10 +171,8 @@ def receive(state: State, peer: int, message: Message) -> None:
     match message:
         case Vote():
             _on_vote(state, peer, message)
-        case Batches():
-            for batch in message.batches:
-                gate.receive(state, peer, batch)
-            sync.note_batches(state, peer, message)
+        case Batches() | RemainsMessage():
+            _on_batches(state, peer, message)
         case Hint():
             gate.note_hint(state, peer, message)
         case Proposal():
@@ -193,6 +193,12 @@ def receive(state: State, peer: int, message: Message) -> None:
             sync.receive_blocks(state, peer, message)
         case Status():
             sync.receive_status(state, peer, message)
+
+
+def _on_batches(state: State, peer: int, message: Batches | RemainsMessage) -> None:
+    for each in message.batches:
+        gate.receive(state, peer, each if isinstance(each, Batch) else each.opened())
+    sync.note_batches(state, peer, [each.header for each in message.batches])
 
 
 def _on_vote(state: State, peer: int, vote: Vote) -> None:

@@ -15,6 +15,7 @@ from consensus.certificate import (
     Certificate,
     Seats,
 )
+from consensus.claims import Claims
 from consensus.config import Config
 from consensus.effects import CancelTimer, Effect, Persist, Refuse, SetTimer
 from consensus.evidence import Evidence
@@ -152,6 +153,9 @@ class State:
     final_view: int
     executed_height: int
     lanes: Lanes
+    claims: Claims
+    is_erasing: bool = False
+    """Whether erasing was under way after the last executed block."""
     finalization: CertificateMessage | None = None
     rounds: dict[int, Round] = field(default_factory=dict)
     blocks: dict[bytes, Block] = field(default_factory=dict)

@@ -12,6 +12,8 @@ Hints may be lies: what a block needs is asked of any peer (or of the block's le
 who claim more, and does not wait for the answer to a fetch of what was only hinted.
 """
 
+from collections.abc import Sequence
+
 from consensus import cosign, serving, silence
 from consensus.certificate import FINALIZE, check_certificate
 from consensus.effects import Send
@@ -20,7 +22,6 @@ from consensus.finality import commit
 from consensus.gate import note_hint
 from consensus.lanes import Lane
 from consensus.messages import (
-    Batches,
     Blocks,
     FetchBatches,
     FetchBlocks,
@@ -30,6 +31,7 @@ from consensus.messages import (
     Status,
 )
 from consensus.state import Candidate, Fetch, State
+from ledger.batch import Header
 from ledger.block import Tip, block_hash
 from ledger.errors import InvalidInput
 
@@ -132,13 +134,19 @@ def _linked(state: State, message: Blocks) -> list[Candidate] | None:
 # --- batches ---
 
 
-def note_batches(state: State, number: int, message: Batches) -> None:
-    """An answer to a fetch has come: the lane may be fetched again."""
-    for batch in message.batches:
-        key = f"batches {batch.header.lane}"
-        fetch = state.fetches.get(key)
-        if fetch is not None and fetch.peer == number and batch.header.height == fetch.above + 1:
-            del state.fetches[key]
+def note_batches(state: State, number: int, headers: Sequence[Header]) -> None:
+    """An answer to a fetch has come: the lane may be fetched again.
+
+    Where it brought only another word on a residue and there is nobody left to ask, the next
+    question waits until this one's time has run out.
+    """
+    for header in headers:
+        fetch = state.fetches.get(f"batches {header.lane}")
+        if fetch is None or fetch.peer != number or header.height != fetch.above + 1:
+            continue
+        claimants = state.claims.peers(header.lane, header.height)
+        if not claimants or claimants < set(state.peers_up()):
+            del state.fetches[f"batches {header.lane}"]
 
 
 # --- what to fetch ---
@@ -200,6 +208,7 @@ def _fetch_lane(state: State, lane: Lane) -> None:
     if tip is None:
         return
     above = state.lanes.held_above(tip)
+    tip, holders = _unvouched(state, lane, above, tip, holders)
     message = FetchBatches(lane.number, above, tip)
     number = ask(state, _key(lane), message, holders) or ask(
         state, _key(lane), message, state.peers_up()
@@ -219,6 +228,20 @@ def _needed(state: State, lane: Lane) -> tuple[Tip | None, list[int]]:
         return lane.final, []
     tip, number = state.wanted.get(lane.number, (None, None))
     return tip, [] if number is None else [number]
+
+
+def _unvouched(
+    state: State, lane: Lane, above: int, tip: Tip, holders: list[int]
+) -> tuple[Tip, list[int]]:
+    """What to ask of whom, where too few peers vouch for the residues of the next batch: those who
+    have said nothing of it, up to the last batch of which one has (`consensus.claims`)."""
+    claimants = state.claims.peers(lane.number, above + 1)
+    highest = state.claims.highest(lane.number)
+    if not claimants or highest is None:
+        return tip, holders
+    if highest[0] < tip.height:
+        tip = Tip(lane.number, *highest)
+    return tip, [number for number in state.peers_up() if number not in claimants]
 
 
 def _hinted(state: State, lane: Lane) -> tuple[Tip | None, list[int]]:

@@ -8,6 +8,7 @@ from consensus.state import State
 from ledger.block import Tip
 
 TIPS_WAIT: Final = "tips that a quorum holds are not final"
+LEAVES_WAIT: Final = "leaves of an erasure wait for further blocks"
 COSIGNATURES_WAIT: Final = "a final block lacks cosignatures"
 
 
@@ -42,6 +43,8 @@ def describe(state: State) -> Description:
     waits = []
     if any(lane.covered.height > lane.final.height for lane in state.lanes):
         waits.append(TIPS_WAIT)
+    if pacing.erase_work(state):
+        waits.append(LEAVES_WAIT)
     if pacing.view_work(state) and not waits:
         waits.append("a notarized block is not final")
     if pacing.cosign_work(state):

@@ -11,16 +11,28 @@ any other record. Whether it is true, the roots in the seals say: a stand-in tha
 state write yields another index root (a tally's at the epoch's end), one that breaks a rule yields
 another refusal list. What no root covers is taken on the word of whoever gives the residue: the
 name of the rule that a refused record broke.
+
+Among others a batch of which something is erased travels as its *remains form*:
+
+    remains form = [header, signature, [submission, …], [[position, residue], …]]
+
+The submissions are those that are left, in order; positions ascend, and each is below the number
+of both together. Without a residue it is a whole batch.
 """
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 
 from ledger.batch import Batch, Header, Submission, batch_root, commitment
 from ledger.encoding import Hash, Signature, Uint, Value
+
+COUNT_MAX: Final = 65_535
+"""Submissions of a batch: as many as its header can count."""
+
+Position = Annotated[int, msgspec.Meta(ge=0, lt=COUNT_MAX)]
 
 
 class Residue(Value):
@@ -57,3 +69,40 @@ class Remains:
 
 
 AnyBatch = Batch | Remains
+
+
+class RemainsForm(Value):
+    """A batch as it travels where something of it, or of one that goes with it, is erased.
+
+    Raises ValueError where positions do not ascend, or reach beyond the batch.
+    """
+
+    header: Header
+    signature: Signature
+    submissions: Annotated[tuple[Submission, ...], msgspec.Meta(max_length=COUNT_MAX)]
+    residues: Annotated[tuple[tuple[Position, Residue], ...], msgspec.Meta(max_length=COUNT_MAX)]
+
+    def __post_init__(self) -> None:
+        last, count = -1, len(self.submissions) + len(self.residues)
+        for position, _ in self.residues:
+            if not last < position < count:
+                raise ValueError("residues stand at no ascending positions of their batch")
+            last = position
+
+    def opened(self) -> AnyBatch:
+        """The batch, or what remains of it."""
+        if not self.residues:
+            return Batch(self.header, self.signature, self.submissions)
+        residues, left = dict(self.residues), iter(self.submissions)
+        count = len(self.submissions) + len(residues)
+        items = tuple(residues.get(at) or next(left) for at in range(count))
+        return Remains(self.header, self.signature, items)
+
+
+def form_of(batch: AnyBatch) -> RemainsForm:
+    """The form in which a batch, or what remains of it, travels."""
+    submissions = tuple(each for each in batch.submissions if isinstance(each, Submission))
+    residues = tuple(
+        (at, each) for at, each in enumerate(batch.submissions) if isinstance(each, Residue)
+    )
+    return RemainsForm(batch.header, batch.signature, submissions, residues)
