@@ -3,19 +3,30 @@
 *Settled* rows are written once and stay: leaves, files, lanes, blocks, full tiles, parameters,
 validator sets. They can be compared block by block. All others (subjects, tallies, index, tiles at
 the right edge, head, …) are compared when the replay has come to the store's newest block.
+
+One field of a settled row is written later: the erasure in a record's leaf row. A stored row that
+differs in nothing but that it names one is *marked later* (`is_marked_later`): right if an erasure
+up to the newest block writes the same.
+
+Rows of openings (`S`) and residues (`Y`) are not execution's: a batch is read from what is held of
+both. Rows of refused records (`J`) go when an erasure takes them, so at a block's end they are the
+same whether a record was executed from its opening or from its residue.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from ledger.errors import StoreDamaged
+from ledger.block import SEAL_KIND
+from ledger.encoding import Uint, decode
+from ledger.errors import Malformed, StoreDamaged
 from ledger.rows import HEAD_KEY, describe_key
 from ledger.store import (
     BLOCK,
     DIRTY,
     DUE,
     ENGAGEMENT,
+    ERASURE,
     FILE,
     INDEX,
     LANE,
@@ -25,6 +36,7 @@ from ledger.store import (
     PLATFORM,
     RATER,
     RECORD,
+    REFUSED,
     SUBJECT,
     SUMMARY,
     TILE,
@@ -51,8 +63,13 @@ EXECUTED: Final = (
     DUE,
     INDEX,
     RECORD,
+    ERASURE,
+    REFUSED,
 )
 """The prefixes of all rows that execution writes."""
+
+_NIL: Final = b"\xc0"
+_UINT_BYTES_MAX: Final = 9
 
 _SETTLED: Final = frozenset({LANE, BLOCK, LEAF, FILE})
 
@@ -88,7 +105,7 @@ class Difference:
 
 
 def is_settled(key: bytes, value: bytes | None) -> bool:
-    """Whether a row will never be written again."""
+    """Whether a row will never be written again, but for a leaf row's erasure."""
     if key[:1] == TILE:
         return value is not None and len(value) == TILE_BYTES
     return key[:1] in _SETTLED or (key[:1] == META and key != HEAD_KEY)
@@ -97,6 +114,24 @@ def is_settled(key: bytes, value: bytes | None) -> bool:
 def settled(changes: Changes) -> Changes:
     """Those of a block's rows that no later block writes again."""
     return {key: value for key, value in changes.items() if is_settled(key, value)}
+
+
+def is_marked_later(difference: Difference) -> bool:
+    """Whether the row is a record's leaf row and differs only by an erasure that it names."""
+    expected, found = difference.expected, difference.found
+    if difference.key[:1] != LEAF or expected is None or found is None:
+        return False
+    if (
+        expected[:1] == SEAL_KIND
+        or expected[-1:] != _NIL
+        or found[: len(expected) - 1] != (expected[:-1])
+    ):
+        return False
+    try:
+        decode(Uint, found[len(expected) - 1 :], bytes_max=_UINT_BYTES_MAX)
+    except Malformed:
+        return False
+    return True
 
 
 def compare(

@@ -16,19 +16,24 @@ its batch.
 
 What a stand-in keeps stands in the rows of the state anyhow, but for a bad rating's value: its
 weight is in the rated party's tally.
+
+A residue is a function of the opening and of rows that never change: the record's leaf row and
+record row, and what its engagement's row says of the open. So every node makes the same bytes,
+whenever it makes them and whatever it has erased before.
 """
 
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from msgspec.structs import replace
 
-from ledger.batch import commitment
+from ledger.batch import Submission, commitment
 from ledger.block import rule_hash
 from ledger.bureau.standing import NEW_PLATFORM, Annotation, after_outcome, grade_of, worker_sign
 from ledger.encoding import UINT_MAX, decode
 from ledger.errors import Malformed, StoreDamaged
-from ledger.files import file_indices, read_leaf, read_submission
-from ledger.records import TAGS, Record, decode_record, encode_record
+from ledger.files import read_leaf
+from ledger.records import Record, decode_record, encode_record
 from ledger.records.engagement import (
     Acceptance,
     EngagementOpen,
@@ -36,6 +41,7 @@ from ledger.records.engagement import (
     Fault,
     Status,
 )
+from ledger.records.erasure import Erasure, ErasureAck
 from ledger.records.rating import Rating
 from ledger.records.subject import SubjectLink, SubjectRegister
 from ledger.residue import Residue
@@ -49,18 +55,20 @@ from ledger.rows import (
     read_row,
     record_key,
     refusal_key,
-    residue_key,
+    submission_key,
 )
 from ledger.rules import EARLIEST_MS, Vocabulary
 from ledger.rules.engagement import engagement_key
-from ledger.store import ENGAGEMENT, Reader, subject_key
+from ledger.store import ENGAGEMENT, Reader
 
 Place = tuple[int, int, int]
 """Lane, batch height, position."""
 
+Erased = tuple[int, int, int, int]
+"""Lane, batch height, position, the erasure's log index: as `Applied.erased` has it."""
+
 ANNOTATION_BYTES_MAX: Final = 64
 
-_OUTCOME: Final = TAGS[EngagementOutcome]
 _SAID: Final[dict[int, tuple[Status, Fault, int, Acceptance]]] = {
     1: ("completed", "none", 0, "accepted"),
     0: ("unresolved", "none", 0, "unknown"),
@@ -77,50 +85,70 @@ def residue_of(reader: Reader, vocabulary: Vocabulary, place: Place, erasure: in
     Raises:
         StoreDamaged: a row is missing or not what was written; the opening is gone.
     """
-    return _Residues(reader, vocabulary).of(place, erasure)
+    [residue] = residues_of(reader, vocabulary, [(*place, erasure)])
+    return residue
+
+
+def residues_of(
+    reader: Reader, vocabulary: Vocabulary, erased: Iterable[Erased]
+) -> Iterator[Residue]:
+    """The residues of many executed records, in their order, in constant work for each.
+
+    They may be taken from different erasures; what they have in common is looked up once.
+
+    Raises:
+        StoreDamaged: as `residue_of`, for the first record that has none.
+    """
+    making = _Residues(reader, vocabulary)
+    for lane, height, position, erasure in erased:
+        yield making.of((lane, height, position), erasure)
 
 
 class _Residues:
     def __init__(self, reader: Reader, vocabulary: Vocabulary) -> None:
         self._reader = reader
         self._vocabulary = vocabulary
+        self._names: dict[tuple[int, int], bytes] = {}
+        self._engagements: dict[bytes, EngagementRow] = {}
 
     def of(self, place: Place, erasure: int) -> Residue:
-        opening = read_submission(self._reader, *place)
+        opening = self._opening(place)
         if opening is None:
             raise StoreDamaged(_where(place), f"is no opening any more; {REPAIR}")
         record_id = commitment(opening)
         row = read_row(self._reader, RecordRow, record_key(record_id))
         if row is None or (row.lane, row.height, row.position) != place or row.log_index is None:
-            rule = self._rule(record_id, place)
+            rule = need_row(self._reader, RecordRow, refusal_key(record_id, *place)).rule
             return Residue(record_id, erasure, rule_hash(opening.salt, rule), rule, b"")
         leaf = read_leaf(self._reader, row.log_index)
         try:
-            stand_in = self._stand_in(decode_record(opening.record), row.log_index, leaf)
+            stand_in = self._stand_in(place, decode_record(opening.record), leaf)
         except Malformed as error:
             raise StoreDamaged(_where(place), f"{error}; {REPAIR}") from error
         return Residue(record_id, erasure, leaf.annotation_hash, "", encode_record(stand_in))
 
-    def _rule(self, record_id: bytes, place: Place) -> str:
-        """The rule that a record broke at this place.
+    def _opening(self, place: Place) -> Submission | None:
+        lane, height, position = place
+        name = self._names.get((lane, height))
+        if name is None:
+            name = self._reader.get(lane_key(lane, height))
+            if name is None:
+                return None
+            self._names[lane, height] = name
+        return read_row(self._reader, Submission, submission_key(name, position))
 
-        A lane may hold a submission several times; a refusal's row tells of the last place only.
-        """
-        row = read_row(self._reader, RecordRow, refusal_key(record_id, place[0]))
-        if row is None or (row.lane, row.height, row.position) != place:
-            raise StoreDamaged(_where(place), "is not the last place of a record that was refused")
-        return row.rule
-
-    def _stand_in(self, record: Record, log_index: int, leaf: LeafRow) -> Record:
+    def _stand_in(self, place: Place, record: Record, leaf: LeafRow) -> Record:
         match record:
             case SubjectRegister() | SubjectLink():
                 return replace(record, at=EARLIEST_MS)
             case EngagementOpen():
                 return self._open(record)
             case EngagementOutcome():
-                return self._outcome(record, log_index, _annotation(leaf))
+                return self._outcome(record, leaf)
             case Rating():
                 return self._rating(record, _annotation(leaf))
+            case Erasure() | ErasureAck():
+                raise StoreDamaged(_where(place), "is an erasure's, which is never erased")
 
     def _open(self, record: EngagementOpen) -> EngagementOpen:
         return replace(
@@ -132,62 +160,36 @@ class _Residues:
             value_band=0,
         )
 
-    def _outcome(
-        self, record: EngagementOutcome, log_index: int, annotation: Annotation
-    ) -> EngagementOutcome:
-        engagement = self._engagement(record.platform, record.reference)
-        worker = subject_key(record.platform, engagement.worker)
+    def _outcome(self, record: EngagementOutcome, leaf: LeafRow) -> EngagementOutcome:
+        if not isinstance(leaf.kept, tuple) or len(leaf.kept) != 1:
+            raise Malformed("has the leaf row of another type")
+        annotation = _annotation(leaf)
         sign = worker_sign(record.status, record.fault, record.acceptance)
         tally = after_outcome(
             NEW_PLATFORM,
             sign,
-            earlier_results=self._results(worker, log_index),
+            earlier_results=leaf.kept[0],
             attested=record.basis == "platform",
             client_standing=annotation.standing_q16,
             model=replace(self._vocabulary.model, newcomer_window=UINT_MAX),
         )
         said = _SAID[sign if tally.newcomers else 0]
-        at = _at(engagement, annotation)
+        at = _at(self._engagement(record.platform, record.reference), annotation)
         return EngagementOutcome(record.platform, at, record.reference, *said, "platform")
 
     def _rating(self, record: Rating, annotation: Annotation) -> Rating:
-        engagement = self._engagement(record.platform, record.reference)
         scale = self._vocabulary.scales[record.scale]
         grade = grade_of(scale, record.value)
         value = record.value if grade < 0 else scale.high if grade > 0 else scale.middle
-        at = _at(engagement, annotation)
+        at = _at(self._engagement(record.platform, record.reference), annotation)
         return replace(record, at=at, value=value, dimensions=())
 
     def _engagement(self, platform: int, reference: bytes) -> EngagementRow:
         key = ENGAGEMENT + engagement_key(platform, reference)
-        return need_row(self._reader, EngagementRow, key)
-
-    def _results(self, worker: bytes, log_index: int) -> int:
-        """How many outcomes a worker's handle had before the one at this log index."""
-        count = 0
-        for earlier in file_indices(self._reader, worker, log_index):
-            leaf = read_leaf(self._reader, earlier)
-            if leaf.type == _OUTCOME and self._worker_of(leaf) == worker:
-                count += 1
-        return count
-
-    def _worker_of(self, outcome: LeafRow) -> bytes:
-        """Whose outcome it is, by its opening or by what is left of it."""
-        place = (outcome.lane, outcome.height, outcome.position)
-        opening = read_submission(self._reader, *place)
-        if opening is not None:
-            data = opening.record
-        else:
-            name = self._reader.get(lane_key(outcome.lane, outcome.height)) or b""
-            data = need_row(self._reader, Residue, residue_key(name, outcome.position)).stand_in
-        try:
-            record = decode_record(data)
-        except Malformed as error:
-            raise StoreDamaged(_where(place), f"{error}; {REPAIR}") from error
-        if not isinstance(record, EngagementOutcome):
-            raise StoreDamaged(_where(place), f"is no outcome; {REPAIR}")
-        worker = self._engagement(record.platform, record.reference).worker
-        return subject_key(record.platform, worker)
+        row = self._engagements.get(key)
+        if row is None:
+            row = self._engagements[key] = need_row(self._reader, EngagementRow, key)
+        return row
 
 
 def _annotation(leaf: LeafRow) -> Annotation:

@@ -16,12 +16,16 @@ For each record, in order of lane, height and position:
 | engagement.open | worker's, client's | – | [] | platform |
 | engagement.outcome | worker's, client's | the open | annotated | platform, pair |
 | rating | worker's, client's | the open | annotated | rated party, pair |
+| erasure | each in its scope | – | [] | – |
+| erasure.ack | the erasure's subject's | the erasure | [] | – |
 
 *annotated*: [k, standing, retrospective] (`ledger.bureau.standing.Annotation`). *Counterparty*: of
 an outcome the client, of a rating the rater. k counts, from 1, the outcomes (or ratings) that the
 same counterparty has had with (given) the same subject. *standing* is the counterparty's, in Q16.
 *retrospective* is 1 iff the open's batch time is more than 7 days after the open's `at`, or not
 before the record's `at`.
+
+Behind the block's records, the leaves of erasures that are under way (`ledger/erasure_queue.py`).
 """
 
 from collections.abc import Callable, Generator, Iterator
@@ -31,42 +35,36 @@ from typing import Any, ClassVar, Final
 from ledger.batch import Header, Submission, entry_of
 from ledger.block import Refusal, rule_hash
 from ledger.bureau.standing import (
-    NEW_PLATFORM,
     Annotation,
-    PlatformTally,
-    RaterTally,
     after_open,
     after_outcome,
-    after_overdue,
     after_rating,
     grade_of,
     new_rater,
-    standing,
     worker_sign,
 )
 from ledger.encoding import encode
-from ledger.errors import Malformed, Refused, StoreDamaged
-from ledger.files import KIND_PLATFORM, KIND_RATER, file_value, summary_value
-from ledger.merkle import frontier_append, frontier_root
-from ledger.overlay import DAY_MS, TURN_ROWS, Overlay, stored_dirty
+from ledger.erasure_queue import Erased, ErasureQueue
+from ledger.errors import Refused
+from ledger.files import KIND_PLATFORM, KIND_RATER, file_value
+from ledger.merkle import frontier_root
+from ledger.overlay import DAY_MS, TURN_ROWS, Overlay
 from ledger.records import TAGS, Record, decode_checked
 from ledger.records.engagement import EngagementOpen, EngagementOutcome
+from ledger.records.erasure import Erasure, ErasureAck
 from ledger.records.rating import Rating
 from ledger.records.subject import SubjectLink, SubjectRegister
 from ledger.residue import AnyBatch, Residue
 from ledger.rows import (
-    REPAIR,
     EngagementRow,
-    PairRow,
     RecordRow,
-    SummaryRow,
-    describe_key,
     lane_key,
-    read_row,
     refusal_key,
 )
 from ledger.rules import Vocabulary, check_stateful, check_stateless, enact, read_record
-from ledger.store import DIRTY, FILE, INDEX, LEAF, RECORD, SUBJECT, SUMMARY, Changes, Reader
+from ledger.rules.codes import MALFORMED
+from ledger.store import INDEX, LEAF, RECORD, Changes, Reader
+from ledger.tallies import Tallies
 
 LATE_OPEN_MS: Final = 7 * DAY_MS
 TURN_RECORDS: Final = 256
@@ -75,13 +73,17 @@ EMPTY_ANNOTATION: Final = encode(())
 
 _RATER: Final = bytes([KIND_RATER])
 _PLATFORM: Final = bytes([KIND_PLATFORM])
+_ERASURE: Final = TAGS[Erasure]
 
 
 Place = tuple[int, int, int]
 """Lane, batch height, position."""
 
-Effect = tuple[tuple[bytes, ...], int | None, bytes]
-"""What an accepted record is entered with: files by subject key, target, annotation."""
+Kept = bytes | tuple[int, ...]
+"""What a leaf row tells of a record without its opening (`ledger.rows.LeafRow`)."""
+
+Effect = tuple[tuple[bytes, ...], int | None, bytes, Kept]
+"""What an accepted record is entered with: files by subject key, target, annotation, kept."""
 
 
 def is_retrospective(engagement: EngagementRow, at: int) -> bool:
@@ -101,23 +103,19 @@ class BlockRun:
         self.leaf_hashes: list[bytes] = []
         self.refusals: list[Refusal] = []
         self.records: list[tuple[bytes, int | None, str]] = []
+        self.queue = ErasureQueue(reader, self.overlay, self.changes, first)
         self._chain = chain
         self._vocabulary = vocabulary
         self._reader = reader
         self._first = first
         self._time = block_time
-        self._today = block_time // DAY_MS
-        self._dirty: set[bytes] = set()
+        self._tallies = Tallies(self.overlay, block_time // DAY_MS)
 
     # --- records ---
 
     def pass_days(self, earlier_time: int) -> None:
         """Count what has become overdue since the parent block's time (ms)."""
-        first = earlier_time // DAY_MS
-        if first < self._today:
-            for platform, count in self.overlay.dues.pass_days(first, self._today).items():
-                key = platform.to_bytes(4)
-                self._tally_platform(key, after_overdue(self._platform(key), count))
+        self._tallies.pass_days(earlier_time // DAY_MS)
 
     def batch(self, header_hash: bytes, batch: AnyBatch) -> Iterator[None]:
         """Execute a batch's records in order, in turns of at most TURN_RECORDS."""
@@ -143,6 +141,7 @@ class BlockRun:
         is_checked: bool,
     ) -> None:
         lane, height, batch_time = header.lane, header.height, header.time
+        record: Record | None = None
         try:
             if is_checked:
                 record = decode_checked(submission.record)
@@ -153,6 +152,9 @@ class BlockRun:
         except Refused as refused:
             hashed = rule_hash(submission.salt, refused.rule)
             self._refuse((lane, height, position), record_id, hashed, refused.rule)
+            if record is not None:
+                size = self._first + len(self.leaf_hashes)
+                self.queue.refuse(record, (lane, height, position), size)
             return
         effect = self._enact(record, batch_time)
         hashed = _sha256(submission.salt + effect[2]).digest()
@@ -164,9 +166,10 @@ class BlockRun:
         record_id, hashed = residue.commitment, residue.hash
         if residue.rule:
             self._refuse(place, record_id, hashed, residue.rule)
+            self.queue.refuse_residue(residue.erasure, place)
             return
         try:
-            record = read_record(residue.stand_in, self._vocabulary.bounds)
+            record = self._read_stand_in(residue.stand_in)
             check_stateful(self.overlay, record, header.lane, header.time)
         except Refused as refused:  # no true residue: the refusal list will not be the seal's
             self._refuse(place, record_id, hashed, refused.rule)
@@ -174,11 +177,17 @@ class BlockRun:
         effect = self._enact(record, header.time)
         self._enter(place, TAGS[type(record)], record_id, hashed, effect)
 
+    def _read_stand_in(self, data: bytes) -> Record:
+        record = read_record(data, self._vocabulary.bounds)
+        if isinstance(record, Erasure | ErasureAck):
+            raise Refused(MALFORMED, "stands for a record that is never erased")
+        return record
+
     def _refuse(self, place: Place, record_id: bytes, hashed: bytes, rule: str) -> None:
         lane, height, position = place
         self.refusals.append(Refusal(lane, height, position, record_id, hashed))
         row = RecordRow(lane, height, position, None, rule)
-        self.changes[refusal_key(record_id, lane)] = encode(row)
+        self.changes[refusal_key(record_id, lane, height, position)] = encode(row)
         self.records.append((record_id, None, rule))
 
     def _enact(self, record: Record, batch_time: int) -> Effect:
@@ -192,7 +201,7 @@ class BlockRun:
         lane, height, position = place
         log_index = self._first + len(self.leaf_hashes)
         index_bytes = log_index.to_bytes(8)
-        files, target, annotation = effect
+        files, target, annotation, kept = effect
         self.changes[RECORD + record_id] = encode((lane, height, position, log_index, ""))
         self.records.append((record_id, log_index, ""))
         entry = entry_of(lane, height, position, record_id)
@@ -200,23 +209,14 @@ class BlockRun:
         time = self._time
         # A LeafRow, without the object.
         self.changes[LEAF + index_bytes] = encode(
-            (lane, height, position, time, tag, record_id, target, hashed, annotation)
+            (lane, height, position, time, tag, record_id, target, hashed, annotation, kept, None)
         )
         file_leaf = encode((log_index, time, tag, record_id, target, hashed))
         leaf_hash = _sha256(b"\x00" + file_leaf).digest()
-        subjects = self.overlay.subjects
         for subject in files:
-            row = subjects.get(subject)
-            assert row is not None, "files of registered subjects only"
-            length = row.length
-            self.changes[FILE + subject + length.to_bytes(4)] = index_bytes
-            try:
-                row.frontier = frontier_append(length, row.frontier, leaf_hash)
-            except Malformed as error:
-                where = describe_key(SUBJECT + subject)
-                raise StoreDamaged(where, f"{error}; {REPAIR}") from error
-            row.length = length + 1
-            subjects.put(subject, row)
+            self.overlay.append_leaf(self.changes, subject, index_bytes, leaf_hash)
+        if tag == _ERASURE:
+            self.queue.accept(log_index, record_id)
 
     # --- effects by type ---
 
@@ -226,59 +226,80 @@ class BlockRun:
         if tally.attested:
             # No summary yet: an epoch's end would enter everybody who was ever registered.
             self.overlay.raters.put(subject, tally)
-        return (subject,), None, EMPTY_ANNOTATION
+        return (subject,), None, EMPTY_ANNOTATION, subject
 
     def _link(self, record: SubjectLink) -> Effect:
         first = record.first_platform.to_bytes(4) + record.first_handle
         second = record.second_platform.to_bytes(4) + record.second_handle
-        return (first, second), None, EMPTY_ANNOTATION
+        return (first, second), None, EMPTY_ANNOTATION, self._registers(first, second)
 
     def _open(self, record: EngagementOpen) -> Effect:
         prefix = record.platform.to_bytes(4)
-        tally = after_open(self._platform(prefix))
-        tally = self._count_due(tally, record.platform, record.due_until, 1)
-        self._tally_platform(prefix, tally)
-        return (prefix + record.worker, prefix + record.client), None, EMPTY_ANNOTATION
+        tally = after_open(self._tallies.platform(prefix))
+        tally = self._tallies.count_due(tally, record.platform, record.due_until, 1)
+        self._tallies.put_platform(prefix, tally)
+        worker, client = prefix + record.worker, prefix + record.client
+        return (worker, client), None, EMPTY_ANNOTATION, self._registers(worker, client)
+
+    def _registers(self, first: bytes, second: bytes) -> Kept:
+        """The log indices under which two subjects were registered."""
+        need = self.overlay.need_subject
+        return need(first).registered, need(second).registered
 
     def _outcome(self, record: EngagementOutcome) -> Effect:
         prefix = record.platform.to_bytes(4)
         engagement, worker, client = self._parties(prefix, record.reference)
-        pair = self._pair(client, worker)
+        pair = self._tallies.pair(client, worker)
         pair.outcomes += 1
-        worker_row = self.overlay.subjects.get(worker)
-        assert worker_row is not None, "parties are registered"
-        client_standing = self._standing(client)
+        worker_row = self.overlay.need_subject(worker)
+        client_standing = self._tallies.standing(client)
         tally = after_outcome(
-            self._platform(prefix),
+            self._tallies.platform(prefix),
             worker_sign(record.status, record.fault, record.acceptance),
             earlier_results=worker_row.results,
             attested=record.basis == "platform",
             client_standing=client_standing,
             model=self._vocabulary.model,
         )
-        tally = self._count_due(tally, record.platform, engagement.due_until, -1)
-        self._tally_platform(prefix, tally)
+        tally = self._tallies.count_due(tally, record.platform, engagement.due_until, -1)
+        self._tallies.put_platform(prefix, tally)
+        kept = (worker_row.results,)
         worker_row.results += 1
         retrospective = int(is_retrospective(engagement, record.at))
         annotation = encode(Annotation(pair.outcomes, client_standing, retrospective))
-        return (worker, client), engagement.open, annotation
+        return (worker, client), engagement.open, annotation, kept
 
     def _rating(self, record: Rating) -> Effect:
         prefix = record.platform.to_bytes(4)
         engagement, worker, client = self._parties(prefix, record.reference)
         of_worker = record.direction == "of-worker"
         rater, rated = (client, worker) if of_worker else (worker, client)
-        pair = self._pair(rater, rated)
+        pair = self._tallies.pair(rater, rated)
         pair.ratings += 1
-        rater_standing = self._standing(rater)
+        rater_standing = self._tallies.standing(rater)
         grade = grade_of(self._vocabulary.scales[record.scale], record.value)
         if grade:
-            before = self._rater(rated)
+            before = self._tallies.rater(rated)
             after = after_rating(before, grade, rater_standing, self._vocabulary.model)
-            self._tally_rater(rated, after)
+            self._tallies.put_rater(rated, after)
         retrospective = int(is_retrospective(engagement, record.at))
         annotation = encode(Annotation(pair.ratings, rater_standing, retrospective))
-        return (worker, client), engagement.open, annotation
+        return (worker, client), engagement.open, annotation, ()
+
+    def _erasure(self, record: Erasure) -> Effect:
+        del record
+        log_index = self._first + len(self.leaf_hashes)
+        row = self.overlay.erasures.get(log_index.to_bytes(8))
+        assert row is not None, "an accepted erasure has its row"
+        return tuple(each.subject for each in row.files), None, EMPTY_ANNOTATION, ()
+
+    def _ack(self, record: ErasureAck) -> Effect:
+        log_index = self.overlay.log_index_of(record.erasure)
+        assert log_index is not None, "what was acknowledged is there"
+        row = self.overlay.erasures.get(log_index.to_bytes(8))
+        assert row is not None, "an accepted erasure has its row"
+        subject = row.platform.to_bytes(4) + row.handle
+        return (subject,), log_index, EMPTY_ANNOTATION, ()
 
     _EFFECTS: ClassVar[dict[type[Record], Callable[["BlockRun", Any], Effect]]] = {
         SubjectRegister: _register,
@@ -286,52 +307,26 @@ class BlockRun:
         EngagementOpen: _open,
         EngagementOutcome: _outcome,
         Rating: _rating,
+        Erasure: _erasure,
+        ErasureAck: _ack,
     }
 
-    # --- tallies ---
-
-    # `prefix` is a platform's number as keys begin with it (u32be).
-
     def _parties(self, prefix: bytes, reference: bytes) -> tuple[EngagementRow, bytes, bytes]:
+        """An open engagement and its parties; `prefix` is the platform as keys begin with it."""
         row = self.overlay.engagements.get(prefix + reference)
         assert row is not None, "an accepted record's engagement is open"
         return row, prefix + row.worker, prefix + row.client
 
-    def _pair(self, counterparty: bytes, subject: bytes) -> PairRow:
-        key = counterparty + subject
-        row = self.overlay.pairs.get(key) or PairRow(0, 0)
-        self.overlay.pairs.put(key, row)
-        return row
-
-    def _rater(self, subject: bytes) -> RaterTally:
-        tally = self.overlay.raters.get(subject)
-        return tally if tally is not None else new_rater("none")
-
-    def _standing(self, subject: bytes) -> int:
-        return standing(self._rater(subject), self._vocabulary.model)
-
-    def _platform(self, prefix: bytes) -> PlatformTally:
-        return self.overlay.platforms.get(prefix) or NEW_PLATFORM
-
-    def _tally_rater(self, subject: bytes, tally: RaterTally) -> None:
-        self.overlay.raters.put(subject, tally)
-        self._dirty.add(_RATER + subject)
-
-    def _tally_platform(self, prefix: bytes, tally: PlatformTally) -> None:
-        self.overlay.platforms.put(prefix, tally)
-        self._dirty.add(_PLATFORM + prefix)
-
-    def _count_due(
-        self, tally: PlatformTally, platform: int, due_until: int, change: int
-    ) -> PlatformTally:
-        """Count an engagement that opens (+1) or closes (−1): overdue, or due on a later day."""
-        day = due_until // DAY_MS
-        if day < self._today:
-            return after_overdue(tally, change)
-        self.overlay.dues.add(platform, day, change)
-        return tally
-
     # --- the block's end ---
+
+    def erase(self, oldest: int | None, height: int) -> Generator[None, None, int | None]:
+        """Append what leaves of erasures the block may, in turns; the oldest not done after it."""
+        return self.queue.run(oldest, height)
+
+    @property
+    def erased(self) -> tuple[Erased, ...]:
+        """The records that this block has erased."""
+        return tuple(self.queue.erased)
 
     def finish(self, height: int, *, epoch_ends: bool) -> Generator[None, None, dict[bytes, bytes]]:
         """Write all changed rows, in turns; the block's updates of the index."""
@@ -342,33 +337,10 @@ class BlockRun:
             updates[_sha256(b"\x00" + subject).digest()] = file_value(row.length, head)
             if nth % TURN_ROWS == 0:
                 yield
-        if epoch_ends:
-            self._enter_summaries(height, updates)
-        else:
-            for name in self._dirty:
-                self.changes[DIRTY + name] = b""
+        self._tallies.close(self._reader, self.changes, height, updates if epoch_ends else None)
         yield
         yield from self.overlay.flush(self.changes)
         for key, value in updates.items():
             self.changes[INDEX + key] = value
         yield
         return updates
-
-    def _enter_summaries(self, height: int, updates: dict[bytes, bytes]) -> None:
-        """At an epoch's end each summary that changed in it is entered in the index."""
-        stored = set(stored_dirty(self._reader, DIRTY))
-        for name in stored:
-            self.changes[DIRTY + name] = None
-        for name in stored | self._dirty:
-            tally: RaterTally | PlatformTally | None
-            if name[:1] == _RATER:
-                tally = self.overlay.raters.get(name[1:])
-            else:
-                tally = self.overlay.platforms.get(name[1:])
-            assert tally is not None, "a changed summary is there"
-            data = encode(tally)
-            key = SUMMARY + name
-            before = read_row(self._reader, SummaryRow, key)
-            earlier = before.data if before is not None else b""
-            self.changes[key] = encode(SummaryRow(height, data, earlier))
-            updates[_sha256(name).digest()] = summary_value(data)

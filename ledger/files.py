@@ -10,19 +10,27 @@
 
 Nothing in a file is rewritten. Only the log indices of a file's leaves are stored; each leaf is
 read back from the log's leaf rows, each opening from its batch.
+
+An *erasure leaf* says that a record which stands in the file has been erased: log index, time,
+type, commitment and annotation hash are those of the erasure, the target is the record. So several
+leaves of a file can have one log index, and log indices need not ascend. Whether a record is
+erased in a file at some size of the log is told by the file's own leaves at that size alone.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256 as _sha256
-from typing import Final
+from typing import Final, NamedTuple
+
+from msgspec.structs import replace
 
 from ledger import merkle
 from ledger.batch import Submission, entry_of
 from ledger.block import SEAL_KIND
 from ledger.encoding import Hash, TimeMs, Uint, Value, encode
-from ledger.errors import InvalidInput, Malformed, StoreDamaged
-from ledger.records import TAGS, decode_record
+from ledger.errors import InvalidInput, StoreDamaged
+from ledger.records import TAGS
+from ledger.records.erasure import Erasure
 from ledger.records.subject import SubjectLink
 from ledger.rows import (
     REPAIR,
@@ -45,7 +53,9 @@ KIND_PLATFORM: Final = 2
 CLOSURE_FILES_MAX: Final = 16
 FILE_LEAVES_MAX: Final = 1_000_000
 
-_LINK_TAG: Final = TAGS[SubjectLink]
+_LINK: Final = TAGS[SubjectLink]
+_ERASURE: Final = TAGS[Erasure]
+_SUBJECT_BYTES: Final = 36
 
 
 class FileLeaf(Value):
@@ -59,14 +69,31 @@ class FileLeaf(Value):
     annotation_hash: Hash
 
 
+class FilePlace(NamedTuple):
+    """Where a leaf of a file comes from: a leaf of the log, and of an erasure leaf its target.
+
+    It stands in the file at every size of the log above `since`.
+    """
+
+    log_index: int
+    target: int | None
+    since: int
+
+
 @dataclass(frozen=True, slots=True)
 class FileItem:
-    """A leaf of a file with what opens it. `submission` is None once it is erased."""
+    """A leaf of a file with what opens it.
+
+    `erasure`: the log index of the erasure that has taken the record by now, even if the file at
+    the size asked for does not tell of it yet. `submission` is None from then on, at every node
+    alike (and where the opening is missing).
+    """
 
     leaf: FileLeaf
     leaf_bytes: bytes
     annotation: bytes
     submission: Submission | None
+    erasure: int | None = None
 
 
 def index_key(kind: int, platform: int, handle: bytes = b"") -> bytes:
@@ -116,21 +143,51 @@ def read_submission(reader: Reader, lane: int, height: int, position: int) -> Su
     return read_row(reader, Submission, submission_key(header_hash, position))
 
 
-def leaf_of(log_index: int, row: LeafRow) -> FileLeaf:
-    """The file leaf of a record's leaf row."""
-    return FileLeaf(log_index, row.time, row.type, row.commitment, row.target, row.annotation_hash)
+def leaf_of(place: FilePlace, row: LeafRow) -> FileLeaf:
+    """The file leaf at a place, from the leaf row of its log index."""
+    target = row.target if place.target is None else place.target
+    return FileLeaf(
+        place.log_index, row.time, row.type, row.commitment, target, row.annotation_hash
+    )
 
 
-def file_indices(reader: Reader, subject: bytes, size: int) -> Iterator[int]:
-    """The log indices of a file's leaves, ascending, below `size`."""
+def erased_in(leaves: Iterable[FileLeaf]) -> set[int]:
+    """The log indices of the records that a file's leaves say are erased."""
+    return {each.target for each in leaves if each.type == _ERASURE and each.target is not None}
+
+
+def place_of(key: bytes, value: bytes) -> FilePlace:
+    """Read a file's row.
+
+    Raises:
+        StoreDamaged: it has not the form of one.
+    """
+    log_index = int.from_bytes(value[:8])
+    if len(value) == 8:
+        return FilePlace(log_index, None, log_index)
+    if len(value) == 24:
+        return FilePlace(log_index, int.from_bytes(value[8:16]), int.from_bytes(value[16:]))
+    raise StoreDamaged(describe_key(key), f"is no log index; {REPAIR}")
+
+
+def read_place(reader: Reader, subject: bytes, position: int, size: int) -> FilePlace | None:
+    """The `position`-th leaf's place, or None behind the file's end at a log size."""
+    key = file_row_key(subject, position)
+    value = reader.get(key)
+    if value is None:
+        return None
+    place = place_of(key, value)
+    return place if place.since < size else None
+
+
+def file_places(reader: Reader, subject: bytes, size: int) -> Iterator[FilePlace]:
+    """The places of a file's leaves, in order, at a log size (of a block's end)."""
     prefix = FILE + subject
     for key, value in reader.scan(prefix, after(prefix)):
-        log_index = int.from_bytes(value)
-        if len(value) != 8:
-            raise StoreDamaged(describe_key(key), f"is no log index; {REPAIR}")
-        if log_index >= size:
+        place = place_of(key, value)
+        if place.since >= size:
             return
-        yield log_index
+        yield place
 
 
 def read_file(
@@ -143,44 +200,72 @@ def read_file(
         StoreDamaged: a row is missing or not what was written.
     """
     items: list[FileItem] = []
-    for log_index in file_indices(reader, subject_key(platform, handle), size):
+    erasures: dict[int, FileItem] = {}
+    for place in file_places(reader, subject_key(platform, handle), size):
         if len(items) == leaves_max:
             raise InvalidInput(f"the file has more than {leaves_max} leaves")
-        row = read_leaf(reader, log_index)
-        leaf = leaf_of(log_index, row)
-        opening = read_submission(reader, row.lane, row.height, row.position)
-        items.append(FileItem(leaf, encode(leaf), row.annotation, opening))
+        known = None if place.target is None else erasures.get(place.log_index)
+        if known is not None:
+            leaf = replace(known.leaf, target=place.target)
+            item = FileItem(leaf, encode(leaf), known.annotation, known.submission)
+        else:
+            item = _item(reader, place)
+            if place.target is not None:
+                erasures[place.log_index] = item
+        items.append(item)
     return items
 
 
+def _item(reader: Reader, place: FilePlace) -> FileItem:
+    row = read_leaf(reader, place.log_index)
+    leaf = leaf_of(place, row)
+    opening = None
+    if row.erasure is None:
+        opening = read_submission(reader, row.lane, row.height, row.position)
+    return FileItem(leaf, encode(leaf), row.annotation, opening, row.erasure)
+
+
 def links_of(reader: Reader, platform: int, handle: bytes, size: int) -> list[tuple[int, bytes]]:
-    """The subjects that a file's links lead to directly, in log order, at a log size."""
-    found: list[tuple[int, bytes]] = []
+    """The subjects that a file's links lead to directly, in file order, at a log size; a link that
+    the file says is erased leads nowhere."""
     here = subject_key(platform, handle)
     row = read_subject(reader, platform, handle)
-    if row is None or not row.links:
-        return found
-    for log_index in file_indices(reader, here, size):
-        leaf = read_leaf(reader, log_index)
-        if leaf.type == _LINK_TAG:
-            found.append(_other_side(reader, leaf, here))
-    return found
+    if row is None or not (row.links or row.erased):
+        return []
+    found: dict[int, LeafRow] = {}
+    erased: set[int] = set()
+    for place in file_places(reader, here, size):
+        if place.target is not None:
+            erased.add(place.target)
+            continue
+        leaf = read_leaf(reader, place.log_index)
+        if leaf.type == _LINK:
+            found[place.log_index] = leaf
+    return [
+        _other_side(reader, log_index, leaf, here)
+        for log_index, leaf in found.items()
+        if log_index not in erased
+    ]
 
 
-def _other_side(reader: Reader, leaf: LeafRow, here: bytes) -> tuple[int, bytes]:
-    opening = read_submission(reader, leaf.lane, leaf.height, leaf.position)
-    where = f"opening of the link {leaf.commitment.hex()}"
-    if opening is None:
-        raise StoreDamaged(where, f"is missing; {REPAIR}")
-    try:
-        link = decode_record(opening.record)
-    except Malformed as error:
-        raise StoreDamaged(where, f"{error}; {REPAIR}") from error
-    if not isinstance(link, SubjectLink):
-        raise StoreDamaged(where, f"is not a link; {REPAIR}")
-    if subject_key(link.first_platform, link.first_handle) == here:
-        return link.second_platform, link.second_handle
-    return link.first_platform, link.first_handle
+def subject_of(reader: Reader, log_index: int) -> bytes:
+    """The subject key (36 bytes) of a register by its log index, whether or not it is erased.
+
+    Raises:
+        StoreDamaged: the row is missing, or no register's.
+    """
+    kept = read_leaf(reader, log_index).kept
+    if not isinstance(kept, bytes) or len(kept) != _SUBJECT_BYTES:
+        raise StoreDamaged(describe_key(leaf_key(log_index)), f"is no register's; {REPAIR}")
+    return kept
+
+
+def _other_side(reader: Reader, log_index: int, link: LeafRow, here: bytes) -> tuple[int, bytes]:
+    if not isinstance(link.kept, tuple) or len(link.kept) != 2:
+        raise StoreDamaged(describe_key(leaf_key(log_index)), f"is no link's; {REPAIR}")
+    first, second = (subject_of(reader, each) for each in link.kept)
+    there = second if first == here else first
+    return int.from_bytes(there[:4]), there[4:]
 
 
 def closure(reader: Reader, platform: int, handle: bytes, size: int) -> list[tuple[int, bytes]]:

@@ -4,6 +4,7 @@ from typing import Final
 
 from ledger.block import block_hash as hash_of_block
 from ledger.block import encode_seal, refusals_hash
+from ledger.erasure_rows import oldest_erasure
 from ledger.errors import BadProof, InvalidInput, Malformed, StoreDamaged
 from ledger.files import entry_at
 from ledger.genesis import Foundation, Genesis, chain_id, check_genesis, epoch_of
@@ -72,6 +73,7 @@ def load(reader: Reader, window_blocks: int = WINDOW_BLOCKS) -> State:
         cut={tip.lane: tip for tip in head.cut},
         log=_load_log(reader, head),
         index=index,
+        oldest_erasure=oldest_erasure(reader),
     )
 
 

@@ -11,19 +11,31 @@ import msgspec
 
 from ledger.bureau.standing import PlatformTally, RaterTally
 from ledger.encoding import decoder, encode
-from ledger.errors import StoreDamaged
-from ledger.rows import REPAIR, EngagementRow, PairRow, SubjectRow, describe_key
+from ledger.erasure_rows import ErasureRow
+from ledger.errors import Malformed, StoreDamaged
+from ledger.merkle import frontier_append
+from ledger.rows import (
+    REPAIR,
+    EngagementRow,
+    PairRow,
+    RecordRow,
+    SubjectRow,
+    describe_key,
+    read_row,
+    record_key,
+)
 from ledger.rules.registry import Vocabulary
 from ledger.store import (
     DUE,
     ENGAGEMENT,
+    ERASURE,
+    FILE,
     PAIR,
     PLATFORM,
     RATER,
     SUBJECT,
     Changes,
     Reader,
-    after,
 )
 
 Row = TypeVar("Row")
@@ -134,8 +146,10 @@ class Overlay:
     """All tables of one block's execution. It is a Registry of the rules."""
 
     __slots__ = (
+        "accepted_erasures",
         "dues",
         "engagements",
+        "erasures",
         "pairs",
         "platforms",
         "raters",
@@ -152,7 +166,49 @@ class Overlay:
         self.pairs = OverlayTable(reader, PAIR, PairRow)
         self.raters = OverlayTable(reader, RATER, RaterTally)
         self.platforms = OverlayTable(reader, PLATFORM, PlatformTally)
+        self.erasures = OverlayTable(reader, ERASURE, ErasureRow)
         self.dues = DueDays(reader)
+        self.accepted_erasures: dict[bytes, int] = {}
+
+    def log_index_of(self, record_id: bytes) -> int | None:
+        """The log index of a record that an earlier block has accepted, or of an erasure that this
+        one has."""
+        found = self.accepted_erasures.get(record_id)
+        if found is None:
+            row = read_row(self.reader, RecordRow, record_key(record_id))
+            found = None if row is None else row.log_index
+        return found
+
+    def need_subject(self, subject: bytes) -> SubjectRow:
+        """The row of a subject (36 bytes) whose file something stands in.
+
+        Raises:
+            StoreDamaged: it is missing, or cannot be read.
+        """
+        row = self.subjects.get(subject)
+        if row is None:
+            raise StoreDamaged(describe_key(SUBJECT + subject), f"is missing; {REPAIR}")
+        return row
+
+    def append_leaf(
+        self, changes: Changes, subject: bytes, value: bytes, leaf_hash: bytes
+    ) -> SubjectRow:
+        """Append a leaf to a subject's file: its `F` row's value, and its hash.
+
+        Raises:
+            StoreDamaged: the subject's row is missing or not what was written.
+        """
+        row = self.need_subject(subject)
+        length = row.length
+        changes[FILE + subject + length.to_bytes(4)] = value
+        try:
+            row.frontier = frontier_append(length, row.frontier, leaf_hash)
+        except Malformed as error:
+            where = describe_key(SUBJECT + subject)
+            raise StoreDamaged(where, f"{error}; {REPAIR}") from error
+        row.length = length + 1
+        self.subjects.put(subject, row)
+        return row
 
     def flush(self, changes: Changes) -> Iterator[None]:
         """Write every changed row once, in turns."""
@@ -161,10 +217,5 @@ class Overlay:
         yield from self.pairs.flush(changes)
         yield from self.raters.flush(changes)
         yield from self.platforms.flush(changes)
+        yield from self.erasures.flush(changes)
         self.dues.flush(changes)
-
-
-def stored_dirty(reader: Reader, prefix: bytes) -> Iterator[bytes]:
-    """The names (kind ‖ platform ‖ handle) of summaries changed since the epoch's start."""
-    for key, _ in reader.scan(prefix, after(prefix)):
-        yield key[len(prefix) :]

@@ -18,7 +18,8 @@ class State:
     """The ledger after a block. A value, but for the index, which all states of a node share.
 
     `cut`: lane → the tip under the newest block. `time`: the block's, in ms. `epoch`: the block's;
-    `validators`: those of the epoch that the next block belongs to.
+    `validators`: those of the epoch that the next block belongs to. `oldest_erasure`: the log index
+    of the first erasure that is not done, or None; all behind it are not done either.
     """
 
     chain: bytes
@@ -34,6 +35,12 @@ class State:
     cut: Mapping[int, Tip]
     log: Frontier
     index: Index
+    oldest_erasure: int | None = None
+
+    @property
+    def erasing(self) -> bool:
+        """Whether an erasure is under way: blocks must go on, empty if need be."""
+        return self.oldest_erasure is not None
 
     @property
     def size(self) -> int:
@@ -47,7 +54,10 @@ class Applied:
 
     `changes`: all rows to write, at once. `size`, `root`: the checkpoint after the seal.
     `first`: the log index of the block's first leaf. `records`: for each submission in order, its
-    id, its log index or None, and the rule that it broke or an empty string.
+    id, its log index or None, and the rule that it broke or an empty string. `erased`: lane, batch
+    height and position of each record, accepted or refused, whose opening is to be destroyed from
+    now on, with the erasure's log index; in the order of erasing, whether or not this node still
+    holds the opening.
     """
 
     changes: Changes
@@ -57,3 +67,4 @@ class Applied:
     seal: Seal
     refusals: tuple[Refusal, ...]
     records: tuple[tuple[bytes, int | None, str], ...]
+    erased: tuple[tuple[int, int, int, int], ...] = ()

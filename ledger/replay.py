@@ -7,7 +7,8 @@ For each block, in order:
 2. *Batches* (`ledger/lanewalk.py`): each one between its cut and its parent's.
 3. *Execution*: its records are executed on recomputed rows; log size and root, refusals and seal
    (so index root, parameters and validators) must be those of the block row.
-4. *Rows* (where a store is given, `ledger/differences.py`): each row that no later block writes
+4. *Residues* (`ledger/justified.py`): each must be of a record that an erasure takes.
+5. *Rows* (where a store is given, `ledger/differences.py`): each row that no later block writes
    again is compared at once, all others at the end, with whatever is stored besides.
 
 What is wrong becomes a finding, and the replay goes on as far as it can: after a block that cannot
@@ -24,12 +25,14 @@ from ledger.differences import (
     Difference,
     compare,
     executed_rows,
+    is_marked_later,
     is_settled,
     settled,
     surplus,
 )
 from ledger.errors import InvalidInput, StoreDamaged
 from ledger.genesis import Genesis, check_genesis, epoch_of
+from ledger.justified import Residues, residues_in
 from ledger.lanewalk import Batches, LaneWalk
 from ledger.membership import Validator
 from ledger.rows import HEAD_KEY, BlockRow, HeadRow, block_key, describe_key, read_row
@@ -47,8 +50,8 @@ FINDINGS_PER_STEP_MAX: Final = 1_000
 class Step:
     """One block replayed, or the closing comparison of what is left (`closing`).
 
-    `records`: submissions in its batches. `size`: of the log, as the block row tells it. `applied`
-    is None where the block could not be executed.
+    `records`: submissions in its batches; `erased`: how many of them are residues. `size`: of the
+    log, as the block row tells it. `applied` is None where the block could not be executed.
     """
 
     height: int
@@ -57,6 +60,7 @@ class Step:
     findings: tuple[Finding, ...]
     applied: Applied | None
     closing: bool = False
+    erased: int = 0
 
 
 def replay(
@@ -94,6 +98,8 @@ class Replay:
         self._parent_time = genesis.foundation.created
         self._executing = True
         self._diverged = False
+        self._residues = Residues()
+        self._marked: set[bytes] = set()
 
     def take_up(self, validators: tuple[Validator, ...]) -> None:
         """Go on behind `state`, with the set of the next block's epoch."""
@@ -185,7 +191,8 @@ class Replay:
         self._parent = name
         self._parent_time = row.block.time
         records = sum(batch.header.count for _, batch in batches or ())
-        return Step(height, records, row.size, self._take_findings(), applied)
+        erased = residues_in(batches or ())
+        return Step(height, records, row.size, self._take_findings(), applied, erased=erased)
 
     def _check_links(self, height: int, row: BlockRow) -> bytes:
         """Check a block by itself and against its parent; its hash, by the word of its seal."""
@@ -239,8 +246,11 @@ class Replay:
         if applied.seal.validators is not None:
             self._sets[block.epoch + 1] = applied.seal.validators
         self._check_result(row, applied)
+        self._residues.execute(batches, applied)
         if self._stored is not None:
-            self._compare(settled(applied.changes))
+            changes = settled(applied.changes)
+            self._marked.difference_update(changes)
+            self._compare(changes)
         return applied
 
     def _check_result(self, row: BlockRow, applied: Applied) -> None:
@@ -258,6 +268,10 @@ class Replay:
             self._find("root", where, f"execution yields another {', '.join(wrong)}")
         self._diverged = bool(wrong)
 
+    def unjustified(self) -> Iterator[Finding]:
+        """The residues, of all that were executed, that no erasure has taken so far."""
+        return self._residues.unjustified()
+
     # --- stored rows ---
 
     def _compare(self, changes: Mapping[bytes, bytes | None]) -> None:
@@ -266,6 +280,9 @@ class Replay:
 
     def _report(self, differences: Iterator[Difference]) -> None:
         for difference in differences:
+            if is_marked_later(difference):
+                self._marked.add(difference.key)
+                continue
             if len(self._findings) >= FINDINGS_PER_STEP_MAX:
                 self._find("row", "rows", "more rows differ than are listed")
                 return
@@ -274,6 +291,8 @@ class Replay:
     def _close(self, height: int, *, complete: bool) -> Step:
         """Compare what is left; where execution had to end, check the log by its own hashes."""
         stored = self._stored
+        if complete and self._executing:
+            self._findings.extend(self.unjustified())
         if stored is None or not complete:
             return Step(height, 0, self.state.size, self._take_findings(), None, closing=True)
         if self._executing:
@@ -281,6 +300,9 @@ class Replay:
             rest = ((key, value) for key, value in rows if not is_settled(key, value))
             self._report(compare(rest, stored))
             self._report(surplus(self._store, stored))
+            for key in sorted(self._marked):
+                unmarked = Difference(key, self._store.get(key), stored.get(key))
+                self._find("row", unmarked.where, unmarked.detail)
         else:
             where = describe_key(block_key(self.state.height + 1))
             self._find("stopped", where, "could not be executed: what follows is checked by hashes")

@@ -17,7 +17,7 @@ overlay and writes them once at its end; whoever reads one from a store gets a f
 | `B` u64 block height | BlockRow |
 | `C` u64 block height | CheckpointRow |
 | `E` u64 log index | LeafRow, or a seal entry (begins with 0x01) |
-| `F` subject ‖ u32 position | log index (u64) |
+| `F` subject ‖ u32 position | log index (u64); of an erasure leaf: ‖ target (u64) ‖ since (u64) |
 | `W` subject | SubjectRow |
 | `G` u32 platform ‖ reference | EngagementRow |
 | `P` subject ‖ subject | PairRow: first rates second |
@@ -27,7 +27,13 @@ overlay and writes them once at its end; whoever reads one from a store gets a f
 | `U` kind ‖ u32 platform ‖ handle | SummaryRow |
 | `V` u32 day ‖ u32 platform | open engagements that are due on that day (u64) |
 | `X` record id | RecordRow of an accepted record |
-| `X` record id ‖ u32 lane | RecordRow of one that was refused in that lane |
+| `X` record id ‖ place | RecordRow of one that was refused there |
+| `O` u64 log index | ErasureRow (`ledger/erasure_rows.py`) |
+| `J` subject ‖ u64 log size ‖ place | the subject keys that a refused record is about, end to end |
+| `J` u32 0 ‖ u64 erasure ‖ place | empty: executed as the residue of a refused record |
+
+*place*: u32 lane ‖ u64 height ‖ u16 position. *since*: the log's size before the block that
+appended the erasure leaf.
 """
 
 from typing import Annotated, Final, TypeVar
@@ -41,6 +47,7 @@ from ledger.errors import Malformed, StoreDamaged
 from ledger.membership import Validator
 from ledger.store import (
     BLOCK,
+    ERASURE,
     HEADER,
     LANE,
     LEAF,
@@ -126,7 +133,11 @@ class LeafRow(Value):
     """A record's leaf of the log, and what execution added to it.
 
     `time` is the block's time; `target` the log index of the record that this one is about;
-    `annotation_hash` SHA-256(salt ‖ annotation).
+    `annotation_hash` SHA-256(salt ‖ annotation). `kept` tells, without the opening, which files it
+    stands in and what its residue needs: of a register the subject key (36 bytes), of a link or an
+    open the log indices of both subjects' registers, of an outcome how many its worker had before;
+    what is about an engagement stands in the files of its target. `erasure` is the log index of the
+    erasure that took it.
     """
 
     lane: PlatformNumber
@@ -138,13 +149,15 @@ class LeafRow(Value):
     target: Uint | None
     annotation_hash: Hash
     annotation: bytes
+    kept: bytes | tuple[Uint, ...]
+    erasure: Uint | None
 
 
 class RecordRow(Value):
     """Where a record stands. `log_index` is nil and `rule` not empty iff it was refused.
 
-    Anyone can copy a submission into its own lane. So a refusal has a row for each lane: it hides
-    neither that the same submission was accepted, nor why it was refused in another lane.
+    Anyone can copy a submission into its own lane. So a refusal has a row for each place: it hides
+    neither that the same submission was accepted, nor why it was refused elsewhere.
     """
 
     lane: PlatformNumber
@@ -177,7 +190,8 @@ class SubjectRow(LiveRow):
     """A registered subject: its key (or empty), and its file's length, frontier and links.
 
     `results` counts outcomes that it had as a worker. `links` are the subject keys (36 bytes) that
-    it is linked to directly, ascending.
+    it is linked to directly by links that are not erased, ascending. `erasing` is the log index of
+    the erasure that is under way in its file; `erased` counts the file's erasure leaves.
     """
 
     registered: Uint
@@ -187,6 +201,8 @@ class SubjectRow(LiveRow):
     length: Uint
     frontier: bytes
     links: tuple[bytes, ...]
+    erasing: Uint | None
+    erased: Uint
 
 
 class EngagementRow(LiveRow):
@@ -263,9 +279,14 @@ def record_key(record_id: bytes) -> bytes:
     return RECORD + record_id
 
 
-def refusal_key(record_id: bytes, lane: int) -> bytes:
-    """The key of where a record was refused in a lane, at last."""
-    return RECORD + record_id + lane.to_bytes(4)
+def place_bytes(lane: int, height: int, position: int) -> bytes:
+    """A record's place as keys end with it (14 bytes)."""
+    return lane.to_bytes(4) + height.to_bytes(8) + position.to_bytes(2)
+
+
+def refusal_key(record_id: bytes, lane: int, height: int, position: int) -> bytes:
+    """The key of why a record was refused at a place."""
+    return RECORD + record_id + place_bytes(lane, height, position)
 
 
 def pair_key(first: bytes, second: bytes) -> bytes:
@@ -308,18 +329,21 @@ def need_row(reader: Reader, kind: type[T], key: bytes) -> T:
 
 
 def find_record(reader: Reader, record_id: bytes, lane: int = 0) -> RecordRow | None:
-    """Where a record stands: accepted, or else refused in `lane`, or else in the lowest one.
+    """Where a record stands: accepted, or else refused at last in `lane`, or in the lowest one.
 
     Raises:
         StoreDamaged: as `decode_row`.
     """
     key = record_key(record_id)
-    for wanted in (key, refusal_key(record_id, lane)):
-        row = read_row(reader, RecordRow, wanted)
-        if row is not None:
-            return row
-    for other, data in reader.scan(key, after(key)):
-        return decode_row(RecordRow, other, data)
+    row = read_row(reader, RecordRow, key)
+    if row is not None:
+        return row
+    first = next(reader.scan(key, after(key)), None)
+    if first is None:
+        return None
+    for in_lane in (key + lane.to_bytes(4), first[0][: len(key) + 4]):
+        for other, data in reader.scan(in_lane, after(in_lane), reverse=True):
+            return decode_row(RecordRow, other, data)
     return None
 
 
@@ -344,6 +368,8 @@ _NAMES: Final = {
     b"V": "due row",
     b"I": "index row",
     b"X": "record row",
+    b"O": "erasure row",
+    b"J": "refused-record row",
     b"K": "consensus row",
     b"N": "node row",
 }
@@ -356,7 +382,7 @@ def describe_key(key: bytes) -> str:
     if kind == META:
         label = rest.split(b"/")[0].decode("ascii", "replace")
         return f"{name} {label} (key {key.hex()})"
-    if kind in {BLOCK, LEAF, b"C"}:
+    if kind in {BLOCK, LEAF, ERASURE, b"C"}:
         return f"{name} {int.from_bytes(rest)} (key {key.hex()})"
     if kind in {SUBMISSION, RESIDUE}:
         return f"{name} {int.from_bytes(rest[32:])} of batch {rest[:32].hex()} (key {key.hex()})"

@@ -8,9 +8,10 @@ What a block does, in order:
 
 1. days that its time leaves behind make open engagements overdue;
 2. its records are executed (`ledger/execution.py`);
-3. if it is the last of its epoch, summaries changed in the epoch are entered in the index;
-4. the index takes in all changed heads, and its root stands in the seal;
-5. the seal is the last leaf; tiles, block row and head row follow.
+3. erasures that are under way go on (`ledger/erasure_queue.py`);
+4. if it is the last of its epoch, summaries changed in the epoch are entered in the index;
+5. the index takes in all changed heads, and its root stands in the seal;
+6. the seal is the last leaf; tiles, block row and head row follow.
 """
 
 from collections.abc import Generator, Mapping, Sequence
@@ -147,6 +148,7 @@ def apply_in_turns(
     for header_hash, batch in batches:
         yield from run.batch(header_hash, batch)
     epoch_ends = block.height % state.foundation.bounds.epoch_blocks == 0
+    oldest_erasure = yield from run.erase(state.oldest_erasure, block.height)
     updates = yield from run.finish(block.height, epoch_ends=epoch_ends)
     refusals = tuple(run.refusals)
     index_root = state.index.apply(block.height, updates)
@@ -174,8 +176,9 @@ def apply_in_turns(
         seal=seal,
         refusals=refusals,
         records=tuple(run.records),
+        erased=run.erased,
     )
-    return after_block, applied
+    return replace(after_block, oldest_erasure=oldest_erasure), applied
 
 
 def _assert_follows(state: State, block: Block, batches: Sequence[tuple[bytes, AnyBatch]]) -> None:

@@ -14,7 +14,7 @@ platform (u32) ‖ handle (32). Row formats are in `ledger/rows.py` and, for `C�
 | `C` | u64 block height | certified checkpoint: the note with the quorum's lines |
 | `E` | u64 log index | leaf row (record or seal) |
 | `T` | u8 level ‖ u64 index | tile: up to 256 hashes |
-| `F` | subject ‖ u32 position | log index (u64) |
+| `F` | subject ‖ u32 position | log index (u64); of an erasure leaf: ‖ target (u64) ‖ since (u64) |
 | `W` | subject | subject row |
 | `G` | platform ‖ reference | engagement row |
 | `P` | subject ‖ subject | pair tally: what the first has said of the second |
@@ -25,7 +25,9 @@ platform (u32) ‖ handle (32). Row formats are in `ledger/rows.py` and, for `C�
 | `V` | u32 day ‖ u32 platform | open engagements that are due on a day |
 | `I` | index key | index value (32) |
 | `X` | record id | where it stands, once accepted |
-| `X` | record id ‖ u32 lane | where it was refused in that lane, and by which rule |
+| `X` | record id ‖ u32 lane ‖ u64 height ‖ u16 position | refused there, and by which rule |
+| `O` | u64 log index | an erasure: its scope, how far it is done, who has acknowledged it |
+| `J` | subject or u32 0 ‖ u64 log index, ‖ a refused record's place | erasable (`ledger/rows.py`) |
 | `K` | … | consensus: votes, proposals, hints, evidence |
 | `N` | … | node only: idempotence, aliases, tokens' inquiry log |
 """
@@ -55,6 +57,8 @@ SUMMARY: Final = b"U"
 DUE: Final = b"V"
 INDEX: Final = b"I"
 RECORD: Final = b"X"
+ERASURE: Final = b"O"
+REFUSED: Final = b"J"
 CONSENSUS: Final = b"K"
 NODE: Final = b"N"
 

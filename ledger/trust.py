@@ -17,6 +17,7 @@ import msgspec
 
 from ledger.block import Tip
 from ledger.encoding import Hash, TimeMs, Uint, Value, decode, encode
+from ledger.erasure_rows import oldest_erasure
 from ledger.errors import InvalidInput, Malformed
 from ledger.genesis import Genesis, chain_id
 from ledger.hashing import sha256
@@ -148,6 +149,7 @@ class ReplayOn(Replay):
             cut={each.tip.lane: each.tip for each in trust.lanes},
             log=Frontier.decode(trust.size, trust.frontier),
             index=index,
+            oldest_erasure=oldest_erasure(store),
         )
         self.take_up(trust.validators)
         for each in trust.lanes:
@@ -159,3 +161,5 @@ class ReplayOn(Replay):
         while (until is None or height <= until) and (step := self.step(height)) is not None:
             yield step
             height += 1
+        if until is None and (findings := tuple(self.unjustified())):
+            yield Step(height - 1, 0, self.state.size, findings, None, closing=True)

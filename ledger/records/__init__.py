@@ -11,12 +11,29 @@ import msgspec
 
 from ledger.encoding import decode_with, encode
 from ledger.records.engagement import EngagementOpen, EngagementOutcome
+from ledger.records.erasure import Erasure, ErasureAck
 from ledger.records.rating import Rating
 from ledger.records.subject import SubjectLink, SubjectRegister
 
-Record = SubjectRegister | SubjectLink | EngagementOpen | EngagementOutcome | Rating
+Record = (
+    SubjectRegister
+    | SubjectLink
+    | EngagementOpen
+    | EngagementOutcome
+    | Rating
+    | Erasure
+    | ErasureAck
+)
 
-RECORD_TYPES: Final = (SubjectRegister, SubjectLink, EngagementOpen, EngagementOutcome, Rating)
+RECORD_TYPES: Final = (
+    SubjectRegister,
+    SubjectLink,
+    EngagementOpen,
+    EngagementOutcome,
+    Rating,
+    Erasure,
+    ErasureAck,
+)
 TAGS: Final[dict[type, int]] = {
     kind: int(kind.__struct_config__.tag)  # type: ignore[arg-type]
     for kind in RECORD_TYPES
@@ -29,6 +46,8 @@ NAMES: Final = {
     EngagementOpen: "engagement.open",
     EngagementOutcome: "engagement.outcome",
     Rating: "rating",
+    Erasure: "erasure",
+    ErasureAck: "erasure.ack",
 }
 TYPE_OF_NAME: Final = {name: kind for kind, name in NAMES.items()}
 NAME_OF_TAG: Final = {TAGS[kind]: name for kind, name in NAMES.items()}

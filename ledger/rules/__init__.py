@@ -19,6 +19,7 @@ from ledger.errors import Malformed, Refused
 from ledger.genesis import Bounds
 from ledger.records import Record, decode_record
 from ledger.records.engagement import EngagementOpen, EngagementOutcome
+from ledger.records.erasure import Erasure, ErasureAck
 from ledger.records.rating import Rating
 from ledger.records.subject import SubjectLink, SubjectRegister
 from ledger.rules.codes import (
@@ -36,6 +37,14 @@ from ledger.rules.engagement import (
     enact_outcome,
     judge_open,
     judge_outcome,
+)
+from ledger.rules.erasure import (
+    check_ack,
+    check_erasure,
+    enact_ack,
+    enact_erasure,
+    judge_ack,
+    judge_erasure,
 )
 from ledger.rules.rating import check_rating, enact_rating, judge_rating
 from ledger.rules.registry import Registry, Vocabulary
@@ -71,6 +80,7 @@ class _Rules:
     judge: Callable[[Registry, Any], None]
     enact: Callable[[Registry, Any, int, int], None]
     files: int
+    """How many files a record touches; 0 where no bound stands against it."""
 
 
 _RULES: Final[dict[type[Record], _Rules]] = {
@@ -79,6 +89,8 @@ _RULES: Final[dict[type[Record], _Rules]] = {
     EngagementOpen: _Rules(check_open, judge_open, enact_open, 2),
     EngagementOutcome: _Rules(check_outcome, judge_outcome, enact_outcome, 2),
     Rating: _Rules(check_rating, judge_rating, enact_rating, 2),
+    Erasure: _Rules(check_erasure, judge_erasure, enact_erasure, 0),
+    ErasureAck: _Rules(check_ack, judge_ack, enact_ack, 0),
 }
 
 
@@ -129,7 +141,7 @@ def _signed_by_its_subject(record: Record) -> bool:
     """Whether a key in the record signs it, so that it may come through any lane."""
     if isinstance(record, Rating):
         return bool(record.rater_key)
-    return isinstance(record, SubjectLink)
+    return isinstance(record, SubjectLink | Erasure)
 
 
 def enact(registry: Registry, record: Record, log_index: int, batch_time: int) -> None:
@@ -138,5 +150,5 @@ def enact(registry: Registry, record: Record, log_index: int, batch_time: int) -
 
 
 def files_touched(kind: type[Record]) -> int:
-    """How many files a record of this type touches."""
+    """How many files a record of this type touches, 0 where no bound stands against it."""
     return _RULES[kind].files

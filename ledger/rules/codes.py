@@ -35,6 +35,10 @@ RATING_EXISTS: Final = "rating-exists"
 UNKNOWN_SCALE: Final = "unknown-scale"
 VALUE_OUT_OF_SCALE: Final = "value-out-of-scale"
 DIMENSIONS_UNSORTED: Final = "dimensions-unsorted"
+ERASURE_UNDER_WAY: Final = "erasure-under-way"
+UNKNOWN_ERASURE: Final = "unknown-erasure"
+ERASURE_NOT_DONE: Final = "erasure-not-done"
+ACK_EXISTS: Final = "ack-exists"
 
 RULES: Final = {
     MALFORMED: "the bytes are a record of a known type in canonical form, within the size bound",
@@ -66,4 +70,8 @@ RULES: Final = {
     UNKNOWN_SCALE: "the scale is in the parameters in force",
     VALUE_OUT_OF_SCALE: "the value and each dimension's value lie on the scale",
     DIMENSIONS_UNSORTED: "dimension codes ascend, each once",
+    ERASURE_UNDER_WAY: "no file in the scope of an erasure is still being erased",
+    UNKNOWN_ERASURE: "what is acknowledged is an erasure that was accepted before",
+    ERASURE_NOT_DONE: "an erasure is acknowledged once nothing of its scope is left to be marked",
+    ACK_EXISTS: "a platform acknowledges an erasure once",
 }

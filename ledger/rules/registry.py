@@ -1,4 +1,4 @@
-"""What the rules read and what an accepted record changes in it: subjects and engagements.
+"""What the rules read and what an accepted record changes in it: subjects, engagements, erasures.
 
 Two rooms hold such a registry: execution (`ledger/overlay.py`), whose word is final, and intake
 (in the node), which looks ahead over a platform's own records that are still under way.
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol, Self, TypeVar
 
 from ledger.bureau.model import Model
+from ledger.erasure_rows import ErasureRow
 from ledger.errors import Refused
 from ledger.genesis import Bounds
 from ledger.parameters import Parameters, Scale
@@ -52,7 +53,8 @@ class Vocabulary:
 
 
 class Registry(Protocol):
-    """Subjects by subject key (36 bytes), engagements by platform (u32) ‖ reference (32)."""
+    """Subjects by subject key (36 bytes), engagements by platform (u32) ‖ reference (32), erasures
+    by log index (u64)."""
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -67,6 +69,15 @@ class Registry(Protocol):
     @property
     def engagements(self) -> Table[EngagementRow]:
         """Opened engagements."""
+        ...
+
+    @property
+    def erasures(self) -> Table[ErasureRow]:
+        """Accepted erasures."""
+        ...
+
+    def log_index_of(self, record_id: bytes) -> int | None:
+        """The log index of an accepted record, or None."""
         ...
 
 

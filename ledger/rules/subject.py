@@ -48,6 +48,8 @@ def enact_register(
         length=0,
         frontier=b"",
         links=(),
+        erasing=None,
+        erased=0,
     )
     registry.subjects.put(subject_key(record.platform, record.handle), row)
 
@@ -69,18 +71,18 @@ def judge_link(registry: Registry, record: SubjectLink) -> None:
     )
     check_registered(first, record.first_key, field="first_key")
     check_registered(second, record.second_key, field="second_key")
-    here = _joined(registry, subject_key(record.first_platform, record.first_handle))
+    here = joined(registry, subject_key(record.first_platform, record.first_handle))
     there = subject_key(record.second_platform, record.second_handle)
     if there in here:
         raise Refused(LINK_EXISTS, "is joined with the first side already", field="second_handle")
-    if len(here) + len(_joined(registry, there)) > JOINED_FILES_MAX:
+    if len(here) + len(joined(registry, there)) > JOINED_FILES_MAX:
         raise Refused(
             TOO_MANY_LINKS, f"would join more than {JOINED_FILES_MAX} files", field="second_handle"
         )
 
 
-def _joined(registry: Registry, subject: bytes) -> set[bytes]:
-    """All subjects that links join to this one, itself included."""
+def joined(registry: Registry, subject: bytes) -> set[bytes]:
+    """All subjects that links join to this one, itself included; an erased link joins nothing."""
     found = {subject}
     waiting = [subject]
     while waiting:

@@ -17,6 +17,7 @@ from ledger.records.engagement import (
     Role,
     Status,
 )
+from ledger.records.erasure import Erasure, ErasureAck, Scope
 from ledger.records.rating import Direction, Rating
 from ledger.records.subject import Assurance, SubjectLink, SubjectRegister
 
@@ -74,7 +75,9 @@ ratings = st.builds(
     small,
     st.lists(st.tuples(codes, small), max_size=8).map(tuple),
 )
-records = registers | links | opens | outcomes | ratings
+erasures = st.builds(Erasure, platforms, uints, hashes, hashes, one_of(Scope))
+acks = st.builds(ErasureAck, platforms, uints, hashes)
+records = registers | links | opens | outcomes | ratings | erasures | acks
 
 submissions = st.builds(
     Submission,

@@ -16,6 +16,8 @@ from ledger.records import (
     TYPE_OF_NAME,
     EngagementOpen,
     EngagementOutcome,
+    Erasure,
+    ErasureAck,
     Rating,
     Record,
     SubjectLink,
@@ -56,6 +58,11 @@ FROZEN = [
             "9192a5737065656404"
         ),
     ),
+    (
+        Erasure(2, AT, A, B, "whole"),
+        f"961e02{AT_HEX}c420{A.hex()}c420{B.hex()}a577686f6c65",
+    ),
+    (ErasureAck(3, AT, C), f"941f03{AT_HEX}c420{C.hex()}"),
 ]
 
 
@@ -72,6 +79,8 @@ def test_tags_never_change() -> None:
         "engagement.open": 10,
         "engagement.outcome": 11,
         "rating": 12,
+        "erasure": 30,
+        "erasure.ack": 31,
     }
     assert len(set(TAGS.values())) == len(RECORD_TYPES)
     for record, _ in FROZEN:

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.encoding import UINT_MAX, encode
+from ledger.erasure_rows import ErasureRow, FileRange, erasure_key
 from ledger.errors import StoreDamaged
 from ledger.rows import (
     BlockRow,
@@ -42,22 +43,31 @@ BLOCKS = st.builds(
     BlockRow, blocks, hashes, uints, uints, hashes, seals, st.lists(refusals, max_size=2).map(tuple)
 )
 LEAVES = st.builds(
-    LeafRow, platforms, uints, uints, uints, uints, hashes, flags, hashes, st.binary(max_size=20)
-)
+    LeafRow, platforms, uints, uints, uints, uints, hashes, flags, hashes, st.binary(max_size=20),
+    st.binary(min_size=36, max_size=36) | st.lists(uints, max_size=2).map(tuple), flags,
+)  # fmt: skip
 RECORDS = st.builds(RecordRow, platforms, uints, uints, flags, st.sampled_from(["", "malformed"]))
 SUBJECTS = st.builds(
     SubjectRow, uints, st.just(b"") | hashes, st.just("none"), uints, uints,
     st.binary(max_size=64), st.lists(st.binary(min_size=36, max_size=36), max_size=2).map(tuple),
+    flags, uints,
 )  # fmt: skip
 ENGAGEMENTS = st.builds(
     EngagementRow, uints, hashes, hashes, uints, uints, uints, flags, flags, flags
 )
+ERASURES = st.builds(
+    ErasureRow, platforms, hashes, hashes,
+    st.lists(
+        st.builds(FileRange, st.binary(min_size=36, max_size=36), uints, uints), max_size=2
+    ).map(tuple),
+    st.lists(platforms, max_size=3).map(tuple), flags,
+)  # fmt: skip
 PAIRS = st.builds(PairRow, uints, uints)
 SUMMARIES = st.builds(SummaryRow, uints, st.binary(max_size=30), st.binary(max_size=30))
 
 
 @pytest.mark.parametrize(
-    "rows", [HEADS, BLOCKS, LEAVES, RECORDS, SUBJECTS, ENGAGEMENTS, PAIRS, SUMMARIES]
+    "rows", [HEADS, BLOCKS, LEAVES, RECORDS, SUBJECTS, ENGAGEMENTS, ERASURES, PAIRS, SUMMARIES]
 )
 @given(data=st.data())
 def test_round_trip_and_one_form(rows: st.SearchStrategy[object], data: st.DataObject) -> None:
@@ -77,12 +87,20 @@ def test_round_trip_and_one_form(rows: st.SearchStrategy[object], data: st.DataO
     ("row", "frozen"),
     [
         (
-            LeafRow(1, 2, 3, 4, 12, b"\x05" * 32, None, b"\x06" * 32, b"\x90"),
-            "99010203040cc420" + "05" * 32 + "c0c420" + "06" * 32 + "c40190",
+            LeafRow(1, 2, 3, 4, 12, b"\x05" * 32, None, b"\x06" * 32, b"\x90", (), None),
+            "9b010203040cc420" + "05" * 32 + "c0c420" + "06" * 32 + "c4019090c0",
+        ),
+        (
+            LeafRow(1, 2, 3, 4, 1, b"\x05" * 32, None, b"\x06" * 32, b"\x90", b"\x07" * 36, 9),
+            "9b0102030401c420" + "05" * 32 + "c0c420" + "06" * 32 + "c40190c424" + "07" * 36 + "09",
+        ),
+        (
+            ErasureRow(1, bytes(32), bytes(32), (FileRange(b"\x07" * 36, 1, 2),), (1, 2), None),
+            "9601c420" + "00" * 32 + "c420" + "00" * 32 + "9193c424" + "07" * 36 + "0102920102c0",
         ),
         (RecordRow(1, 2, 3, 4, ""), "9501020304a0"),
         (RecordRow(1, 2, 3, None, "malformed"), "95010203c0a96d616c666f726d6564"),
-        (SubjectRow(1, b"", "none", 2, 3, b"", ()), "9701c400a46e6f6e650203c40090"),
+        (SubjectRow(1, b"", "none", 2, 3, b"", (), None, 0), "9901c400a46e6f6e650203c40090c000"),
         (PairRow(300, 1), "92cd012c01"),
         (SummaryRow(64, b"\x90", b""), "9340c40190c400"),
     ],
@@ -117,6 +135,7 @@ def test_keys_keep_number_order() -> None:
     [
         (block_key(7), "block row 7"),
         (leaf_key(300), "leaf row 300"),
+        (erasure_key(300), "erasure row 300"),
         (lane_key(2, 9), "lane row 2/9"),
         (tile_key(1, 5), "tile 01/5"),
         (submission_key(b"\x01" * 32, 4), "submission 4 of batch 0101"),

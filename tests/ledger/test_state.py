@@ -112,7 +112,7 @@ def test_index_holds_every_file_head(world: World) -> None:
 
 def test_file_has_each_record_about_its_subject(world: World) -> None:
     tags = [TAGS[kind] for kind in RECORD_TYPES]
-    register, link, opened, outcome, rating = tags
+    register, link, opened, outcome, rating, *_ = tags
     items = read_file(world.store, 1, handle("w"), world.state.size)
     assert [item.leaf.type for item in items] == [
         register, opened, opened, link, outcome, rating, rating, rating, outcome,
@@ -135,7 +135,8 @@ def test_second_rating_of_a_party_is_refused_with_a_salted_rule(world: World) ->
     assert refusal.rule_hash == rule_hash(again.salt, "rating-exists")
     assert applied.seal.refusals == refusals_hash(applied.refusals)
     assert applied.records == ((refusal.commitment, None, "rating-exists"),)
-    row = need_row(world.store, RecordRow, refusal_key(refusal.commitment, 1))
+    key = refusal_key(refusal.commitment, 1, refusal.height, refusal.position)
+    row = need_row(world.store, RecordRow, key)
     assert (row.log_index, row.rule) == (None, "rating-exists")
     assert applied.size == applied.first + 1
 
@@ -423,7 +424,7 @@ def test_load_refuses_rows_that_contradict_each_other(world: World) -> None:
     newest = need_row(world.store, BlockRow, block_key(5))
     other = replace(world.state.parameters, rules_version=2)
     stranger = genesis_of(3, world.genesis.foundation.bounds)
-    leaf = LeafRow(1, 1, 0, START, 1, bytes(32), None, bytes(32), b"\x90")
+    leaf = LeafRow(1, 1, 0, START, 1, bytes(32), None, bytes(32), b"\x90", (), None)
     lies: list[tuple[bytes, object]] = [
         (HEAD_KEY, replace(head, epoch=2)),
         (HEAD_KEY, replace(head, cut=head.cut[1:])),

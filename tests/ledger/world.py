@@ -21,6 +21,8 @@ from ledger.parameters import FIRST_DOMAINS, FIRST_SCALES, Parameters
 from ledger.records import (
     EngagementOpen,
     EngagementOutcome,
+    Erasure,
+    ErasureAck,
     Rating,
     Record,
     SubjectLink,
@@ -159,6 +161,16 @@ class World:
         (p1, h1, _), (p2, h2, _) = sides
         record = SubjectLink(1, self.time, p1, h1, keys[0].public, p2, h2, keys[1].public)
         return self.submit(record, *keys)
+
+    def erasure(self, name: str, platform: int = 1, scope: str = "platform") -> Submission:
+        """A subject by name asks for its erasure, with its key."""
+        key = key_of("subject", name)
+        record = Erasure(platform, self.time, handle(name), key.public, scope)  # type: ignore[arg-type]
+        return self.submit(record, key)
+
+    def ack(self, erasure: bytes, platform: int = 1) -> ErasureAck:
+        """A platform acknowledges an erasure by its record id."""
+        return ErasureAck(platform, self.time, erasure)
 
     # --- batches and blocks ---
 

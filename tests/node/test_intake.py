@@ -222,7 +222,7 @@ async def test_a_name_whose_record_was_refused_is_free_again() -> None:
     (first,) = await lane.offer(_register(WORKER))
     assert isinstance(first, Accepted)
     row = RecordRow(LANE, 1, 0, None, "subject-exists")
-    lane.store.write({refusal_key(first.record_id, LANE): encode(row)})
+    lane.store.write({refusal_key(first.record_id, LANE, 1, 0): encode(row)})
     lane.intake.executed(1)
     (second,) = await lane.offer(_register(WORKER, NOW_MS - 5))
     assert isinstance(second, Accepted)

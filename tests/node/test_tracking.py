@@ -14,7 +14,7 @@ async def test_a_refused_copy_in_another_lane_does_not_make_the_original_refused
     (taken,) = await node.submit([offer])
     assert isinstance(taken, Accepted)
     copied = RecordRow(2, 1, 0, None, "foreign-platform")
-    node.world.store.write({refusal_key(taken.record_id, 2): encode(copied)})
+    node.world.store.write({refusal_key(taken.record_id, 2, 1, 0): encode(copied)})
     status = node.status(taken.record_id)
     assert status is not None
     assert (status.state, status.rule, status.lane) == ("durable", "", 1)

@@ -1,0 +1,113 @@
+"""The tallies of a block under way: pairs, raters, platforms, and what is due or overdue.
+
+A rater's or platform's tally that changes is *dirty* until an epoch's end enters its summary in the
+index. `prefix` is a platform's number as keys begin with it (u32be).
+"""
+
+from collections.abc import Iterator
+from hashlib import sha256 as _sha256
+from typing import Final
+
+from ledger.bureau.standing import (
+    NEW_PLATFORM,
+    PlatformTally,
+    RaterTally,
+    after_overdue,
+    new_rater,
+    standing,
+)
+from ledger.encoding import encode
+from ledger.files import KIND_PLATFORM, KIND_RATER, summary_value
+from ledger.overlay import DAY_MS, Overlay
+from ledger.rows import PairRow, SummaryRow, read_row
+from ledger.store import DIRTY, SUMMARY, Changes, Reader, after
+
+_RATER: Final = bytes([KIND_RATER])
+_PLATFORM: Final = bytes([KIND_PLATFORM])
+
+
+class Tallies:
+    """What one block's records change in them. `today`: the block's day, counted from 1970."""
+
+    def __init__(self, overlay: Overlay, today: int) -> None:
+        self._overlay = overlay
+        self._today = today
+        self._dirty: set[bytes] = set()
+
+    def pass_days(self, first: int) -> None:
+        """Count what has become overdue from this day to the block's."""
+        if first < self._today:
+            for platform, count in self._overlay.dues.pass_days(first, self._today).items():
+                key = platform.to_bytes(4)
+                self.put_platform(key, after_overdue(self.platform(key), count))
+
+    def pair(self, counterparty: bytes, subject: bytes) -> PairRow:
+        """What a pair has had with each other: to be changed in place."""
+        key = counterparty + subject
+        row = self._overlay.pairs.get(key) or PairRow(0, 0)
+        self._overlay.pairs.put(key, row)
+        return row
+
+    def rater(self, subject: bytes) -> RaterTally:
+        """What others think of a subject."""
+        tally = self._overlay.raters.get(subject)
+        return tally if tally is not None else new_rater("none")
+
+    def standing(self, subject: bytes) -> int:
+        """A subject's standing as a rater, Q16."""
+        return standing(self.rater(subject), self._overlay.vocabulary.model)
+
+    def platform(self, prefix: bytes) -> PlatformTally:
+        """A platform's tally."""
+        return self._overlay.platforms.get(prefix) or NEW_PLATFORM
+
+    def put_rater(self, subject: bytes, tally: RaterTally) -> None:
+        """Keep a changed tally of a rated party."""
+        self._overlay.raters.put(subject, tally)
+        self._dirty.add(_RATER + subject)
+
+    def put_platform(self, prefix: bytes, tally: PlatformTally) -> None:
+        """Keep a platform's changed tally."""
+        self._overlay.platforms.put(prefix, tally)
+        self._dirty.add(_PLATFORM + prefix)
+
+    def count_due(
+        self, tally: PlatformTally, platform: int, due_until: int, change: int
+    ) -> PlatformTally:
+        """Count an engagement that opens (+1) or closes (−1): overdue, or due on a later day."""
+        day = due_until // DAY_MS
+        if day < self._today:
+            return after_overdue(tally, change)
+        self._overlay.dues.add(platform, day, change)
+        return tally
+
+    def close(
+        self, reader: Reader, changes: Changes, height: int, updates: dict[bytes, bytes] | None
+    ) -> None:
+        """Remember which are dirty or, at an epoch's end, enter them in the index's updates."""
+        if updates is None:
+            for name in self._dirty:
+                changes[DIRTY + name] = b""
+            return
+        stored = set(_stored_dirty(reader))
+        for name in stored:
+            changes[DIRTY + name] = None
+        for name in stored | self._dirty:
+            tally: RaterTally | PlatformTally | None
+            if name[:1] == _RATER:
+                tally = self._overlay.raters.get(name[1:])
+            else:
+                tally = self._overlay.platforms.get(name[1:])
+            assert tally is not None, "a changed summary is there"
+            data = encode(tally)
+            key = SUMMARY + name
+            before = read_row(reader, SummaryRow, key)
+            earlier = before.data if before is not None else b""
+            changes[key] = encode(SummaryRow(height, data, earlier))
+            updates[_sha256(name).digest()] = summary_value(data)
+
+
+def _stored_dirty(reader: Reader) -> Iterator[bytes]:
+    """The names (kind ‖ platform ‖ handle) of summaries changed since the epoch's start."""
+    for key, _ in reader.scan(DIRTY, after(DIRTY)):
+        yield key[len(DIRTY) :]
