@@ -9,7 +9,9 @@ from consensus.certificate import Certificate, Signed
 from consensus.messages import MESSAGE_BYTES_MAX, Message, decode_message, encode_message
 from ledger.batch import Batch, Header, Submission
 from ledger.block import Block, Tip
+from ledger.encoding import encode
 from ledger.errors import Malformed
+from ledger.residue import Remains, RemainsForm, Residue, form_of
 from ledger.rows import CheckpointRow, CosignatureRow
 
 uints = st.integers(0, 2**53 - 1)
@@ -30,6 +32,20 @@ headers = st.builds(
     Header, uints, numbers, st.integers(1, 2**53 - 1), hashes, st.integers(0, 65_535), hashes, uints
 )
 batches = st.builds(Batch, headers, signatures, st.lists(submissions, max_size=3).map(tuple))
+residues = st.builds(
+    Residue, hashes, uints, hashes, st.text("abc-", max_size=48), st.binary(max_size=40)
+)
+some_remains = st.builds(
+    Remains,
+    headers,
+    signatures,
+    st.tuples(residues, st.lists(st.one_of(submissions, residues), max_size=4)).flatmap(
+        lambda drawn: st.permutations([drawn[0], *drawn[1]]).map(tuple)
+    ),
+)
+some_forms = st.tuples(some_remains, st.lists(st.one_of(batches, some_remains), max_size=2)).map(
+    lambda drawn: tuple(form_of(each) for each in (drawn[0], *drawn[1]))
+)
 every_message: st.SearchStrategy[Message] = st.one_of(
     st.builds(messages.Proposal, blocks, signatures, st.booleans()),
     st.builds(messages.Vote, st.integers(1, 3), uints, uints, hashes, signatures, st.booleans()),
@@ -49,6 +65,7 @@ every_message: st.SearchStrategy[Message] = st.one_of(
         st.none() | rows,
     ),
     st.builds(messages.Status, uints, uints, uints, uints, some_tips),
+    st.builds(messages.RemainsMessage, some_forms),
 )
 
 
@@ -95,3 +112,46 @@ def test_broken_and_nested_messages(data: bytes) -> None:
 def test_oversize_is_refused_unread() -> None:
     with pytest.raises(Malformed, match="at most"):
         decode_message(bytes(MESSAGE_BYTES_MAX + 1))
+
+
+@given(st.one_of(batches, some_remains))
+def test_what_remains_of_a_batch_comes_out_of_its_form(batch: Batch | Remains) -> None:
+    opened = form_of(batch).opened()
+    assert opened == batch
+    assert type(opened) is type(batch)
+    assert opened.payload_root == batch.payload_root
+
+
+OPENING = Submission(bytes(16), b"record", b"")
+LEFT = Residue(bytes(32), 7, bytes(32), "", b"stand-in")
+HEADER = Header(1, 1, 1, bytes(32), 2, bytes(32), 1)
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        (1, 0),  # not ascending
+        (0, 0),  # twice
+        (0, 3),  # beyond the batch
+        (65_535, 65_536),
+    ],
+)
+def test_residues_stand_at_ascending_places_of_their_batch(places: tuple[int, ...]) -> None:
+    left = tuple((at, LEFT) for at in places)
+    with pytest.raises(ValueError, match="ascending"):
+        RemainsForm(HEADER, bytes(64), (OPENING,), left)
+    form = [HEADER, bytes(64), [OPENING], [list(each) for each in left]]
+    with pytest.raises(Malformed):
+        decode_message(encode([13, [form]]))
+
+
+def test_whole_batches_do_not_travel_as_remains() -> None:
+    whole = [HEADER, bytes(64), [OPENING, OPENING], []]
+    erased = [HEADER, bytes(64), [OPENING], [[1, LEFT]]]
+    for forms in ([], [whole], [whole, whole]):
+        with pytest.raises(Malformed):
+            decode_message(encode([13, forms]))
+    read = decode_message(encode([13, [whole, erased]]))
+    assert isinstance(read, messages.RemainsMessage)
+    opened = [form.opened() for form in read.batches]
+    assert [type(each) for each in opened] == [Batch, Remains]
