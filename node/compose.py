@@ -32,6 +32,7 @@ from node.api.app import make_app
 from node.bounds import BOUNDS, Bounds
 from node.config import Config
 from node.driver import Driver, now
+from node.eraser import Eraser
 from node.events import Events
 from node.foresight import Foresight
 from node.intake import Intake, Offer, Result
@@ -67,6 +68,7 @@ class Parts:
     intake: Intake
     tracking: Tracking
     aliases: Aliases
+    eraser: Eraser
     events: Events
     metrics: Metrics
     witness: Witness | None
@@ -104,6 +106,7 @@ class Node:
             Misconfigured: an address cannot be listened on.
         """
         self._parts.driver.start(self._parts.first_effects)
+        self._parts.eraser.start()
         await self._parts.peers.start(self._parts.driver)
         listen = self.config.api_listen
         await self._api.setup()
@@ -136,6 +139,7 @@ class Node:
         self._serving = False
         await self._outside.stop()
         await self._api.cleanup()
+        await self._parts.eraser.stop()
         self._parts.driver.stop()
         await self._parts.peers.stop()
         await asyncio.to_thread(self._parts.store.close)
@@ -256,7 +260,20 @@ def _assemble(
     tracking = Tracking(
         reader=store, intake=intake, notary=notary, events=events, number=own.number
     )
+    aliases = Aliases(store, bounds)
+    eraser = Eraser(
+        store=store,
+        aliases=aliases,
+        vocabulary=lambda: driver.ledger.vocabulary,
+        number=own.number,
+        submit=intake.submit,
+        wall_ms=lambda: now().wall_ms,
+        bounds=bounds,
+        metrics=metrics,
+        halt=driver.halt,
+    )
     driver.watch(tracking)
+    driver.watch(eraser)
     metrics.watch("standing_pending_records", "Own records not executed", lambda: intake.pending)
     metrics.watch("standing_queued_rows", "Rows not on disk yet", lambda: store.queued_rows)
     metrics.watch(
@@ -273,7 +290,8 @@ def _assemble(
             driver=driver,
             intake=intake,
             tracking=tracking,
-            aliases=Aliases(store, bounds),
+            aliases=aliases,
+            eraser=eraser,
             events=events,
             metrics=metrics,
             witness=load_witness(config, keys, f"{foundation.origin}/{own.code}/witness", store),
@@ -353,4 +371,5 @@ def head_of(state: State) -> Head:
         size=state.size,
         root=state.log.root(),
         cut=state.cut,
+        is_erasing=state.erasing,
     )

@@ -45,7 +45,7 @@ from consensus.inputs import (
     SealBatch,
     TimerFired,
 )
-from consensus.messages import Batches, Blocks, decode_message, encode_message
+from consensus.messages import Batches, Blocks, RemainsMessage, decode_message, encode_message
 from consensus.silence import may_seal
 from consensus.state import State as ConsensusState
 from ledger.batch import Submission
@@ -59,7 +59,7 @@ from node.links.peers import Peers
 from node.metrics import Metrics
 from node.storage.leveldb import LevelStore
 
-BULK: Final = (Batches, Blocks)
+BULK: Final = (Batches, Blocks, RemainsMessage)
 """Messages that may be long: votes and certificates go before them."""
 
 
@@ -140,13 +140,14 @@ class Driver:
             handle.cancel()
         self._timers.clear()
 
-    def _halt(self, reason: str) -> None:
+    def halt(self, reason: str) -> None:
+        """Stop for good, and say why."""
         self.stop()
         if not self.stopped.done():
             self.stopped.set_result(reason)
 
     def _disk_failed(self, error: BaseException) -> None:
-        self._halt(f"the disk failed while writing: {error}")
+        self.halt(f"the disk failed while writing: {error}")
 
     def _guarded(self, work: Callable[[], None]) -> None:
         """Run a piece of work; whatever it raises stops the node, with the reason."""
@@ -155,10 +156,10 @@ class Driver:
         try:
             work()
         except StandingError as error:
-            self._halt(str(error))
+            self.halt(str(error))
         except Exception as error:
             self._loop.call_exception_handler({"message": "the pump failed", "exception": error})
-            self._halt(f"a fault of this program: {type(error).__name__}: {error}")
+            self.halt(f"a fault of this program: {type(error).__name__}: {error}")
 
     # --- what happens ---
 
@@ -272,7 +273,7 @@ class Driver:
                 for watcher in self._watchers:
                     watcher.certified(row)
             case Halt(reason):
-                self._halt(reason)
+                self.halt(reason)
             case _:
                 raise AssertionError(f"{type(effect).__name__} is done at once")
 
@@ -299,7 +300,8 @@ class Driver:
         for watcher in self._watchers:
             watcher.executed(block, applied)
         self._store.submit(applied.changes)
-        self.feed(Executed(block.block.height, applied.size, applied.root))
+        is_erasing = self.ledger.erasing
+        self.feed(Executed(block.block.height, applied.size, applied.root, is_erasing))
         self._blocks.popleft()
         if self._blocks:
             self._loop.call_soon(self._guarded, self._execute_next)

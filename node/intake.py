@@ -13,10 +13,13 @@ Names (what makes a retry a retry, and other content under the same name a confl
 | engagement.open, .outcome | platform, reference |
 | rating | platform, reference, direction |
 | subject.link | both platforms and handles |
+| erasure | platform, handle, time |
+| erasure.ack | the erasure |
 
 Row `N` "i" ‖ type ‖ name → SHA-256 of the record ‖ record id: written in the same atomic write as
 the batch, so a retry after a crash gets the first receipt if and only if the record is in the lane.
-A name whose record was refused at execution is free again.
+A name whose record was refused at execution is free again, and so is that of an erased record: the
+rules of the ledger, which go on knowing it, refuse what comes under it later.
 """
 
 import asyncio
@@ -27,13 +30,15 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from consensus.effects import BatchSealed
-from ledger.batch import SALT_BYTES, Batch, Submission, commitment
+from ledger.batch import SALT_BYTES, Submission, commitment
 from ledger.errors import Malformed, Refused
 from ledger.hashing import sha256
 from ledger.records import Record, decode_record, tag_of
 from ledger.records.engagement import EngagementOpen, EngagementOutcome
+from ledger.records.erasure import Erasure, ErasureAck
 from ledger.records.rating import Rating
 from ledger.records.subject import SubjectLink, SubjectRegister
+from ledger.residue import AnyBatch
 from ledger.rows import find_record
 from ledger.rules import check_stateless, read_record
 from ledger.store import NODE, Changes, Reader, subject_key
@@ -126,6 +131,10 @@ def record_name(record: Record) -> bytes:
         case SubjectLink():
             first = subject_key(record.first_platform, record.first_handle)
             return tag + first + subject_key(record.second_platform, record.second_handle)
+        case Erasure():
+            return tag + platform + record.handle + record.at.to_bytes(8)
+        case ErasureAck():
+            return tag + platform + record.erasure
 
 
 def name_key(record: Record) -> bytes:
@@ -288,18 +297,19 @@ class Intake:
 
     # --- after a start ---
 
-    def resume(self, batches: Sequence[Batch]) -> None:
+    def resume(self, batches: Sequence[AnyBatch]) -> None:
         """Own batches that are durable and not executed, from an earlier run, in order."""
         for each in batches:
             self._numbers += 1
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             batch = OpenBatch(self._numbers, future, height=each.header.height)
             batch.durable.set_result(None)
-            for position, submission in enumerate(each.submissions):
-                record_id = commitment(submission)
+            pairs = zip(each.submissions, each.commitments, strict=True)
+            for position, (submission, record_id) in enumerate(pairs):
                 batch.ids.append(record_id)
                 self.places[record_id] = (batch.height, position)
-                self._look_ahead(submission, each.header.time, batch.number)
+                if isinstance(submission, Submission):
+                    self._look_ahead(submission, each.header.time, batch.number)
             self.pending += len(batch.ids)
             self._under_way.append(batch)
 
@@ -310,13 +320,15 @@ class Intake:
         except Refused:
             pass  # execution will say so too
 
-    def names_of(self, batch: Batch) -> Changes:
+    def names_of(self, batch: AnyBatch) -> Changes:
         """The name rows of an own batch that are not in the store: after it was fetched from peers.
 
         The first name decides for all, since they are written together.
         """
         rows: Changes = {}
         for submission in batch.submissions:
+            if not isinstance(submission, Submission):
+                continue  # what is erased is not named either
             try:
                 record = decode_record(submission.record)
             except Malformed:

@@ -278,6 +278,14 @@ async def test_a_failing_disk_stops_the_pump(monkeypatch: pytest.MonkeyPatch) ->
         assert "no space left" in await world.driver.stopped
 
 
+class _Ledger(str):
+    """A ledger by name; an erasure is under way after the second block."""
+
+    @property
+    def erasing(self) -> bool:
+        return self.startswith("after after")
+
+
 async def test_other_work_is_done_between_the_turns_of_a_block(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -291,7 +299,7 @@ async def test_other_work_is_done_between_the_turns_of_a_block(
                 world.driver.feed(LinkUp(len(seen)))
                 yield
                 seen.append(world.driver.ledger is ledger)
-            return f"after {ledger}", _applied()
+            return _Ledger(f"after {ledger}"), _applied()
 
         monkeypatch.setattr(driver_module, "apply_in_turns", in_turns)
         world.driver.ledger = "first"  # type: ignore[assignment]
@@ -314,8 +322,8 @@ async def test_other_work_is_done_between_the_turns_of_a_block(
             ("executed",),
             ("submit",),
         ]
-        executed = [each.height for each in world.script.given if isinstance(each, Executed)]
-        assert executed == [1, 2]
+        executed = [each for each in world.script.given if isinstance(each, Executed)]
+        assert [(each.height, each.is_erasing) for each in executed] == [(1, False), (2, True)]
 
 
 async def test_a_pump_that_stops_gives_up_the_block_under_way(
