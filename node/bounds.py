@@ -24,6 +24,8 @@ class Bounds:
     write_buffer_bytes: int = 32 * 1_024 * 1_024
     block_cache_bytes: int = 64 * 1_024 * 1_024
     open_files_max: int = 256
+    erased_at_once_max: int = 1_024
+    """Erased records whose keys are destroyed in one step: it rewrites the tables they stand in."""
 
     # links
     frame_bytes_max: int = 256 * 1_024

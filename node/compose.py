@@ -274,11 +274,7 @@ def _assemble(
     )
     driver.watch(tracking)
     driver.watch(eraser)
-    metrics.watch("standing_pending_records", "Own records not executed", lambda: intake.pending)
-    metrics.watch("standing_queued_rows", "Rows not on disk yet", lambda: store.queued_rows)
-    metrics.watch(
-        "standing_store_syncs", "Groups of rows written and synced", lambda: store.groups_written
-    )
+    _watch(metrics, intake, store)
     return Node(
         Parts(
             config=config,
@@ -297,6 +293,15 @@ def _assemble(
             witness=load_witness(config, keys, f"{foundation.origin}/{own.code}/witness", store),
             first_effects=effects,
         )
+    )
+
+
+def _watch(metrics: Metrics, intake: Intake, store: LevelStore) -> None:
+    """Gauges that are read when somebody asks."""
+    metrics.watch("standing_pending_records", "Own records not executed", lambda: intake.pending)
+    metrics.watch("standing_queued_rows", "Rows not on disk yet", lambda: store.queued_rows)
+    metrics.watch(
+        "standing_store_syncs", "Groups of rows written and synced", lambda: store.groups_written
     )
 
 

@@ -11,11 +11,20 @@ from typing import Final, Generic, TypeVar
 import msgspec
 
 from ledger.encoding import decoder
+from ledger.erasure_rows import ErasureRow
 from ledger.errors import StoreDamaged
 from ledger.records import Record
-from ledger.rows import REPAIR, EngagementRow, SubjectRow, describe_key
+from ledger.rows import (
+    REPAIR,
+    EngagementRow,
+    RecordRow,
+    SubjectRow,
+    describe_key,
+    read_row,
+    record_key,
+)
 from ledger.rules import Vocabulary, check_stateful, enact
-from ledger.store import ENGAGEMENT, SUBJECT, Reader
+from ledger.store import ENGAGEMENT, ERASURE, SUBJECT, Reader
 
 Row = TypeVar("Row")
 
@@ -73,6 +82,8 @@ class Foresight:
         self.vocabulary = vocabulary
         self.subjects = AheadTable(reader, SUBJECT, SubjectRow)
         self.engagements = AheadTable(reader, ENGAGEMENT, EngagementRow)
+        self.erasures = AheadTable(reader, ERASURE, ErasureRow)
+        self._reader = reader
         self._lane = lane
 
     def admit(self, record: Record, time_ms: int, batch: int) -> None:
@@ -82,10 +93,16 @@ class Foresight:
             Refused: names the rule and the field; nothing has changed.
         """
         check_stateful(self, record, self._lane, time_ms)
-        self.subjects.batch = self.engagements.batch = batch
+        self.subjects.batch = self.engagements.batch = self.erasures.batch = batch
         enact(self, record, _NOT_YET, time_ms)
+
+    def log_index_of(self, record_id: bytes) -> int | None:
+        """The log index of a record that execution has accepted, or None."""
+        row = read_row(self._reader, RecordRow, record_key(record_id))
+        return None if row is None else row.log_index
 
     def settle(self, batch: int) -> None:
         """Own batches up to this number have been executed."""
         self.subjects.settle(batch)
         self.engagements.settle(batch)
+        self.erasures.settle(batch)

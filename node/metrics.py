@@ -40,6 +40,9 @@ class Metrics:
             ("result",),
             registry=registry,
         )
+        self.erased = Counter(
+            "standing_erased_records", "Erased records destroyed at this node", registry=registry
+        )
         self.block_seconds = Histogram(
             "standing_block_execution_seconds",
             "Time to execute a block",
