@@ -20,6 +20,7 @@ from ledger.bundle_form import (
 )
 from ledger.bundle_verify import Step, Verified, verify_bundle
 from ledger.bureau.answer import Question
+from ledger.bureau.erased import check_erasures
 from ledger.bureau.reading import (
     Certified,
     decode_tally,
@@ -49,6 +50,7 @@ def build_bundle(reader: Reader, index: Index, certified: Certified, question: Q
     Raises:
         InvalidInput: no such subject or domain, `as_of` after the seal's time, a block that the
             index keeps no longer, or a file too large to be carried.
+        Erased: the checkpoint is older than an erasure of what it needs.
         StoreDamaged: a row that is missing or not what was written.
     """
     row = need_row(reader, BlockRow, block_key(certified.height))
@@ -94,10 +96,11 @@ def _inclusion(reader: Reader, size: int) -> tuple[bytes, ...]:
 def _file_proof(
     index: Index, version: int, platform: int, handle: bytes, items: Sequence[FileItem]
 ) -> FileProof:
+    erased = check_erasures(item.leaf for item in items)
     openings = [
         _opening(item.submission, item.annotation)
         for item in items
-        if is_read(item.leaf) and item.submission is not None
+        if is_read(item.leaf) and item.leaf.log_index not in erased and item.submission is not None
     ]
     return FileProof(
         platform=platform,

@@ -6,8 +6,7 @@
     │   ├── BadSignature  a signature does not hold
     │   ├── BadProof      a proof, note, receipt or bundle does not hold
     │   ├── Erased        a state is asked for whose records have been erased since
-    │   ├── Refused       a well-formed record that breaks a named rule
-    │   └── Gone          what is asked for has been erased since
+    │   └── Refused       a well-formed record that breaks a named rule
     ├── StoreDamaged      what is on disk is not what was written
     └── Misconfigured     the operator's configuration is wrong
 
@@ -50,10 +49,6 @@ class Refused(InvalidInput):
     def __init__(self, rule: str, message: str, *, field: str = "") -> None:
         super().__init__(message, field=field)
         self.rule = rule
-
-
-class Gone(InvalidInput):
-    """An answer as of an older checkpoint, whose records have been erased since."""
 
 
 class StoreDamaged(StandingError):

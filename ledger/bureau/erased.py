@@ -20,9 +20,11 @@ from typing import Final
 
 from ledger.errors import BadProof
 from ledger.files import FileLeaf
+from ledger.records import TAGS
+from ledger.records.erasure import Erasure, ErasureAck
 
-ERASURE_TYPE: Final = 30
-ACK_TYPE: Final = 31
+ERASURE_TYPE: Final = TAGS[Erasure]
+ACK_TYPE: Final = TAGS[ErasureAck]
 
 
 def check_erasures(leaves: Iterable[FileLeaf]) -> set[int]:

@@ -3,17 +3,18 @@
 annotation of an outcome or a rating = [pair count, standing, retrospective]; of others = []
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 from ledger.batch import Submission, commitment
 from ledger.block import Seal
 from ledger.bureau.answer import Answer, Question, SubjectRole
+from ledger.bureau.erased import check_erasures
 from ledger.bureau.evidence import READ_TYPES, Fact, OpenFile
 from ledger.bureau.score import score
 from ledger.bureau.standing import Annotation, PlatformTally
 from ledger.encoding import decode
-from ledger.errors import BadProof, InvalidInput, StoreDamaged
+from ledger.errors import BadProof, Erased, InvalidInput, StoreDamaged
 from ledger.files import (
     KIND_PLATFORM,
     FileItem,
@@ -91,24 +92,45 @@ def is_read(leaf: FileLeaf) -> bool:
     return leaf.type in READ_TYPES
 
 
-def opened_file(platform: int, handle: bytes, items: Iterable[FileItem]) -> OpenFile:
+def opened_file(platform: int, handle: bytes, items: Sequence[FileItem]) -> OpenFile:
     """A stored file as the score reads it.
 
+    What is erased is told by the leaves, not by which openings are held: all nodes answer alike.
+
     Raises:
-        StoreDamaged: an opening is missing or not the leaf's.
+        Erased: a record that stood in the file at this size has been erased since.
+        StoreDamaged: an opening is missing or not the leaf's, or the leaves are at odds.
     """
-    facts: list[Fact] = []
-    for item in items:
-        if not is_read(item.leaf):
-            continue
-        where = f"opening of log entry {item.leaf.log_index}"
-        if item.submission is None:
-            raise StoreDamaged(where, f"is missing; {REPAIR}")
-        try:
-            facts.append(open_leaf(item.leaf, item.submission, item.annotation))
-        except InvalidInput as error:
-            raise StoreDamaged(where, f"{error}; {REPAIR}") from error
+    try:
+        erased = check_erasures(item.leaf for item in items)
+    except BadProof as error:
+        raise StoreDamaged(f"file {platform}:{handle.hex()}", f"{error}; {REPAIR}") from error
+    facts = [
+        erased_fact(item.leaf) if item.leaf.log_index in erased else _opened(item)
+        for item in items
+        if is_read(item.leaf)
+    ]
     return OpenFile(platform, handle, facts)
+
+
+def _opened(item: FileItem) -> Fact:
+    if item.erasure is not None:
+        raise erased_since(item.leaf.log_index, item.erasure)
+    where = f"opening of log entry {item.leaf.log_index}"
+    if item.submission is None:
+        raise StoreDamaged(where, f"is missing; {REPAIR}")
+    try:
+        return open_leaf(item.leaf, item.submission, item.annotation)
+    except InvalidInput as error:
+        raise StoreDamaged(where, f"{error}; {REPAIR}") from error
+
+
+def erased_since(log_index: int, erasure: int) -> Erased:
+    """The error of asking for an older state in which a record stood that is erased by now."""
+    return Erased(
+        f"log entry {log_index} stood in the file at this checkpoint, and has been erased since by "
+        f"log entry {erasure}: ask as of a newer checkpoint"
+    )
 
 
 def decode_tally(data: bytes) -> PlatformTally:
@@ -179,6 +201,7 @@ def answer(reader: Reader, certified: Certified, question: Question) -> Answer:
 
     Raises:
         InvalidInput: no such subject or domain.
+        Erased: the checkpoint is older than an erasure of what it needs.
         StoreDamaged: a row that is missing or not what was written.
     """
     files = [

@@ -1,17 +1,27 @@
-"""A subject's file as HTTP shows it: leaves in log order, with the records that are held here."""
+"""A subject's file as HTTP shows it: its leaves in order, with the records that are not erased."""
 
 from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 
+from ledger.bureau.reading import erased_since
 from ledger.bureau.standing import Annotation
 from ledger.encoding import decode
 from ledger.errors import Malformed, StoreDamaged
-from ledger.files import file_row_key, links_of, read_leaf, read_subject, read_submission
+from ledger.files import (
+    FilePlace,
+    leaf_of,
+    links_of,
+    read_leaf,
+    read_place,
+    read_subject,
+    read_submission,
+)
 from ledger.records import NAME_OF_TAG
 from ledger.rows import REPAIR, LeafRow
 from ledger.store import Reader, subject_key
+from node.api.erasures import Erasing, erased_from, erasing_of
 from node.api.json_records import record_to_json
 from node.view import Certificate
 
@@ -20,9 +30,14 @@ _EMPTY: Final = b"\x90"
 
 
 class FileEntry(msgspec.Struct, frozen=True):
-    """A leaf of a file. `record` is null if this node cannot open it; times are in ms.
+    """A leaf of a file; times are in ms.
 
-    `annotation` is what execution added to an outcome or a rating; null for other types.
+    `erasure` is the log index of the erasure that has erased the leaf's record: then `record` and
+    `annotation` are null at every node. A leaf of type `erasure` with a target says so of the
+    record with that log index: `log_index`, `time` and `id` are the erasure's, and `record` is null
+    too (it stands at the erasure's own leaf). The target of an `erasure.ack` is the erasure's log
+    index. `record` is null besides if this node cannot open it; `annotation` is what execution
+    added to an outcome or a rating, null for other types.
     """
 
     position: int
@@ -31,18 +46,23 @@ class FileEntry(msgspec.Struct, frozen=True):
     type: str
     id: bytes
     target: int | None
+    erasure: int | None
     annotation: Annotation | None
     record: dict[str, Any] | None
 
 
 class FilePage(msgspec.Struct, frozen=True):
-    """Leaves of a file from a position on; `next` is the next page's `from`, or null at the end."""
+    """Leaves of a file from a position on; `next` is the next page's `from`, or null at the end.
+
+    `erased` is null for a whole file; else the file is partly erased, by what it says.
+    """
 
     subject: str
     assurance: str
     key: bytes
     links: tuple[str, ...]
     size: int
+    erased: Erasing | None
     leaves: tuple[FileEntry, ...]
     next: int | None
 
@@ -59,25 +79,28 @@ def page_of(
     """At most `limit` leaves of a registered subject's file, from position `start` on.
 
     Raises:
+        Erased: a record on this page stood there at the checkpoint, and has been erased since.
         StoreDamaged: a row is missing or not what was written.
     """
     row = read_subject(reader, *subject)
     assert row is not None, "the caller has looked the subject up"
+    erased = erased_from(reader, subject, certified.size)
     leaves: list[FileEntry] = []
     more = False
     for position in range(start, start + limit + 1):
-        data = reader.get(file_row_key(subject_key(*subject), position))
-        if data is None or int.from_bytes(data) >= certified.size:
+        place = read_place(reader, subject_key(*subject), position, certified.size)
+        if place is None:
             break
         more = len(leaves) == limit
         if not more:
-            leaves.append(_entry(reader, position, int.from_bytes(data)))
+            leaves.append(_entry(reader, position, place, erased))
     return FilePage(
         subject=_name(subject, codes),
         assurance=row.assurance,
         key=row.key,
         links=tuple(_name(each, codes) for each in links_of(reader, *subject, certified.size)),
         size=certified.size,
+        erased=erasing_of(reader, certified, (subject,), codes),
         leaves=tuple(leaves),
         next=start + limit if more else None,
     )
@@ -88,20 +111,31 @@ def _name(subject: tuple[int, bytes], codes: Mapping[int, str]) -> str:
     return f"{codes.get(number, number)}:{handle.hex()}"
 
 
-def _entry(reader: Reader, position: int, log_index: int) -> FileEntry:
+def _entry(reader: Reader, position: int, place: FilePlace, erased: Mapping[int, int]) -> FileEntry:
+    log_index = place.log_index
     row = read_leaf(reader, log_index)
-    opening = read_submission(reader, row.lane, row.height, row.position)
-    record = None if opening is None else record_to_json(opening.record, opening.signatures)
+    leaf = leaf_of(place, row)
+    is_own = place.target is None
+    erasure = erased.get(log_index) if is_own else None
+    is_shown = is_own and erasure is None
     return FileEntry(
         position=position,
         log_index=log_index,
-        time=row.time,
-        type=NAME_OF_TAG.get(row.type, str(row.type)),
-        id=row.commitment,
-        target=row.target,
-        annotation=_annotation(log_index, row),
-        record=record,
+        time=leaf.time,
+        type=NAME_OF_TAG.get(leaf.type, str(leaf.type)),
+        id=leaf.commitment,
+        target=leaf.target,
+        erasure=erasure,
+        annotation=_annotation(log_index, row) if is_shown else None,
+        record=_record(reader, log_index, row) if is_shown else None,
     )
+
+
+def _record(reader: Reader, log_index: int, row: LeafRow) -> dict[str, Any] | None:
+    if row.erasure is not None:
+        raise erased_since(log_index, row.erasure)
+    opening = read_submission(reader, row.lane, row.height, row.position)
+    return None if opening is None else record_to_json(opening.record, opening.signatures)
 
 
 def _annotation(log_index: int, row: LeafRow) -> Annotation | None:

@@ -15,7 +15,8 @@ from ledger.bureau import reading
 from ledger.bureau.answer import Answer, Counts, Question, SubjectRole
 from ledger.bureau.model import Q16_ONE
 from ledger.errors import Malformed
-from ledger.files import read_subject
+from ledger.files import closure, read_subject
+from node.api.erasures import Erasing, erasing_of
 from node.api.files import FilePage, page_of
 from node.api.log import newest
 from node.api.parameters import choice, code, only, parse_hash, parse_number, whole_number
@@ -54,6 +55,7 @@ class ScoreShown(msgspec.Struct, frozen=True):
 
     `probability_q16` and `interval_q16` are the exact integers (65,536 is 1); `probability` and
     `interval` (5 % and 95 %) are the same for people. `evidence` counts good and bad results.
+    `erased` is null if the files are whole; else they are partly erased, by what it says.
     """
 
     subject: str
@@ -73,6 +75,7 @@ class ScoreShown(msgspec.Struct, frozen=True):
     interval_q16: tuple[int, int]
     counts: Counts
     last_at: int | None
+    erased: Erasing | None
 
 
 async def get_score(request: web.Request) -> web.Response:
@@ -80,15 +83,32 @@ async def get_score(request: web.Request) -> web.Response:
     only(request, ("domain", "role", "as_of"))
     node: Node = request.app[NODE]
     certified, question = _question(request)
-    row = read_subject(node.reader, question.platform, question.handle)
-    if row is not None and row.length > LONG_FILE_LEAVES:
-        answer = await asyncio.to_thread(reading.answer, node.reader, certified, question)
+    if _is_long(node, question.platform, question.handle):
+        found = await asyncio.to_thread(_score, node, certified, question)
     else:
-        answer = reading.answer(node.reader, certified, question)
-    return json_response(shown(answer, certified, _code_of(node, question.platform)))
+        found = _score(node, certified, question)
+    return json_response(found)
 
 
-def shown(answer: Answer, certified: Certificate, platform_code: str) -> ScoreShown:
+def _is_long(node: Node, platform: int, handle: bytes) -> bool:
+    row = read_subject(node.reader, platform, handle)
+    return row is not None and row.length > LONG_FILE_LEAVES
+
+
+def _score(node: Node, certified: Certificate, question: Question) -> ScoreShown:
+    answer = reading.answer(node.reader, certified, question)
+    subjects = closure(node.reader, question.platform, question.handle, certified.size)
+    erased = erasing_of(node.reader, certified, subjects, _codes(node))
+    return shown(answer, certified, _code_of(node, question.platform), erased)
+
+
+def _codes(node: Node) -> dict[int, str]:
+    return {each.number: each.code for each in node.validators}
+
+
+def shown(
+    answer: Answer, certified: Certificate, platform_code: str, erased: Erasing | None
+) -> ScoreShown:
     """An answer as HTTP gives it."""
     question, probability = answer.question, answer.probability_q16
     return ScoreShown(
@@ -111,6 +131,7 @@ def shown(answer: Answer, certified: Certificate, platform_code: str) -> ScoreSh
         interval_q16=(answer.low_q16, answer.high_q16),
         counts=answer.evidence,
         last_at=answer.last_at,
+        erased=erased,
     )
 
 
@@ -125,9 +146,14 @@ async def get_file(request: web.Request) -> web.Response:
     certified, platform, handle = _subject(request)
     start = whole_number(request, "from", 0, 2**32 - 1, 0)
     limit = whole_number(request, "limit", 1, PAGE_LEAVES_MAX, PAGE_LEAVES)
-    codes = {each.number: each.code for each in node.validators}
-    page = page_of(
-        node.reader, certified, (platform, handle), codes=codes, start=start, limit=limit
+    page = await asyncio.to_thread(
+        page_of,
+        node.reader,
+        certified,
+        (platform, handle),
+        codes=_codes(node),
+        start=start,
+        limit=limit,
     )
     return json_response(page)
 
@@ -226,7 +252,7 @@ _PAGE: Final = (
     ),
 )
 _BUNDLE: Final = {"type": "string", "contentEncoding": "binary"}
-_PROBLEMS: Final = (400, 404, 422, 503)
+_PROBLEMS: Final = (400, 404, 410, 422, 503)
 
 ROUTES: Final = (
     Route(

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 import typer
 from rich.table import Table
 
+from node.cli.erased import show_erased
 from node.cli.output import print_json, stdout
 from node.cli.target import NODE_URL, JsonOption, NodeOption, TokenFileOption, ask
 from node.client import Client
@@ -17,6 +18,7 @@ _TOLD: Final = {
     "engagement.open": ("format", "role", "domains"),
     "engagement.outcome": ("status", "fault", "acceptance"),
     "rating": ("direction", "value", "scale"),
+    "erasure": ("scope",),
 }
 
 app = typer.Typer(add_completion=False)
@@ -40,6 +42,7 @@ def file(
     stdout.print(f"[bold]{found['subject']}[/]  assurance: {found['assurance']}", soft_wrap=True)
     for link in found["links"]:
         stdout.print(f"linked with {link}", soft_wrap=True)
+    show_erased(found["erased"])
     stdout.print(_table(leaves), soft_wrap=True)
     rest = "" if found["next"] is None else "; there are more (--limit)"
     stdout.print(f"{len(leaves)} leaves under a log of {found['size']} entries{rest}", style="dim")
@@ -70,9 +73,15 @@ def _table(leaves: list[dict[str, Any]]) -> Table:
 
 
 def _says(leaf: dict[str, Any]) -> str:
-    record = leaf["record"]
+    record, target = leaf["record"], leaf["target"]
+    if leaf["erasure"] is not None:
+        return f"(erased by {leaf['erasure']})"
+    if leaf["type"] == "erasure" and target is not None:
+        return f"erases {target}"
     if record is None:
         return "(not held here)"
+    if leaf["type"] == "erasure.ack":
+        return f"platform {record['platform']} has destroyed what {target} erases"
     if leaf["type"] == "subject.link":
         sides = [f"{record[s + '_platform']}:{record[s + '_handle'][:8]}…" for s in _SIDES]
         return " = ".join(sides)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 import typer
 from rich.table import Table
 
+from node.cli.erased import show_erased
 from node.cli.output import print_json, stdout
 from node.cli.target import NODE_URL, JsonOption, NodeOption, TokenFileOption, ask
 
@@ -73,6 +74,7 @@ def show(found: dict[str, Any]) -> None:
         )
     stdout.print(f"between {low} and {high} (90 % interval)")
     stdout.print(_counted(found["counts"]))
+    show_erased(found["erased"])
     if not found["thin_file"]:
         stdout.print(_reasons(found))
     checkpoint = found["checkpoint"]

@@ -123,6 +123,7 @@ def figures(found: Verified) -> dict[str, Any]:
         "base_points": answer.base_points,
         "reasons": [{"code": each.code, "points": each.points} for each in answer.reasons],
         "evidence": answer.evidence.good + answer.evidence.bad,
+        "erased": answer.evidence.erased,
     }
 
 
@@ -187,3 +188,10 @@ def show_answer(answer: Answer) -> None:
         markup=False,
         soft_wrap=True,
     )
+    if counts.erased:
+        stdout.print(
+            f"PARTLY ERASED: {counts.erased} record(s) were destroyed at the subject's wish; "
+            "they count for nothing",
+            style="yellow",
+            soft_wrap=True,
+        )

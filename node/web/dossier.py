@@ -11,6 +11,7 @@ from ledger.bureau.standing import PlatformTally, grade_of, worker_sign
 from ledger.parameters import Parameters, Scale
 from ledger.records.engagement import EngagementOpen, EngagementOutcome
 from ledger.records.rating import Rating
+from node.api.erasures import Erasing
 from node.web.plot import OUTCOMES_MAX, History, Kind, OutcomeAt, ScoreAt
 from node.web.words import STATUSES
 
@@ -87,6 +88,7 @@ class Report:
     engagement_count: int
     page: int
     page_count: int
+    erased: Erasing | None
 
     @property
     def query(self) -> str:
@@ -133,7 +135,10 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What a report is made from: the closure of files and what else the score reads."""
+    """What a report is made from: the closure of files and what else the score reads.
+
+    `erased`: what is erased of the files, or None.
+    """
 
     files: Sequence[OpenFile]
     summary: PlatformTally | None
@@ -141,6 +146,7 @@ class Material:
     question: Question
     codes: dict[int, str]
     ground: Ground
+    erased: Erasing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +196,7 @@ def report_of(dossier: Dossier, page: int) -> Report:
         engagement_count=len(lines),
         page=page,
         page_count=page_count,
+        erased=material.erased,
     )
 
 

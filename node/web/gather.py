@@ -11,6 +11,7 @@ from ledger.bureau.reading import (
 )
 from ledger.files import KIND_PLATFORM, read_summary
 from ledger.store import Reader
+from node.api.erasures import erasing_of
 from node.web.dossier import Ground, Material
 
 
@@ -21,6 +22,7 @@ def gather(
 
     Raises:
         InvalidInput: nobody has registered the subject by then, or there are too many leaves.
+        Erased: the checkpoint is older than an erasure of what it needs.
         StoreDamaged: a row is missing or not what was written.
     """
     closure = read_closure(reader, certified, question.platform, question.handle)
@@ -32,4 +34,5 @@ def gather(
         question=question,
         codes=codes,
         ground=ground,
+        erased=erasing_of(reader, certified, [each[:2] for each in closure], codes),
     )

@@ -14,7 +14,7 @@ from typing import Final
 
 from aiohttp import web
 
-from ledger.errors import InvalidInput
+from ledger.errors import Erased, InvalidInput
 from node.api.auth import COOKIE, SESSIONS
 from node.api.port import NODE
 from node.config import Token
@@ -107,6 +107,12 @@ def page(handler: Handler, render: Render) -> Handler:
             return await handler(request)
         except PageProblem as problem:
             return _problem_page(request, render, problem)
+        except Erased:
+            message = (
+                "Records on this page are being erased at this moment, and the checkpoint that "
+                "says so is not cosigned yet. Load the page again in a moment."
+            )
+            return _problem_page(request, render, PageProblem(410, "Erased since", message))
         except InvalidInput as error:
             unreadable = PageProblem(400, "This cannot be read", f"{error}.")
             return _problem_page(request, render, unreadable)

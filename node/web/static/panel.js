@@ -138,6 +138,8 @@ async function verify() {
     say(notes, "p", "The keys came from the node that is checked: this proves that it does not contradict "
       + "itself, not that its keys are the network's.");
   }
+  const { erased } = found.answer.evidence;
+  if (erased > 0) say(notes, "p", `Partly erased: ${erased} records stay closed, as the ledger says they must.`);
   if (found.stale) say(notes, "p", "The answer is more than 30 days old: newer records may exist.", "bad");
   say(notes, "p", `Recomputed in this browser in ${taken} ms, from ${bundle.length} bytes.`);
   pin(policy.text);

@@ -4,14 +4,18 @@ import os
 
 import pytest
 
+from ledger import erasure_queue
 from ledger.bundle import decode_bundle, verify_bundle
 from ledger.encoding import encode
 from tests.ledger.bureau.facts import question
 from tests.ledger.bureau.test_erased import impossible, linked, out_of_order, own_file
+from tests.ledger.certify import policy_of
 from tests.ledger.handmade import HandFile, bundle_by_hand, moved, policy
+from tests.ledger.test_bundle import bundle_of, linked_world
+from tests.ledger.test_bundle_erased import SUBJECTS, erased_world, liars, random_world
 from tests.node.web.js.in_node import in_node, needs_node
 from tests.node.web.js.random_erasures import erased_case
-from tests.node.web.js.test_bundles import in_both
+from tests.node.web.js.test_bundles import failing, in_both
 from tests.node.web.js.test_score import answer_of
 
 pytestmark = needs_node
@@ -97,6 +101,33 @@ def test_an_opening_of_an_erased_leaf_is_refused_and_so_is_one_that_lacks() -> N
     elsewhere.erase(7, 3)
     bundles.append(bundle_by_hand([gap, elsewhere], question()))
     assert [step for step, _ in in_words(*bundles)] == ["openings"] * len(bundles)
+
+
+def test_bundles_of_executed_erasures_hold_in_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(erasure_queue, "ERASURE_LEAVES_PER_BLOCK", 6)
+    worlds = [erased_world(), erased_world("whole"), *(random_world(seed) for seed in range(8))]
+    cases = [
+        (bundle_of(world, name, platform), policy_of(world))
+        for world in worlds
+        for name, platform in SUBJECTS
+    ]
+    assert in_both(cases) == [(True, "score")] * len(cases)
+
+
+def test_what_a_liar_does_to_erased_records_is_refused_by_both() -> None:
+    before, world = bundle_of(linked_world()), erased_world()
+    steps, bundles = zip(*liars(world, before), strict=True)
+    assert failing(world, *bundles) == list(steps)
+
+
+def test_a_change_of_any_one_byte_of_an_executed_erasure_is_refused() -> None:
+    world = erased_world()
+    data = bundle_of(world)
+    found = in_node("mutations", bundle=data.hex(), policy=policy_of(world).format())
+    assert found["whole"]
+    assert found["tried"] == 2 * len(data)
+    assert found["accepted"] == []
+    assert set(found["steps"]) >= {"form", "files", "openings"}
 
 
 @pytest.mark.parametrize("which", ["some", "all", "link"])
