@@ -1,0 +1,148 @@
+"""Partly erased files over HTTP and on the command line; what has been erased since is 410."""
+
+import asyncio
+import json
+import re
+
+import pytest
+from typer.testing import CliRunner
+
+from ledger.batch import commitment
+from ledger.bundle import verify_bundle
+from ledger.policy import Policy
+from ledger.records import encode_record
+from node.api.erasures import ACKNOWLEDGE_DAYS
+from node.cli import file, score
+from tests.ledger.world import DAY, handle
+from tests.node.api.live_node import BOTH
+
+W, C = handle("w").hex(), handle("c").hex()
+WHATS = ("score", "file", "bundle")
+
+
+@pytest.fixture
+async def history(node, client):
+    """A worker with two engagements and a link to a handle of p2."""
+    world = node.world
+    world.run(world.register("other", 2, key=True), lane=2)
+    await client.submit_msgpack(
+        [
+            (encode_record(each), b"")
+            for each in (world.register("w", key=True), world.register("c"))
+        ]
+    )
+    for name in ("a", "b"):
+        for record in (world.open(name), world.outcome(name), world.rating(name)):
+            await client.submit_msgpack([(encode_record(record), b"")])
+    link = world.link((1, "w"), (2, "other"))
+    await client.submit_msgpack([(link.record, link.signatures)])
+    return world
+
+
+@pytest.fixture
+async def erasure(node, history):
+    """The record id of the worker's erasure, which platform 2 has acknowledged."""
+    made = history.erasure("w")
+    history.put(2, [made])
+    node.finalise()
+    history.put(2, [history.ack(commitment(made), 2)])
+    node.finalise()
+    return commitment(made).hex()
+
+
+async def test_a_file_says_that_it_is_partly_erased(node, client, erasure) -> None:
+    found = await client.file(f"p1:{W}")
+    leaves = {leaf["position"]: leaf for leaf in found["leaves"]}
+    own = next(each for each in leaves.values() if each["id"] == erasure)
+    taken = [each for each in leaves.values() if each["erasure"] is not None]
+    marks = [each for each in leaves.values() if each["id"] == erasure and each is not own]
+    assert [each["type"] for each in taken].count("engagement.open") == 2
+    assert {each["type"] for each in taken} >= {"subject.register", "subject.link", "rating"}
+    assert all(each["record"] is each["annotation"] is None for each in taken)
+    assert {each["erasure"] for each in taken} == {own["log_index"]}
+    assert [each["target"] for each in marks] == [each["log_index"] for each in taken]
+    assert all(each["type"] == "erasure" and each["record"] is None for each in marks)
+    assert (own["record"]["type"], own["record"]["scope"]) == ("erasure", "platform")
+    ack = leaves[max(leaves)]
+    assert (ack["type"], ack["target"]) == ("erasure.ack", own["log_index"])
+    assert ack["record"]["erasure"] == erasure
+    assert found["links"] == []
+    told = found["erased"]
+    assert told["records"] == len(taken) == 8
+    [each] = told["erasures"]
+    assert (each["id"], each["log_index"], each["records"]) == (erasure, own["log_index"], 8)
+    assert each["time"] == own["time"] <= each["done"]
+    assert each["due"] == each["done"] + ACKNOWLEDGE_DAYS * DAY
+    assert (each["acknowledged"], each["awaited"]) == (["p2"], ["p1", "p3", "p4"])
+
+
+async def test_pages_of_a_partly_erased_file_say_the_same(client, erasure) -> None:
+    whole = await client.file(f"p1:{W}")
+    leaves, start = [], 0
+    while start is not None:
+        page = await client.file(f"p1:{W}", **{"from": str(start), "limit": "3"})
+        assert page["erased"] == whole["erased"]
+        leaves += page["leaves"]
+        start = page["next"]
+    assert leaves == whole["leaves"]
+
+
+async def test_the_other_partys_file_does_not_say_whose_wish_it_was(client, erasure) -> None:
+    found = await client.file(f"p1:{C}")
+    assert found["erased"]["records"] == 6
+    marks = [leaf for leaf in found["leaves"] if leaf["id"] == erasure]
+    assert len(marks) == 6
+    assert W not in json.dumps(found)
+
+
+async def test_a_score_and_its_bundle_say_so_too(client, erasure) -> None:
+    found = await client.score(f"p1:{W}")
+    assert found["counts"]["erased"] == 7
+    assert found["thin_file"]
+    assert found["erased"]["records"] == 8
+    data = await client.bundle(f"p1:{W}")
+    verified = verify_bundle(data, Policy.parse(await client.policy()))
+    assert verified.valid, verified.steps
+    assert verified.answer.evidence.erased == 7
+
+
+async def test_whole_files_have_nothing_erased(client, history) -> None:
+    assert (await client.score(f"p1:{W}"))["erased"] is None
+    assert (await client.file(f"p1:{W}"))["erased"] is None
+
+
+async def test_what_is_erased_since_the_checkpoint_is_gone_at_once(node, member, history) -> None:
+    """The openings are still held: the answer depends on the ledger alone."""
+    history.run(history.erasure("w"), lane=2)
+    assert node.certified.size < history.state.log.size
+    for subject in (f"p1:{W}", f"p1:{C}"):
+        for what in WHATS:
+            async with member.get(f"/v1/subjects/{subject}/{what}") as response:
+                problem = await response.json(content_type=None)
+                assert response.status == 410, problem
+                assert problem["type"] == "urn:standing:problem:erased"
+                assert problem["title"] == "Erased since"
+                assert "newer checkpoint" in problem["detail"]
+
+
+async def test_the_command_line_says_partly_erased(
+    server, client, erasure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STANDING_NODE", str(server.make_url("/")))
+    monkeypatch.setenv("STANDING_TOKEN", BOTH)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    async def run(command, subject: str = f"p1:{W}") -> str:
+        told = await asyncio.to_thread(CliRunner().invoke, command.app, [subject])
+        assert told.exit_code == 0, told.output
+        return told.stdout
+
+    told = await run(score)
+    assert "partly erased: 8 records" in told
+    assert "acknowledged by p2; awaited of p1, p3, p4 until" in told
+    assert "cannot be recalled" in told
+    told = await run(file)
+    assert "partly erased: 8 records" in told
+    assert told.count("(erased by ") == 8
+    assert len(re.findall(r" erases \d+", told)) == 8
+    assert "platform 2 has destroyed what" in told
