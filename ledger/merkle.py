@@ -274,7 +274,9 @@ def verify_inclusion(
     Raises:
         BadProof: it does not, or the proof is not of the exact shape.
     """
-    if root_from_inclusion(leaf, index, size, proof) != root:
+    found = root_from_inclusion(leaf, index, size, proof)
+    _check_hashes((root,), what="an inclusion proof")
+    if found != root:
         raise BadProof("the inclusion proof leads to another root")
 
 

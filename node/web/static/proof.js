@@ -241,9 +241,11 @@ function checkHashes(...hashes) {
   if (hashes.some((each) => each.length !== 32)) throw new Refused("every hash of a proof has 32 bytes");
 }
 
+const SIZE_MAX = 2n ** 63n - 1n;
+
 /** Demand that a leaf hash stands at `index` of a tree of `size` leaves (BigInts) with this root. */
 export function verifyInclusion(leaf, index, size, proof, root) {
-  if (index < 0n || index >= size) throw new Refused(`a tree of ${size} leaves has no leaf ${index}`);
+  if (index < 0n || index >= size || size > SIZE_MAX) throw new Refused(`a tree of ${size} leaves has no leaf ${index}`);
   checkHashes(leaf, root, ...proof);
   let [first, last, found] = [index, size - 1n, leaf];
   for (const sibling of proof) {

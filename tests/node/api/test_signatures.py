@@ -170,6 +170,9 @@ async def test_over_http(node, server, stranger) -> None:
         assert len((await response.json())["handles"]) == 1
     async with stranger.post("/v1/handles", data=body + b" ", headers=sent) as response:
         assert response.status == 401
+    twice = [("Content-Digest", "sha-256=:AAAA:"), *sent.items()]
+    async with stranger.post("/v1/handles", data=body, headers=twice) as response:
+        assert response.status == 401, "a field that is sent twice counts as one list"
     sent["Content-Type"] = "application/x-ndjson"
     async with stranger.post("/v1/records", data=body, headers=sent) as response:
         assert response.status == 401

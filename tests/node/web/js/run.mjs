@@ -101,10 +101,14 @@ const TASKS = {
     const keys = (list) => list.map((key) => hex(key.publicKey));
     return { origin, quorum, logKeys: keys(logKeys), witnesses: keys(witnesses) };
   }),
-  checkpoints: ({ cases }) => each(cases, async ({ note, policy }) => {
-    const { origin, size, root } = await verifyCheckpoint(bytes(note), parsePolicy(policy));
-    return { origin, size: String(size), root: hex(root) };
-  }),
+  checkpoints: ({ cases }) => {
+    const policies = new Map(cases.map(({ policy }) => [policy, null]));
+    for (const text of policies.keys()) policies.set(text, parsePolicy(text));
+    return each(cases, async ({ note, policy }) => {
+      const { origin, size, root } = await verifyCheckpoint(bytes(note), policies.get(policy));
+      return { origin, size: String(size), root: hex(root) };
+    });
+  },
 
   /** How long it takes: the fastest of some runs, in ms. */
   timing: async ({ bundle, policy: text, runs }) => {
