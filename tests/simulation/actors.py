@@ -6,6 +6,8 @@ faulty node's own state goes on as if it had behaved.
 
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from consensus.certificate import FINALIZE, NOTARIZE, NULLIFY, PROPOSE, statement_message
 from consensus.config import Signer
 from consensus.messages import (
@@ -14,6 +16,7 @@ from consensus.messages import (
     Cosignature,
     Message,
     Proposal,
+    RemainsMessage,
     Vote,
 )
 from consensus.proposals import candidate_of, make_block
@@ -210,6 +213,23 @@ def withholder(shown: set[int]) -> Outgoing:
         return [message]
 
     return outgoing
+
+
+def false_heir(node: Node, target: int, message: Message) -> list[Message]:
+    """Gives residues that say something else than what was erased."""
+    if not isinstance(message, RemainsMessage):
+        return [message]
+    forms = tuple(
+        replace(
+            form,
+            residues=tuple(
+                (at, replace(each, stand_in=each.stand_in + b"!", hash=ZERO_HASH))
+                for at, each in form.residues
+            ),
+        )
+        for form in message.batches
+    )
+    return [RemainsMessage(forms)]
 
 
 ACTORS: dict[str, Callable[[], Outgoing]] = {

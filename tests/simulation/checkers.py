@@ -4,6 +4,7 @@ from collections import defaultdict
 
 from consensus.certificate import FINALIZE, NOTARIZE, NULLIFY, Certificate
 from consensus.effects import BatchSealed, Certified, Execute, Halt
+from consensus.lanes import Lanes
 from consensus.messages import (
     Batches,
     Blocks,
@@ -12,6 +13,7 @@ from consensus.messages import (
     Hint,
     Message,
     Proposal,
+    RemainsMessage,
     Status,
     Vote,
 )
@@ -21,7 +23,8 @@ from ledger.batch import header_hash
 from ledger.block import block_hash
 from ledger.encoding import decoder
 from ledger.genesis import Bounds
-from ledger.store import CONSENSUS, HEADER, SUBMISSION, Changes
+from ledger.residue import Remains
+from ledger.store import CONSENSUS, HEADER, RESIDUE, SUBMISSION, Changes
 
 
 class Violation(AssertionError):
@@ -80,7 +83,7 @@ class Checker:
             case Hint(tips) | Status(tips=tips):
                 for tip in tips:
                     self._stood(source, HEADER + tip.hash, message)
-            case Batches(batches):
+            case Batches(batches) | RemainsMessage(batches):
                 for batch in batches:
                     self._stood(source, HEADER + header_hash(chain, batch.header), message)
             case CertificateMessage(certificate):
@@ -151,13 +154,22 @@ class Checker:
             return
         need = witnesses(self.n) if len(stores) == self.n else 1
         for hash_, batch in effect.batches:
-            last = SUBMISSION + hash_ + max(0, batch.header.count - 1).to_bytes(2)
+            last = hash_ + max(0, batch.header.count - 1).to_bytes(2)
+            rows = (SUBMISSION + last, RESIDUE + last)
             holders = sum(
                 store.get(HEADER + hash_) is not None
-                and (not batch.header.count or store.get(last) is not None)
+                and (not batch.header.count or any(store.get(row) is not None for row in rows))
                 for store in stores
             )
             check(holders >= need, f"a final batch is durable at {holders} nodes only")
+
+    def holds(self, node: int, lanes: Lanes) -> None:
+        """What remains of batches is held under a final cut only, and so never voted on."""
+        for held in lanes.held.values():
+            if isinstance(held.batch, Remains):
+                lane = lanes.lanes[held.header.lane]
+                text = f"{node} holds remains above the final cut"
+                check(held.header.height <= lane.final.height, text)
 
     def certified_row(self, node: int, effect: Certified) -> None:
         row = effect.row

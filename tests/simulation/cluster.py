@@ -98,6 +98,8 @@ class Node:
         self.twist = b""
         """Not empty: execution goes wrong here, in this way."""
         self.actor = ""
+        self.erase_lag_us: int | None = 20_000
+        """How long after a block its erasing happens here, or None for not at all."""
 
     # --- life ---
 
@@ -114,6 +116,7 @@ class Node:
             self.cluster.checker.restarted(self.number, head.height, dict(head.cut))
         self.state, effects = simplex.restore(self.config, self.store, head, self.now())
         self.carry_out(effects)
+        self._plan_erasing()
 
     def crash(self, *, keep: int = 0) -> None:
         """Lose everything that is not durable; of the writes under way, the first `keep` remain."""
@@ -152,6 +155,8 @@ class Node:
     def _handle(self, given: Input) -> None:
         self.state, effects = simplex.handle(self.state, given, self.now())
         self.carry_out(effects)
+        if isinstance(self.ledger, RealLedger) and self.honest:
+            self.cluster.checker.holds(self.number, self.state.lanes)
 
     def carry_out(self, effects: tuple[Effect, ...]) -> None:
         for effect in effects:
@@ -232,10 +237,21 @@ class Node:
         head = self.ledger.head
         self.cluster.note("executed", self.number, head.height)
         self.outbox.append(Persist(changes))
-        self.cluster.clock.after(
-            200,
-            self._same_life(lambda: self.feed(Executed(head.height, head.size, head.root))),
-        )
+        result = Executed(head.height, head.size, head.root, head.is_erasing)
+        self.cluster.clock.after(200, self._same_life(lambda: self.feed(result)))
+        self._plan_erasing()
+
+    def _plan_erasing(self) -> None:
+        if self.ledger.has_left and self.erase_lag_us is not None:
+            self.cluster.clock.after(self.erase_lag_us, self._same_life(self._erase))
+
+    def _erase(self) -> None:
+        if isinstance(self.ledger, RealLedger) and self.ledger.has_left:
+            changes = self.ledger.erase(self.store)
+            if changes:
+                self.outbox.append(Persist(changes))
+                self._drain()
+            self._plan_erasing()
 
     def _send(self, peer: int, message: Message) -> None:
         messages = [message] if self.outgoing is None else self.outgoing(self, peer, message)

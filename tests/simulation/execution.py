@@ -2,6 +2,9 @@
 
 In the cheap one the root is a hash chain over block hashes and batch hashes. It writes what
 consensus relies on in one change: the head, and the lanes' final `L` rows.
+
+The real one erases as a node does: what a block says is to be erased stands in rows written with
+the block (`LEFT`), and is destroyed some time later, once they are durable; a restart goes on.
 """
 
 from dataclasses import dataclass
@@ -12,17 +15,21 @@ from consensus.effects import Execute
 from ledger import state as real
 from ledger.block import Tip
 from ledger.encoding import decoder, encode
+from ledger.erasing import residue_of
 from ledger.genesis import Genesis
 from ledger.position import State as LedgerState
-from ledger.store import LANE, META, Changes, MemoryStore
+from ledger.rows import lane_key, residue_key, submission_key
+from ledger.store import LANE, META, NODE, Changes, MemoryStore, after
 
 HEAD_KEY = META + b"head"
+LEFT = NODE + b"left to erase"
 Stored = tuple[int, bytes, int, int, bytes, tuple[Tip, ...]]
 
 
 @dataclass
 class Ledger:
     head: Head
+    has_left: bool = False
 
     def apply(self, effect: Execute) -> Changes:
         head, block = self.head, effect.block
@@ -59,6 +66,7 @@ class RealLedger:
             durable.write(real.found(genesis)[1])
         self.rows = durable.copy()
         self.state: LedgerState = real.load(self.rows)
+        self.has_left = any(True for _ in durable.scan(LEFT, after(LEFT)))
 
     @property
     def head(self) -> Head:
@@ -70,6 +78,7 @@ class RealLedger:
             state.size,
             state.log.root(),
             dict(state.cut),
+            state.erasing,
         )
 
     def apply(self, effect: Execute) -> Changes:
@@ -78,4 +87,28 @@ class RealLedger:
         )
         self.rows.write(applied.changes)
         assert applied.root == self.state.log.root()
-        return applied.changes
+        left: Changes = {
+            LEFT + encode((lane, height, position, erasure)): b""
+            for lane, height, position, erasure in applied.erased
+        }
+        self.has_left |= bool(left)
+        return {**applied.changes, **left}
+
+    def erase(self, durable: MemoryStore) -> Changes:
+        """Residues in the place of what is left to erase: one change of all of it."""
+        changes: Changes = {}
+        for key, _ in durable.scan(LEFT, after(LEFT)):
+            changes[key] = None
+            lane, height, position, erasure = decoder(tuple[int, int, int, int]).decode(
+                key[len(LEFT) :]
+            )
+            name = durable.get(lane_key(lane, height))
+            assert name is not None, "what is erased was executed"
+            opening = submission_key(name, position)
+            if durable.get(opening) is None:
+                continue  # it came as a residue
+            residue = residue_of(durable, self.state.vocabulary, (lane, height, position), erasure)
+            changes[opening] = None
+            changes[residue_key(name, position)] = encode(residue)
+        self.has_left = durable.get(real.HEAD_KEY) != self.rows.get(real.HEAD_KEY)
+        return changes
