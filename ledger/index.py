@@ -10,7 +10,7 @@ asking for a version costs more the further it lies back. Only keys and values a
 outside: `Index.build` makes the tree anew from them in ascending order of keys.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Self
 
 from ledger.errors import InvalidInput, Malformed
@@ -18,12 +18,14 @@ from ledger.mapproof import (
     BIT_BYTE,
     EMPTY_ROOT,
     KEY_BYTES,
+    LEAF_BYTES,
     PROOF_BYTES_MAX,
     VALUE_BYTES,
     verify_absence,
     verify_presence,
 )
-from ledger.patricia import EMPTY, NONE, Overwritten, Root, Tree, Update
+from ledger.overwritten import Overwritten
+from ledger.patricia import NONE, Tree, update
 
 __all__ = ["EMPTY_ROOT", "PROOF_BYTES_MAX", "Index", "verify_absence", "verify_presence"]
 
@@ -39,9 +41,7 @@ class Index:
             raise ValueError("the window holds at least one version")
         self.window_blocks = window_blocks
         self._tree = Tree()
-        self._current = EMPTY
-        self._size = 0
-        self._versions: dict[int, Root] = {}
+        self._versions: dict[int, bytes] = {}
         self._overwritten: dict[int, Overwritten] = {}
 
     @classmethod
@@ -61,14 +61,14 @@ class Index:
             Malformed: keys do not strictly ascend, or a length is wrong.
         """
         index = cls(window_blocks)
-        index._current, index._size = index._tree.plant(items)
+        index._tree.plant(items)
         if version is not None:
-            index._versions[version] = index._current
+            index._versions[version] = index._tree.root
         return index
 
     def __len__(self) -> int:
         """How many keys the current state holds."""
-        return self._size
+        return len(self._tree)
 
     def versions(self) -> list[int]:
         """The versions that can be asked for, oldest first."""
@@ -80,7 +80,7 @@ class Index:
         Raises:
             InvalidInput: the version is not (or no longer) kept.
         """
-        return self._root_of(version).hash
+        return self._root_of(version)
 
     def get(self, key: bytes, version: int | None = None) -> bytes | None:
         """The value under a key, or None.
@@ -107,6 +107,13 @@ class Index:
             parts.append(tree.child_hash(place ^ 1, logs))
         return b"".join(parts)
 
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        """All keys of the current state with their values, in no order."""
+        leaves = self._tree.leaves
+        for at in range(0, len(leaves), LEAF_BYTES):
+            middle = at + KEY_BYTES
+            yield bytes(leaves[at:middle]), bytes(leaves[middle : middle + VALUE_BYTES])
+
     def apply(self, version: int, updates: Mapping[bytes, bytes]) -> bytes:
         """Insert or replace the values of one block and make its version; the new root hash.
 
@@ -121,22 +128,19 @@ class Index:
             raise Malformed(f"a key of the index has {KEY_BYTES} bytes")
         if not set(map(len, updates.values())) <= {VALUE_BYTES}:
             raise Malformed(f"a value of the index has {VALUE_BYTES} bytes")
-        update = Update(self._tree, self._current)
-        if updates:
-            keys = sorted(updates)
-            self._current = update.set(keys, map(updates.__getitem__, keys))
-        self._size += update.inserted
+        keys = sorted(updates)
+        log = update(self._tree, keys, [updates[key] for key in keys])
         if self._versions:
-            self._overwritten[version] = update.overwritten
-        self._versions[version] = self._current
+            self._overwritten[version] = log
+        root = self._versions[version] = self._tree.root
         while len(self._versions) > self.window_blocks:
             oldest, follower, *_ = self._versions
             del self._versions[oldest], self._overwritten[follower]
-        return self._current.hash
+        return root
 
-    def _root_of(self, version: int | None) -> Root:
+    def _root_of(self, version: int | None) -> bytes:
         if version is None:
-            return self._current
+            return self._tree.root
         found = self._versions.get(version)
         if found is None:
             kept = f"{min(self._versions)} to {max(self._versions)}" if self._versions else "none"
@@ -153,12 +157,7 @@ class Index:
         children on the way to it."""
         if len(key) != KEY_BYTES:
             raise Malformed(f"a key of the index has {KEY_BYTES} bytes")
-        ref, places = self._root_of(version).ref, list[int]()
-        if ref == NONE:
-            return b"", places
-        tree, logs = self._tree, self._logs_after(version)
-        while not ref & 1:
-            bit = tree.bits[ref >> 1]
-            places.append(ref + (key[bit >> 3] >> (~bit & 7) & 1))
-            ref = tree.child(places[-1], logs)
-        return tree.leaf(ref, logs), places
+        self._root_of(version)
+        logs = self._logs_after(version)
+        ref, places = self._tree.walk(key, logs)
+        return b"" if ref == NONE else self._tree.leaf(ref, logs), places

@@ -1,79 +1,55 @@
 """The tree of the index in memory: flat arrays, and logs of what was overwritten.
 
-A reference is a number. An inner node's is even, and is at the same time the place of its left
-child in `kids` and `hashes`, the right child's being the next; a leaf's is odd. `NONE` stands for
-the empty map. Nothing is ever removed from the map, so the arrays only grow.
+A reference is a number. An inner node's is even, and is at the same time the *slot* of its left
+child, the right child's being the next; a leaf's is odd; 0 is nothing. Node 0 is the *roof*: its
+left child, in slot 0, is the whole map. Nothing is ever removed from the map, so the arrays only
+grow.
 
-    kids    uint32 reference of each child
-    hashes  32-byte hash of each child; the root's is kept beside its reference (`Root`)
-    bits    the bit at which the keys of an inner node part, 1 byte each
-    leaves  key ‖ value, 64 bytes each
+    kids      uint32 reference of each child, by slot
+    nodes     left child's hash ‖ right child's hash ‖ bit, 65 bytes each: what a node's own hash is
+              taken of (ledger.mapproof), in one piece
+    bits      int16 bit at which the keys of an inner node part; the roof's is -1, before all
+    ups       uint32 where in `nodes` an inner node's hash stands in its parent
+    leaves    key ‖ value, 64 bytes each
+    leaf_ups  uint32 where in `nodes` a leaf's hash stands in its parent
+    table     uint32 reference of each leaf, by its key (ledger.leaftable)
 
-so an inner node's own hash is taken of its 64 bytes in `hashes` and its bit (ledger.mapproof). That
-is 32 + 4 bytes a child and 1 + 64 more a key: 137 bytes a key in all.
+That is 79 bytes an inner node, and 68 and 6 to 12 more a leaf: some 155 bytes a key in all. A
+*place* is where a hash stands in `nodes`.
 
-`Update` sets one block's keys and hashes each changed node once. What it overwrites goes to an
+`update` sets one block's keys and hashes each changed node once. What it overwrites goes to an
 `Overwritten`: laid over the tree, the logs of all later blocks show it as it was. Logs are dropped,
 oldest first, without touching the tree.
 """
 
 from array import array
-from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256 as _sha256
-from typing import Final, NamedTuple
+from itertools import pairwise
+from typing import Final
 
 from ledger.errors import Malformed
 from ledger.hashing import HASH_BYTES
+from ledger.leaftable import LeafTable
 from ledger.mapproof import BIT_BYTE, EMPTY_ROOT, KEY_BITS, KEY_BYTES, LEAF_BYTES, VALUE_BYTES
+from ledger.overwritten import Overwritten
 
-NONE: Final = -1
-_ROOF: Final = -2
-
-
-class Root(NamedTuple):
-    """A subtree: the reference of its top node (or `NONE`), and its hash."""
-
-    ref: int
-    hash: bytes
+NONE: Final = 0
+TOP: Final = 0
+"""The whole map's slot, and its place."""
+NODE_BYTES: Final = 2 * HASH_BYTES + 1
+_ROOF_BIT: Final = -1
 
 
-EMPTY: Final = Root(NONE, EMPTY_ROOT)
+def parting(first: bytes | bytearray, second: bytes) -> int:
+    """The first bit on which two keys do not agree; 256 if they are equal."""
+    difference = int.from_bytes(first, "big") ^ int.from_bytes(second, "big")
+    return KEY_BITS - difference.bit_length()
 
 
-class Column:
-    """32-byte values by place, logged in any order, sorted when first asked for."""
-
-    def __init__(self) -> None:
-        self.places = array("I")
-        self.values = bytearray()
-        self._is_sorted = False
-
-    def find(self, place: int) -> bytes | None:
-        """The value logged for a place."""
-        if not self._is_sorted:
-            self._sort()
-        at = bisect_left(self.places, place)
-        if at == len(self.places) or self.places[at] != place:
-            return None
-        return bytes(self.values[at * HASH_BYTES : (at + 1) * HASH_BYTES])
-
-    def _sort(self) -> None:
-        places, values = self.places, self.values
-        order = sorted(range(len(places)), key=places.__getitem__)
-        starts = [at * HASH_BYTES for at in order]
-        self.values = bytearray().join([values[at : at + HASH_BYTES] for at in starts])
-        self.places = array("I", [places[at] for at in order])
-        self._is_sorted = True
-
-
-class Overwritten:
-    """What one block overwrote: hashes and references of children by place, values by leaf."""
-
-    def __init__(self) -> None:
-        self.hashes = Column()
-        self.values = Column()
-        self.refs: dict[int, int] = {}
+def place_of(slot: int) -> int:
+    """Where the hash of the child in a slot stands."""
+    return (slot >> 1) * NODE_BYTES + (slot & 1) * HASH_BYTES
 
 
 class Tree:
@@ -83,24 +59,41 @@ class Tree:
     """
 
     def __init__(self) -> None:
-        self.kids = array("I")
-        self.hashes = bytearray()
-        self.bits = bytearray()
+        self.kids = array("I", [NONE, NONE])
+        self.nodes = bytearray(EMPTY_ROOT + bytes(HASH_BYTES + 1))
+        self.bits = array("h", [_ROOF_BIT])
+        self.ups = array("I", [TOP])
         self.leaves = bytearray()
+        self.leaf_ups = array("I")
+        self.table = LeafTable(self.leaves)
 
-    def child(self, place: int, logs: Iterable[Overwritten]) -> int:
+    def __len__(self) -> int:
+        """How many keys there are."""
+        return len(self.leaf_ups)
+
+    @property
+    def root(self) -> bytes:
+        """The hash of the whole map."""
+        return bytes(self.nodes[:HASH_BYTES])
+
+    def child(self, slot: int, logs: Iterable[Overwritten]) -> int:
         """The reference of a child."""
         for log in logs:
-            if place in log.refs:
-                return log.refs[place]
-        return self.kids[place]
+            if slot in log.refs:
+                return log.refs[slot]
+        return self.kids[slot]
 
-    def child_hash(self, place: int, logs: Iterable[Overwritten]) -> bytes:
-        """The hash of a child."""
-        for log in logs:
-            if (found := log.hashes.find(place)) is not None:
-                return found
-        return bytes(self.hashes[place * HASH_BYTES : (place + 1) * HASH_BYTES])
+    def child_hash(self, slot: int, logs: Sequence[Overwritten]) -> bytes:
+        """The hash of a child. (What a leaf's was is not logged: it follows from its value.)"""
+        place = place_of(slot)
+        if logs:
+            ref = self.child(slot, logs)
+            if ref & 1:
+                return _sha256(self.leaf(ref, logs)).digest()
+            for log in logs:
+                if (found := log.hashes.find(place)) is not None:
+                    return found
+        return bytes(self.nodes[place : place + HASH_BYTES])
 
     def leaf(self, ref: int, logs: Iterable[Overwritten]) -> bytes:
         """key ‖ value of a leaf."""
@@ -111,162 +104,168 @@ class Tree:
                 return leaf[:KEY_BYTES] + found
         return leaf
 
-    def add_leaf(self, leaf: bytes) -> int:
-        """The reference of a new leaf, key ‖ value."""
-        ref = 2 * (len(self.leaves) // LEAF_BYTES) + 1
-        self.leaves += leaf
+    def walk(self, key: bytes, logs: Sequence[Overwritten]) -> tuple[int, list[int]]:
+        """The leaf where a key stands or would have to stand (`NONE` in the empty map), and the
+        slots on the way to it, from below the top."""
+        ref, slots = self.child(TOP, logs), list[int]()
+        while not ref & 1 and ref != NONE:
+            bit = self.bits[ref >> 1]
+            slots.append(ref + (key[bit >> 3] >> (~bit & 7) & 1))
+            ref = self.child(slots[-1], logs)
+        return ref, slots
+
+    def insert(self, key: bytes, log: Overwritten) -> int:
+        """The reference of a new leaf in a map that is not empty; its value and the hashes on its
+        path are still to be set."""
+        ref, (old, slots) = 2 * len(self) + 1, self.walk(key, ())
+        at = (old >> 1) * LEAF_BYTES
+        bit = parting(self.leaves[at : at + KEY_BYTES], key)
+        self.leaves += key + bytes(VALUE_BYTES)
+        self.table.add(key, ref)
+        slot = next((each for each in reversed(slots) if self.bits[each >> 1] < bit), TOP)
+        own = self._branch(slot, bit, key[bit >> 3] >> (~bit & 7) & 1, log)
+        self.kids[own] = ref
+        self.leaf_ups.append(place_of(own))
         return ref
 
-    def add_inner(self, bit: int, left: Root, right: Root) -> int:
-        """The reference of a new inner node over two subtrees whose keys part at `bit`."""
-        ref = len(self.kids)
-        self.kids.extend((left.ref, right.ref))
-        self.hashes += left.hash + right.hash
+    def _branch(self, slot: int, bit: int, side: int, log: Overwritten) -> int:
+        """A new node in a slot: what stood there goes to one side of it; the other side's slot."""
+        old, place = self.kids[slot], place_of(slot)
+        made = len(self.kids)
+        log.refs.setdefault(slot, old)
+        self.kids[slot] = made
+        self.kids.extend((old, old))
+        self.nodes += self.nodes[place : place + HASH_BYTES] * 2 + BIT_BYTE[bit]
         self.bits.append(bit)
-        return ref
+        self.ups.append(place)
+        ups = self.leaf_ups if old & 1 else self.ups
+        ups[old >> 1] = place_of(made + 1 - side)
+        return made + side
 
-    def plant(self, items: Iterable[tuple[bytes, bytes]]) -> tuple[Root, int]:
-        """A new subtree of (key, value) pairs in ascending order of keys, and how many they are.
+    def plant(self, items: Iterable[tuple[bytes, bytes]]) -> None:
+        """Fill the empty tree with (key, value) pairs in ascending order of keys.
 
-        Built from left to right: of the open subtrees, `bits` says where neighbours part; these
-        bits ascend, and two subtrees are joined as soon as a later key parts before their bit.
+        Built from left to right: of the open subtrees, the third of each says where it and its
+        right neighbour part; these bits ascend, and two subtrees are joined as soon as a later key
+        parts before their bit.
 
         Raises:
             Malformed: keys do not strictly ascend, or a length is wrong.
         """
-        subtrees, bits, count = list[Root](), list[int](), 0
-        before = -1
-
-        def join() -> None:
-            right, left, bit = subtrees.pop(), subtrees.pop(), bits.pop()
-            hash_ = _sha256(left.hash + right.hash + BIT_BYTE[bit]).digest()
-            subtrees.append(Root(self.add_inner(bit, left, right), hash_))
-
+        leaves, sha = self.leaves, _sha256
+        opened = [(NONE, b"", _ROOF_BIT)]
+        ref, found, before = -1, EMPTY_ROOT, -1
         for key, value in items:
             number = int.from_bytes(key, "big")
             if len(key) != KEY_BYTES or len(value) != VALUE_BYTES or number <= before:
                 raise Malformed("keys of the index ascend strictly; keys and values have 32 bytes")
-            if count:
+            if ref != -1:
                 bit = KEY_BITS - (number ^ before).bit_length()
-                while bits and bits[-1] > bit:
-                    join()
-                bits.append(bit)
-            leaf = key + value
-            subtrees.append(Root(self.add_leaf(leaf), _sha256(leaf).digest()))
-            before, count = number, count + 1
-        while bits:
-            join()
-        return (subtrees[0] if subtrees else EMPTY), count
-
-
-class Update:
-    """One block's keys set into the tree.
-
-    The keys come in ascending order, and the path to each is walked from where it parts from the
-    path to the one before. `_places` is the path from the root to the current subtree, whose hash
-    is `_hash`; `_parts` are the bits at which the path's nodes part, behind `_ROOF`, which is
-    below all bits. When the next key parts at a bit, all nodes of the path after that bit are
-    finished: they take their child's new hash and get their own; the node at the bit turns to its
-    right side.
-
-    After `set`, `overwritten` shows the tree as it was, and `inserted` says how many keys are new.
-    """
-
-    def __init__(self, tree: Tree, root: Root) -> None:
-        self.overwritten = Overwritten()
-        self.inserted = 0
-        self._tree = tree
-        self._ref, self._hash = root
-        self._places: list[int] = []
-        self._parts: list[int] = [_ROOF]
-
-    def set(self, keys: Sequence[bytes], values: Iterable[bytes]) -> Root:
-        """The new root. `keys` ascend strictly and are not none; `values` belong to them."""
-        if self._ref == NONE:
-            planted, self.inserted = self._tree.plant(zip(keys, values, strict=True))
-            return planted
-        before, number_of = -1, int.from_bytes
-        for key, value in zip(keys, values, strict=True):
-            number = number_of(key, "big")
-            if before < 0:
-                self._sink(self._ref, key, value)
-            else:
-                bit = KEY_BITS - (number ^ before).bit_length()
-                right = self._rise(bit)
-                if right == NONE:
-                    self._branch(bit, 0, self._hash, key + value)
-                else:
-                    self._sink(right, key, value)
-            self._hash = _sha256(key + value).digest()
+                if opened[-1][2] > bit:
+                    ref, found = self._join(opened, bit, ref, found)
+                opened.append((ref, found, bit))
             before = number
-        self._rise(-1)
-        return Root(self._ref, self._hash)
+            leaf = key + value
+            ref = len(leaves) // 32 + 1
+            leaves += leaf
+            found = sha(leaf).digest()
+        if ref != -1:
+            ref, found = self._join(opened, _ROOF_BIT, ref, found)
+            self.kids[TOP] = ref
+            self.nodes[:HASH_BYTES] = found
+        self._look_up()
 
-    def _sink(self, ref: int, key: bytes, value: bytes) -> None:
-        """Lead the path from `ref` down to the key's leaf: the known one, or a new one."""
-        tree, places, parts = self._tree, self._places, self._parts
-        bits, kids, leaves = tree.bits, tree.kids, tree.leaves
-        while not ref & 1:
-            bit = bits[ref >> 1]
-            ref += key[bit >> 3] >> (~bit & 7) & 1
-            parts.append(bit)
-            places.append(ref)
-            ref = kids[ref]
-        at = (ref >> 1) * LEAF_BYTES
-        known = leaves[at : at + KEY_BYTES]
-        if known == key:
-            at += KEY_BYTES
-            log = self.overwritten.values
-            log.places.append(ref)
-            log.values += leaves[at : at + VALUE_BYTES]
-            leaves[at : at + VALUE_BYTES] = value
-            return
-        difference = int.from_bytes(known, "big") ^ int.from_bytes(key, "big")
-        bit = KEY_BITS - difference.bit_length()
-        while parts[-1] > bit:
-            parts.pop()
-            places.pop()
-        hash_ = tree.child_hash(places[-1], ()) if places else self._hash
-        self._branch(bit, known[bit >> 3] >> (~bit & 7) & 1, hash_, key + value)
+    def _join(
+        self, opened: list[tuple[int, bytes, int]], until: int, ref: int, found: bytes
+    ) -> tuple[int, bytes]:
+        """Join a subtree with the open ones that part from it after `until`."""
+        kids, nodes, bits, sha, bit_byte = self.kids, self.nodes, self.bits, _sha256, BIT_BYTE
+        while opened[-1][2] > until:
+            left, left_hash, bit = opened.pop()
+            made = len(kids)
+            kids.append(left)
+            kids.append(ref)
+            node = left_hash + found + bit_byte[bit]
+            nodes += node
+            bits.append(bit)
+            ref, found = made, sha(node).digest()
+        return ref, found
 
-    def _branch(self, bit: int, side: int, hash_: bytes, leaf: bytes) -> None:
-        """A new node at the path's end: what stood there goes to one side, a new leaf, and the
-        path, to the other."""
-        tree, places = self._tree, self._places
-        old = tree.kids[places[-1]] if places else self._ref
-        pair = (Root(old, hash_), Root(tree.add_leaf(leaf), hash_))
-        made = tree.add_inner(bit, pair[side], pair[1 - side])
-        if places:
-            self.overwritten.refs.setdefault(places[-1], old)
-            tree.kids[places[-1]] = made
-        else:
-            self._ref = made
-        places.append(made + 1 - side)
-        self._parts.append(bit)
-        self.inserted += 1
+    def _look_up(self) -> None:
+        """Fill `ups`, `leaf_ups` and the table of a planted tree."""
+        count = len(self.leaves) // LEAF_BYTES
+        ups = self.ups = array("I", bytes(4 * len(self.bits)))
+        leaf_ups = self.leaf_ups = array("I", bytes(4 * count))
+        for slot, ref in enumerate(self.kids):
+            place = (slot >> 1) * NODE_BYTES + (slot & 1) * HASH_BYTES
+            if ref & 1:
+                leaf_ups[ref >> 1] = place
+            else:
+                ups[ref >> 1] = place
+        ups[0] = TOP
+        table = self.table = LeafTable(self.leaves, count)
+        for key, ref in zip(self.keys(), range(1, 2 * count, 2), strict=True):
+            table.add(key, ref)
 
-    def _rise(self, bit: int) -> int:
-        """Finish the nodes of the path that part after `bit`, from below: the hot loop. If the
-        path's last node now parts at `bit`, turn to its right child, whose reference is returned;
-        else `NONE`."""
-        tree, log, places, parts = self._tree, self.overwritten.hashes, self._places, self._parts
-        hashes, logged, old = tree.hashes, log.places, log.values
-        found, sha, bit_byte = self._hash, _sha256, BIT_BYTE
-        while parts[-1] > bit:
-            place = places.pop()
-            logged.append(place)
-            at = place * 32
-            old += hashes[at : at + 32]
-            hashes[at : at + 32] = found
-            at &= -64
-            found = sha(hashes[at : at + 64] + bit_byte[parts.pop()]).digest()
-        self._hash = found
-        if parts[-1] != bit:
-            return NONE
-        place = places[-1]
-        logged.append(place)
-        at = place * 32
-        old += hashes[at : at + 32]
-        hashes[at : at + 32] = found
-        places[-1] = place + 1
-        return tree.kids[place + 1]
+    def keys(self, leaves_from: int = 0) -> Iterator[bytes]:
+        """The keys of all leaves from a number on, in the order in which they came."""
+        leaves = self.leaves
+        for at in range(leaves_from * LEAF_BYTES, len(leaves), LEAF_BYTES):
+            yield bytes(leaves[at : at + KEY_BYTES])
+
+
+def update(tree: Tree, keys: Sequence[bytes], values: Sequence[bytes]) -> Overwritten:
+    """Set one block's keys; what was overwritten. `keys` ascend strictly; `values` belong to them.
+
+    First each key's leaf is found, or inserted. Then the leaves are gone through from left to
+    right, and from each one up: every node on the way takes its child's new hash and gets its own,
+    until the node at which the next key parts. That one has only its left side finished: it is
+    passed on the way up from the next leaf. The last key's way ends under the roof.
+    """
+    log = Overwritten(len(tree))
+    if not len(tree):
+        tree.plant(zip(keys, values, strict=True))
+        log.refs[TOP] = NONE
+    elif keys:
+        found = tree.table.find(keys)
+        refs = [ref or tree.insert(key, log) for ref, key in zip(found, keys, strict=True)]
+        _raise(tree, log, refs, keys, values)
+    log.leaves_to = len(tree)
+    return log
+
+
+def _raise(
+    tree: Tree,
+    log: Overwritten,
+    refs: Sequence[int],
+    keys: Sequence[bytes],
+    values: Sequence[bytes],
+) -> None:
+    """Set the leaves' values and hash all nodes above them: the hot loop."""
+    nodes, leaves, bits, ups, leaf_ups = (
+        tree.nodes, tree.leaves, tree.bits, tree.ups, tree.leaf_ups
+    )  # fmt: skip
+    logged, old, old_values = log.hashes.places.append, log.hashes.values, log.values.values
+    log.values.places.extend(refs)
+    numbers = [int.from_bytes(key, "big") for key in keys]
+    partings = [KEY_BITS - (a ^ b).bit_length() for a, b in pairwise(numbers)]
+    partings.append(_ROOF_BIT)
+    sha = _sha256
+    # Writing through a view is twice as fast; nothing grows while it is held.
+    with memoryview(nodes) as writable, memoryview(leaves) as leaves_writable:
+        for ref, key, value, bit in zip(refs, keys, values, partings, strict=True):
+            at = ref << 5
+            end = at + 32
+            old_values += leaves[at:end]
+            leaves_writable[at:end] = value
+            found = sha(key + value).digest()
+            place = leaf_ups[ref >> 1]
+            writable[place : place + 32] = found
+            while bits[node := place // 65] > bit:
+                at = node * 65
+                found = sha(nodes[at : at + 65]).digest()
+                place = ups[node]
+                logged(place)
+                end = place + 32
+                old += nodes[place:end]
+                writable[place:end] = found

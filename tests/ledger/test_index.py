@@ -164,7 +164,7 @@ def test_replacing_values_takes_no_room_beyond_the_window():
         states[version] = {key: rng.randbytes(32) for key in rng.sample(known, 1_500)}
         index.apply(version, states[version])
         assert len(tree.leaves) == 2_000 * 64
-        assert len(tree.hashes) == 1_999 * 64
+        assert len(tree.nodes) == 2_000 * 65
         assert len(index._overwritten) == min(version, 2)
     for version in index.versions():
         for key, value in list(states[version].items())[:50]:
