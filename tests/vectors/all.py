@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from tests.vectors import frozen, frozen_proofs
+from tests.vectors import frozen, frozen_ledger, frozen_proofs
 from tests.vectors.frozen import Case, written
 
 ABOUT: dict[str, tuple[str, Callable[[], list[Case]]]] = {
@@ -11,6 +11,10 @@ ABOUT: dict[str, tuple[str, Callable[[], list[Case]]]] = {
     "header": ("Batch headers (ledger/README.md, section 3).", frozen.headers),
     "entry": ("Entries of the log (ledger/README.md, section 5).", frozen.entries),
     "seal": ("Blocks and seals (ledger/README.md, section 4).", frozen.seals),
+    "ledger": (
+        "A ledger executed, with erasures, and their residues (ledger/README.md, sections 6 to 9).",
+        frozen_ledger.ledger,
+    ),
     "policy": ("Policies (ledger/README.md, section 10).", frozen_proofs.policies),
     "checkpoint": (
         "Checkpoints by the strict and the tolerant rule (ledger/README.md, section 10).",

@@ -28,6 +28,7 @@ from ledger.errors import InvalidInput
 from ledger.merkle import leaf_hash
 from ledger.records import Record, decode_record, encode_record
 from ledger.records.engagement import EngagementOpen, EngagementOutcome
+from ledger.records.erasure import Erasure, ErasureAck
 from ledger.records.rating import Rating
 from ledger.records.subject import SubjectLink, SubjectRegister
 from tests.ledger.world import START, World, genesis_of, key_of, seed
@@ -105,6 +106,9 @@ def _records() -> list[tuple[str, Record]]:
                 (("clarity", 0), ("pay", 128)),
             ),
         ),
+        ("erasure", Erasure(1, START, handle, key_of("w").public, "platform")),
+        ("erasure-of-the-whole", Erasure(2, START, other, key_of("w").public, "whole")),
+        ("erasure-ack", ErasureAck(3, START, reference)),
     ]  # fmt: skip
 
 
