@@ -168,10 +168,7 @@ def test_scores(case: Case) -> None:
         OpenFile(
             each["platform"],
             raw(each["handle"]),
-            [
-                _fact(time, raw(record), raw(annotation))
-                for time, record, annotation in each["facts"]
-            ],
+            [_fact(time, record, annotation) for time, record, annotation in each["facts"]],
         )
         for each in case["files"]
     ]
@@ -183,7 +180,10 @@ def test_scores(case: Case) -> None:
         assert [answer.low_q16, answer.high_q16] == case["interval_q16"]
 
 
-def _fact(time: int, record: bytes, annotation: bytes) -> Fact:
+def _fact(time: int, record_hex: str | None, annotation_hex: str | None) -> Fact:
+    if record_hex is None or annotation_hex is None:
+        return Fact(time, None, None)  # erased
+    record, annotation = raw(record_hex), raw(annotation_hex)
     told = None
     if annotation != NO_ANNOTATION:
         told = decode(Annotation, annotation, bytes_max=64)

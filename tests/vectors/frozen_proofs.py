@@ -27,12 +27,18 @@ from ledger.receipt import format_receipt, verify_receipt
 from ledger.rows import tile_key
 from ledger.tiles import TileReader
 from tests.ledger.certify import certify, policy_of
+from tests.ledger.handmade import policy as policy_by_hand
 from tests.ledger.test_bundle import bundle_of, forge, forge_file, linked_world, small_world
+from tests.ledger.test_bundle_erased import erased_world
 from tests.ledger.world import World, handle, key_of
+from tests.node.web.js.random_erasures import erased_case
+from tests.node.web.js.random_files import Case as RandomCase
 from tests.node.web.js.random_files import random_case
 from tests.vectors.frozen import Case, refusal
+from tests.vectors.frozen_erasures import bad_erasures, impossible_erasures
 
 SCORES = 40
+ERASED_SCORES = 8
 SCORE_BYTES_MAX = 9_000
 
 # --- policies ---
@@ -275,6 +281,12 @@ def _good_bundles() -> Iterator[tuple[str, World, bytes]]:
     yield "as-of-earlier", small, bundle_of(small, as_of=small.state.time - 1)
     yield "linked", linked, bundle_of(linked)
     yield "no-summary-yet", early, bundle_of(early, "w2", 2)
+    partly, every = erased_world(), small_world()
+    every.run(every.erasure("w"))
+    yield "partly-erased", partly, bundle_of(partly)
+    yield "every-record-erased", every, bundle_of(every)
+    yield "other-party-erased", partly, bundle_of(partly, "c", role="client")
+    yield "link-erased", partly, bundle_of(partly, "w2", 2)
 
 
 def _bad_bundles(world: World, data: bytes) -> Iterator[tuple[str, bytes]]:
@@ -333,9 +345,11 @@ def bundles() -> list[Case]:
                 "probability_q16": found.answer.probability_q16,
             }
         )
-    world = linked_world()
-    policy = policy_of(world)
-    for name, data in _bad_bundles(world, bundle_of(world)):
+    world, partly = linked_world(), erased_world()
+    bad = [(policy_of(world), each) for each in _bad_bundles(world, bundle_of(world))]
+    bad += [(policy_of(partly), each) for each in bad_erasures(partly, bundle_of(world))]
+    bad += [(policy_by_hand(), each) for each in impossible_erasures()]
+    for policy, (name, data) in bad:
         found = verify_bundle(data, policy)
         assert not found.valid, name
         refused = found.steps[-1].name
@@ -354,23 +368,35 @@ def scores() -> list[Case]:
     number = 0
     while len(cases) < SCORES:
         number += 1
-        made = random_case(number)
-        case: Case = {"name": f"seed-{number}", **made.as_json()}
-        if len(str(case)) > SCORE_BYTES_MAX:
-            continue
-        try:
-            answer = score(made.files, made.tally, made.parameters, made.question)
-        except InvalidInput as error:
-            case["refused"] = type(error).__name__
-        else:
-            thin = sum("points" in each and each["points"] is None for each in cases)
-            if answer.thin_file and thin >= SCORES // 3:
-                continue
-            case |= {
-                "answer": encode(answer).hex(),
-                "points": answer.points,
-                "probability_q16": answer.probability_q16,
-                "interval_q16": [answer.low_q16, answer.high_q16],
-            }
-        cases.append(case)
+        case, is_thin = _score_case(f"seed-{number}", random_case(number))
+        thin = sum("points" in each and each["points"] is None for each in cases)
+        if case is not None and not (is_thin and thin >= SCORES // 3):
+            cases.append(case)
+    number = 0
+    while len(cases) < SCORES + ERASED_SCORES:
+        number += 1
+        made, _ = erased_case(number)
+        case, is_thin = _score_case(f"erased-seed-{number}", made)
+        erased = any(fact.record is None for file in made.files for fact in file.facts)
+        if case is not None and erased and not is_thin:
+            cases.append(case)
     return cases
+
+
+def _score_case(name: str, made: RandomCase) -> tuple[Case | None, bool]:
+    """A case with its answer, or what it is refused with; and whether the answer is thin."""
+    case: Case = {"name": name, **made.as_json()}
+    if len(str(case)) > SCORE_BYTES_MAX:
+        return None, False
+    try:
+        answer = score(made.files, made.tally, made.parameters, made.question)
+    except InvalidInput as error:
+        case["refused"] = type(error).__name__
+        return case, False
+    case |= {
+        "answer": encode(answer).hex(),
+        "points": answer.points,
+        "probability_q16": answer.probability_q16,
+        "interval_q16": [answer.low_q16, answer.high_q16],
+    }
+    return case, answer.thin_file

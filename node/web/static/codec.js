@@ -314,7 +314,7 @@ export const LINK = 4;
 export const OPEN = 10;
 export const OUTCOME = 11;
 export const RATING = 12;
-export const ERASURE = 30; // neither this nor the next is ever opened
+export const ERASURE = 30; // the score reads neither this nor the next
 export const ERASURE_ACK = 31;
 
 const RECORDS = {
@@ -341,6 +341,8 @@ const RECORDS = {
       return [r.code(), r.uint(0, 255)];
     }),
   })],
+  [ERASURE]: [6, (r) => ({ handle: r.bin(32), key: r.bin(32), scope: r.oneOf(["platform", "whole"]) })],
+  [ERASURE_ACK]: [4, (r) => ({ erasure: r.bin(32) })],
 };
 
 function readEnd(r) {
@@ -350,7 +352,7 @@ function readEnd(r) {
 /** A record: its type, platform, date, and the fields of its type. */
 export function decodeRecord(data) {
   return whole(data, RECORD_BYTES_MAX, "record", (r) => {
-    const count = r.count(6, 12);
+    const count = r.count(4, 12);
     const type = r.uint();
     const [length, read] = RECORDS[type] ?? [0, null];
     if (length !== count) throw r.refuse("is of no type of that many fields");
