@@ -147,12 +147,7 @@ def forms() -> list[Target]:
         value("leaf", FileLeaf, encode(leaf)),
         value("validator", membership.Validator, *map(encode, _members())),
         row("block", rows.BlockRow, b"B"),
-        row(
-            "leaf",
-            rows.LeafRow,
-            b"E",
-            encode(rows.LeafRow(1, 1, 0, 5, 1, bytes(32), None, bytes(32), b"")),
-        ),
+        row("leaf", rows.LeafRow, b"E"),
         row("header", rows.HeaderRow, b"H"),
         row("subject", rows.SubjectRow, b"W"),
         row("engagement", rows.EngagementRow, b"G"),
