@@ -66,6 +66,19 @@ class Index:
             index._versions[version] = index._tree.root
         return index
 
+    @classmethod
+    def of_tree(cls, tree: Tree, window_blocks: int, version: int) -> Self:
+        """The map in a tree, as the state of a version."""
+        index = cls(window_blocks)
+        index._tree = tree
+        index._versions[version] = tree.root
+        return index
+
+    @property
+    def tree(self) -> Tree:
+        """The tree of the current state, to be read only."""
+        return self._tree
+
     def __len__(self) -> int:
         """How many keys the current state holds."""
         return len(self._tree)
