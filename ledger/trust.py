@@ -10,7 +10,7 @@ execution left (never the audited node's), it is all that the next block is exec
 that was replayed once need be replayed again, and nothing of the audited node is taken on trust.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -110,8 +110,8 @@ def trust_of(replayed: Replay, policy: Policy) -> Trust:
 
 
 class ReplayOn(Replay):
-    """A replay that goes on from a trust. `items`: the index's rows (key, value), ascending, and
-    `store` all others, as the auditor's execution left them."""
+    """A replay that goes on from a trust, with the index (version: its height) and the rows in
+    `store` as the auditor's execution left them."""
 
     def __init__(
         self,
@@ -121,19 +121,18 @@ class ReplayOn(Replay):
         stored: Reader | None,
         store: Store,
         trust: Trust,
-        items: Iterable[tuple[bytes, bytes]],
+        index: Index,
     ) -> None:
         """Take up a replay.
 
         Raises:
-            InvalidInput: the trust is another ledger's, or the rows are not those of its height.
+            InvalidInput: the trust is another ledger's, or the index not that of its height.
         """
         super().__init__(genesis, source, stored, store)
         if trust.chain != chain_id(genesis.foundation):
             raise InvalidInput("the audit state is of another chain", field="chain")
-        index = Index.build(items, 1, version=trust.height)
         if index.root() != trust.index_root:
-            raise InvalidInput("the kept rows do not yield the index root", field="index_root")
+            raise InvalidInput("the kept index has another root", field="index_root")
         foundation = genesis.foundation
         self.state = State(
             chain=trust.chain,

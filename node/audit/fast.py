@@ -12,56 +12,45 @@ one that reaches a cluster on which all workers see the store's folder. State st
 
 import gc
 import itertools
-import multiprocessing
 import secrets
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, Executor, Future
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 import plyvel
 
-from ledger.batch import Batch, Submission
-from ledger.encoding import decoder
+from ledger.encoding import encode
 from ledger.errors import StandingError
-from ledger.genesis import Bounds, Genesis, chain_id
+from ledger.genesis import Genesis, chain_id
+from ledger.mapproof import EMPTY_ROOT
 from ledger.replay import Replay
-from ledger.rows import BlockRow, HeaderRow, block_key, header_key, read_row, submission_key
 from ledger.source import Finding
-from ledger.store import BLOCK, FILE, LANE, LEAF, META, RECORD, TILE, Reader, after
-from ledger.tiles import TILE_BYTES
+from ledger.store import META, after
+from node.audit.ahead import BLOCKS_AHEAD, AheadSource, Place, Unfit
 from node.audit.folder import FolderLedger
 from node.audit.furnishers import Told, add_told
+from node.audit.indexing import FarIndex, rows_digest
+from node.audit.live import LiveRows
 from node.audit.tasks import (
     SECRET_BYTES,
-    Checked,
     SetDigest,
-    check_batches,
     close_views,
     digest,
+    digest_packed,
     merge,
     ranges,
     scan_others,
     scan_rows,
 )
+from node.audit.workers import Workers
 
-BLOCKS_AHEAD: Final = 4
-ROWS_AT_ONCE: Final = 50_000
-
-_ONCE: Final = frozenset(LEAF + FILE + LANE + BLOCK)
-_RECORD: Final = RECORD[0]
-_TILE: Final = TILE[0]
-_ACCEPTED_KEY_BYTES: Final = 33
+ROWS_AT_ONCE: Final = 20_000
 
 Progress = Callable[[int, int], None]
-
-
-class Unfit(Exception):
-    """Something is not as it should be; the thorough replay says what."""
 
 
 @dataclass(slots=True)
@@ -69,7 +58,7 @@ class Whole:
     """A ledger in which every row is what execution yields. By height: `roots` (size and root) and
     `names` (block hashes). `live` holds the recomputed rows that execution may still change."""
 
-    live: "LiveRows"
+    live: LiveRows
     replayed: Replay | None = None
     others: tuple[Finding, ...] = ()
     roots: dict[int, tuple[int, bytes]] = field(default_factory=dict)
@@ -123,12 +112,18 @@ class _Run:
     def run(self, on_progress: Progress) -> Whole:
         foundation = self._genesis.foundation
         source = AheadSource(
-            self._ledger.stored, chain_id(foundation), foundation.bounds, self._executor
+            self._ledger.stored,
+            Place(self._ledger.stored.folder, self._place),
+            chain_id(foundation),
+            foundation.bounds,
+            self._executor,
         )
         whole = Whole(LiveRows(self._take))
         scans = self._scanning()
-        whole.replayed = Replay(self._genesis, source, None, whole.live)
-        for step in whole.replayed.steps(None):
+        whole.replayed = replayed = Replay(self._genesis, source, None, whole.live)
+        source.index_roots[0] = EMPTY_ROOT
+        self._have_index_kept(replayed, source)
+        for step in replayed.steps(None):
             if step.findings:
                 raise Unfit
             whole.records += step.records
@@ -156,10 +151,26 @@ class _Run:
 
     # --- what is executed ---
 
+    def _have_index_kept(self, replayed: Replay, source: AheadSource) -> None:
+        """Let a process of its own keep the index, if there is one for such things."""
+        if isinstance(self._executor, Workers):
+            claimed = source.index_roots.__getitem__
+            index = FarIndex(self._executor.in_order, self._secret, claimed)
+            replayed.state = replace(replayed.state, index=index)
+
+    def _index_digest(self, whole: Whole) -> SetDigest:
+        """The digest of the index's rows, whose roots are those that the seals claim."""
+        assert whole.replayed is not None, "a replay has been made"
+        index = whole.replayed.state.index
+        if isinstance(index, FarIndex):
+            index.check()
+            return index.digest(self._secret)
+        return rows_digest(index, self._secret)
+
     def _take(self, settled: list[tuple[bytes, bytes]]) -> None:
         while len(self._digests) >= BLOCKS_AHEAD:
             self._executed.append(self._digests.popleft().result())
-        self._digests.append(self._executor.submit(digest, self._secret, settled))
+        self._digests.append(self._executor.submit(digest_packed, self._secret, encode(settled)))
 
     # --- what is stored ---
 
@@ -188,162 +199,10 @@ class _Run:
                 raise Unfit
             stored.append(found[0])
             add_told(whole.told, found[1])
+        self._executed.append(self._index_digest(whole))
         self._executed += [future.result() for future in self._digests]
         self._digests.clear()
         if merge(self._executed) != merge(stored):
             raise Unfit
         if self._others is not None:
             whole.others = self._others.result()
-
-
-class LiveRows:
-    """A store that keeps the rows which execution may read or change again, in memory; all others
-    are handed to `take`, once."""
-
-    def __init__(self, take: Callable[[list[tuple[bytes, bytes]]], None]) -> None:
-        self._take = take
-        self._rows: dict[int, dict[bytes, bytes]] = {}
-
-    def get(self, key: bytes) -> bytes | None:
-        """The value of a key, or None; None, too, for a row that was handed on."""
-        rows = self._rows.get(key[0])
-        return None if rows is None else rows.get(key)
-
-    def scan(
-        self, start: bytes, stop: bytes, *, reverse: bool = False
-    ) -> Iterator[tuple[bytes, bytes]]:
-        """Rows with start ≤ key < stop, all of one prefix, in key order (or against it)."""
-        rows = self._rows.get(start[0], {})
-        for key in sorted((key for key in rows if start <= key < stop), reverse=reverse):
-            yield key, rows[key]
-
-    def write(self, changes: Mapping[bytes, bytes | None]) -> None:
-        """Apply changes; None removes."""
-        settled: list[tuple[bytes, bytes]] = []
-        kept, once = self._rows, _ONCE
-        for key, value in changes.items():
-            kind = key[0]
-            if value is None:
-                kept.get(kind, {}).pop(key, None)
-            elif kind in once or (kind == _RECORD and len(key) == _ACCEPTED_KEY_BYTES):
-                settled.append((key, value))
-            elif kind == _TILE and len(value) == TILE_BYTES:
-                kept.get(kind, {}).pop(key, None)
-                settled.append((key, value))
-            else:
-                rows = kept.get(kind)
-                if rows is None:
-                    rows = kept[kind] = {}
-                rows[key] = value
-        self._take(settled)
-
-    def rows(self) -> Iterator[tuple[bytes, bytes]]:
-        """All rows that are kept, in no order."""
-        for rows in self._rows.values():
-            yield from rows.items()
-
-    def close(self) -> None:
-        """Nothing is held but memory."""
-
-
-class AheadSource:
-    """Blocks and batches from a store, read ahead, with payloads that other processes check."""
-
-    def __init__(self, stored: Reader, chain: bytes, bounds: Bounds, executor: Executor) -> None:
-        self._stored = stored
-        self._chain = chain
-        self._bounds = bounds
-        self._executor = executor
-        self._next = 1
-        self._cut: dict[int, int] = {}
-        self._ahead: deque[tuple[int, BlockRow | None]] = deque()
-        self._waiting: dict[bytes, tuple[HeaderRow, Sequence[bytes], int, int]] = {}
-        self._checks: dict[int, Future[list[Checked | None]]] = {}
-        self._decode = decoder(Submission).decode
-
-    def block(self, height: int) -> BlockRow | None:
-        """An executed block's row, or None behind the newest."""
-        while len(self._ahead) <= BLOCKS_AHEAD:
-            self._look()
-        found, row = self._ahead.popleft()
-        if found != height:
-            raise Unfit
-        self._checks.pop(height - 1, None)
-        return row
-
-    def _look(self) -> None:
-        """Read the next block, and ask for what its batches yield."""
-        height = self._next
-        self._next += 1
-        row = read_row(self._stored, BlockRow, block_key(height))
-        self._ahead.append((height, row))
-        if row is None:
-            return
-        batches: list[Sequence[bytes]] = []
-        for tip in row.block.tips:
-            name, below = tip.hash, self._cut.get(tip.lane, 0)
-            for _ in range(below, tip.height):
-                found = read_row(self._stored, HeaderRow, header_key(name))
-                if found is None:
-                    raise Unfit
-                payloads = self._payloads(name, found.header.count)
-                self._waiting[name] = (found, payloads, height, len(batches))
-                batches.append(payloads)
-                name = found.header.previous
-            self._cut[tip.lane] = tip.height
-        self._checks[height] = self._executor.submit(
-            check_batches, self._chain, self._bounds, batches
-        )
-
-    def _payloads(self, name: bytes, count: int) -> list[bytes]:
-        if not count:
-            return []
-        first, last = submission_key(name, 0), submission_key(name, count - 1)
-        rows = [value for _, value in self._stored.scan(first, last + b"\0")]
-        if len(rows) != count:
-            raise Unfit
-        return rows
-
-    def batch(self, lane: int, height: int, name: bytes) -> Batch | None:
-        """The batch with this header hash, with what was computed of it."""
-        del lane, height
-        waiting = self._waiting.pop(name, None)
-        if waiting is None:
-            raise Unfit
-        row, payloads, block, at = waiting
-        checked = self._checks[block].result()[at]
-        if checked is None:
-            raise Unfit
-        blob, root, is_checked = checked
-        ids = tuple([blob[start : start + 32] for start in range(0, len(blob), 32)])
-        items = tuple(map(self._decode, payloads))
-        return Batch(row.header, row.signature, items).knowing(ids, root, is_checked=is_checked)
-
-
-class Inline(Executor):
-    """Runs everything at once and here: for ledgers too small to be worth other processes."""
-
-    def submit(self, fn, /, *args, **kwargs):  # type: ignore[no-untyped-def]
-        """The outcome of a call that has been made."""
-        future: Future[object] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as error:
-            future.set_exception(error)
-        return future
-
-
-POOLED_ENTRIES: Final = 20_000
-"""Smaller ledgers are audited before other processes have started."""
-
-
-@contextmanager
-def executor_for(entries: int, processes: int) -> Iterator[Executor]:
-    """Where to have work done for a ledger of so many entries."""
-    if entries < POOLED_ENTRIES:
-        yield Inline()
-        return
-    # Not a fork of this process: it holds an open store, and may hold threads.
-    context = multiprocessing.get_context("forkserver")
-    with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        yield pool

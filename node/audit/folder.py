@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import plyvel
 
@@ -30,12 +30,14 @@ from ledger.store import CHECKPOINT, after
 from node.audit.view import Hold, View
 from node.config import load_config
 from node.network import load_genesis
-from node.storage.leveldb import FORMAT, FORMAT_KEY
+from node.storage.leveldb import FORMAT, FORMAT_KEY, SLOTS_KEY
 from node.storage.sealing import Sealing, is_sealed
 from node.storage.vault import VAULT_NAME, Vault
 
 CONFIG_NAME: Final = "node.toml"
 LEVELDB_NAME: Final = "CURRENT"
+
+_STORES_OWN: Final = frozenset({FORMAT_KEY, SLOTS_KEY})
 
 
 class ViewReader:
@@ -66,7 +68,7 @@ class ViewReader:
     def scan(
         self, start: bytes, stop: bytes, *, reverse: bool = False
     ) -> Iterator[tuple[bytes, bytes]]:
-        """Rows with start ≤ key < stop; the row that only names the store's format is left out.
+        """Rows with start ≤ key < stop; rows that the store keeps for itself are left out.
 
         Raises:
             StoreDamaged: a block of the disk fails its checksum, or a row does not open.
@@ -81,8 +83,30 @@ class ViewReader:
                         opened = self._unsealed(at, value)
                         if opened is not None:
                             yield at, opened
-                    elif at != FORMAT_KEY:
+                    elif at not in _STORES_OWN:
                         yield at, value
+        except (plyvel.Error, OSError) as error:
+            raise StoreDamaged(f"rows behind {describe_key(at)}", _said(error)) from error
+
+    def raw(self, start: bytes, stop: bytes) -> Any:
+        """An iterator, to be closed, over rows as they stand on disk, sealed ones too.
+
+        Raises:
+            plyvel.Error, OSError: at each step, as LevelDB and the disk say.
+        """
+        return self._db.iterator(start=start, stop=stop, verify_checksums=True)
+
+    def keys(self, start: bytes, stop: bytes) -> Iterator[bytes]:
+        """Keys start ≤ key < stop, ascending, whether their rows open or not.
+
+        Raises:
+            StoreDamaged: a block of the disk fails its checksum.
+        """
+        at = start
+        try:
+            with self.raw(start, stop) as rows:
+                for at, _ in rows:
+                    yield at
         except (plyvel.Error, OSError) as error:
             raise StoreDamaged(f"rows behind {describe_key(at)}", _said(error)) from error
 

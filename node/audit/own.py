@@ -24,6 +24,7 @@ from ledger.rows import HeaderRow, decode_row, describe_key, header_key, read_ro
 from ledger.signing import verify
 from ledger.source import Finding
 from ledger.store import CONSENSUS, HEADER, NODE, SUBMISSION, Reader, after
+from node.audit.folder import ViewReader
 
 FINAL_AHEAD_MAX: Final = 64
 """How many final blocks may wait for execution (consensus: heights past the last checkpoint)."""
@@ -51,7 +52,7 @@ def check_own(
     yield from _OwnRows(stored, foundation, roots, names, newest).check()
 
 
-def check_others(stored: Reader) -> Iterator[Finding]:
+def check_others(stored: ViewReader) -> Iterator[Finding]:
     """Submissions that no header counts, and that the disk holds what nobody else reads."""
     yield from _stray_submissions(stored)
     for prefix in (HEADER, NODE):
@@ -165,11 +166,11 @@ class _OwnRows:
             yield Finding("rollback", describe_key(key), detail)
 
 
-def _stray_submissions(stored: Reader) -> Iterator[Finding]:
-    """Submissions that no header counts."""
+def _stray_submissions(stored: ViewReader) -> Iterator[Finding]:
+    """Submissions that no header counts; those that one counts are opened by the replay."""
     name, count = b"", 0
     try:
-        for key, _ in stored.scan(SUBMISSION, after(SUBMISSION)):
+        for key in stored.keys(SUBMISSION, after(SUBMISSION)):
             if key[1:33] != name:
                 name, count = key[1:33], _count(stored, key[1:33])
             if len(key) != 35 or int.from_bytes(key[33:]) >= count:

@@ -29,6 +29,7 @@ from ledger.checkpoint import Checkpoint, verify_checkpoint, verify_checkpoint_s
 from ledger.differences import compare, executed_rows
 from ledger.errors import InvalidInput, Misconfigured, StoreDamaged
 from ledger.genesis import Foundation, Genesis, chain_id
+from ledger.index_image import image_of
 from ledger.membership import Validator
 from ledger.policy import Policy
 from ledger.replay import Replay, Step
@@ -36,14 +37,17 @@ from ledger.source import Finding as Found
 from ledger.store import CHECKPOINT, SUBJECT, MemoryStore, after
 from ledger.trust import ReplayOn, policy_hash, trust_of
 from node.audit.checkpoints import CheckpointCheck, policy_faults
-from node.audit.fast import Inline, LiveRows, Whole, replay_fast
+from node.audit.fast import Whole, replay_fast
 from node.audit.folder import FolderLedger
 from node.audit.furnishers import Furnisher, Told, furnishers, told_by, told_in
+from node.audit.indexing import FarIndex
+from node.audit.live import LiveRows
 from node.audit.own import check_others, check_own
 from node.audit.remote import RemoteLedger
 from node.audit.scores import Subject, check_served, rescore, sample
 from node.audit.spill import RowStore, store_for
 from node.audit.state import KeptRows, containment_fault, is_kept, keep, read_trust
+from node.audit.workers import Inline
 
 Ledger = FolderLedger | RemoteLedger
 Severity = Literal["critical", "error", "warning"]
@@ -267,7 +271,7 @@ class Audit:
             stored=ledger.stored,
             store=kept,
             trust=trust,
-            items=kept.index_items(),
+            index=kept.index,
         )
         self._replayed, self._since, self._newest = replayed, trust.height, trust.height
         self._time = trust.time
@@ -302,11 +306,14 @@ class Audit:
         trust = trust_of(self._replayed, self._policy)
         if isinstance(self.recomputed, KeptRows):
             self.recomputed.commit(trust)
-        elif isinstance(self.recomputed, LiveRows):
-            keep(self._state, trust, self.recomputed.rows())
+            return
+        index = self._replayed.state.index
+        image = index.image() if isinstance(index, FarIndex) else image_of(index)
+        if isinstance(self.recomputed, LiveRows):
+            rows = self.recomputed.rows()
         else:
             rows = executed_rows(self.recomputed)
-            keep(self._state, trust, (row for row in rows if is_kept(*row)))
+        keep(self._state, trust, (row for row in rows if is_kept(*row)), image)
 
     # --- findings ---
 

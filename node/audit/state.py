@@ -1,11 +1,16 @@
 """What an auditor keeps from one audit to the next: `--state FILE`.
 
 FILE          the trust (`ledger/trust.py`), small: what was audited, and how far
+FILE.index    the auditor's own index (`ledger/index_image.py`)
 FILE.rows/    a LevelDB with the auditor's own copy of the rows that later blocks read
 
-The next audit of the same ledger, by URL or folder, executes only the blocks above FILE, on
-FILE.rows. The audited node's word on what it holds is not taken for any of it. FILE is written
-last, and the rows say whose they are: if a run is cut off between, the next one replays everything.
+The next audit of the same ledger, by URL or folder, executes only the blocks above FILE, on these.
+FILE is written last, and the rows say by hashes whose they are and which index is theirs: if a run
+is cut off between, the next one replays everything.
+
+What only erasures read (leaves of records and of files) is not kept: it would be half a ledger.
+Where a new block erases something older, it is read from the audited folder, as it was then
+(`node/audit/recall.py`); a false row there yields another index root than the block has sealed.
 """
 
 import shutil
@@ -18,12 +23,15 @@ import plyvel
 from ledger.differences import is_settled
 from ledger.errors import InvalidInput, Misconfigured, StoreDamaged
 from ledger.hashing import sha256
+from ledger.index import Index
+from ledger.index_image import image_of, index_of
 from ledger.source import Source
-from ledger.store import INDEX, LEAF, RECORD, TILE, Changes, after
+from ledger.store import INDEX, LEAF, RECORD, TILE, Changes
 from ledger.trust import TRUST_BYTES_MAX, Trust, decode_trust, encode_trust
 
 _MARK: Final = b"\x00trust"
 _ROWS: Final = ".rows"
+_INDEX: Final = ".index"
 _WRITE_BUFFER_BYTES: Final = 4 * 1_024 * 1_024  # and so much of a journal is read at the start
 _BLOOM_BITS: Final = 10
 _ROWS_AT_ONCE: Final = 20_000
@@ -31,10 +39,11 @@ _ACCEPTED_KEY_BYTES: Final = 33
 
 
 def is_kept(key: bytes, value: bytes | None) -> bool:
-    """Whether execution may read or change a row again."""
+    """Whether a later block may read or change a row without erasing anything; the index's rows
+    stand in its image."""
     if key[:1] == RECORD:
         return len(key) != _ACCEPTED_KEY_BYTES
-    return not is_settled(key, value)
+    return key[:1] != INDEX and not is_settled(key, value)
 
 
 def read_trust(path: Path) -> Trust | None:
@@ -56,8 +65,8 @@ def read_trust(path: Path) -> Trust | None:
         ) from error
 
 
-def keep(path: Path, trust: Trust, rows: Iterable[tuple[bytes, bytes]]) -> None:
-    """Write a new state: all rows that later blocks read, then the file.
+def keep(path: Path, trust: Trust, rows: Iterable[tuple[bytes, bytes]], image: bytes) -> None:
+    """Write a new state: all rows that later blocks read, the image of the index, then the file.
 
     Raises:
         Misconfigured: it cannot be written.
@@ -75,11 +84,12 @@ def keep(path: Path, trust: Trust, rows: Iterable[tuple[bytes, bytes]]) -> None:
                 if waiting == _ROWS_AT_ONCE:
                     batch.write()
                     batch, waiting = database.write_batch(), 0
-            batch.put(_MARK, sha256(encode_trust(trust)))
+            batch.put(_MARK, _mark(trust, image))
             batch.write()
         finally:
             database.close()
-        _write_file(path, trust)
+        _write_file(_index_path(path), image)
+        _write_file(path, encode_trust(trust))
     except (OSError, plyvel.Error) as error:
         raise Misconfigured(f"the state {path} cannot be written: {error}") from error
 
@@ -138,15 +148,21 @@ class KeptRows:
         self.changed: Changes = {}
         self.leaves: list[bytes] = []
         self._entered: Changes = {}
-        if self._db.get(_MARK) != sha256(encode_trust(trust)):
+        try:
+            self.index = self._read_index(trust)
+        except BaseException:
             self.close()
-            raise Misconfigured(f"{path}{_ROWS} does not belong to {path}")
+            raise
 
-    def index_items(self) -> Iterator[tuple[bytes, bytes]]:
-        """The index's keys and values, ascending, as they were kept."""
-        with self._db.iterator(start=INDEX, stop=after(INDEX), verify_checksums=True) as rows:
-            for key, value in rows:
-                yield key[1:], value
+    def _read_index(self, trust: Trust) -> Index:
+        path = _index_path(self._path)
+        try:
+            image = path.read_bytes()
+        except OSError as error:
+            raise Misconfigured(f"{path} cannot be read: {error.strerror}") from error
+        if self._db.get(_MARK) != _mark(trust, image):
+            raise Misconfigured(f"{self._path}{_ROWS} or {path.name} does not belong to the rest")
+        return index_of(image, 1, trust.height)
 
     def get(self, key: bytes) -> bytes | None:
         """The value of a key, or None."""
@@ -176,7 +192,7 @@ class KeptRows:
                 self.changed[key] = None  # it is full now
             elif key[:1] == LEAF and value is not None:
                 self.leaves.append(value)
-            elif key[:1] == RECORD:
+            elif key[:1] in {RECORD, INDEX}:
                 self._entered[key] = value
 
     def commit(self, trust: Trust) -> None:
@@ -185,6 +201,7 @@ class KeptRows:
         Raises:
             Misconfigured: it cannot be written.
         """
+        image = image_of(self.index)
         try:
             with self._db.write_batch(sync=True) as batch:
                 for key, value in self.changed.items():
@@ -192,8 +209,9 @@ class KeptRows:
                         batch.delete(key)
                     else:
                         batch.put(key, value)
-                batch.put(_MARK, sha256(encode_trust(trust)))
-            _write_file(self._path, trust)
+                batch.put(_MARK, _mark(trust, image))
+            _write_file(_index_path(self._path), image)
+            _write_file(self._path, encode_trust(trust))
         except (OSError, plyvel.Error) as error:
             raise Misconfigured(f"the state {self._path} cannot be written: {error}") from error
 
@@ -218,8 +236,17 @@ def _open(folder: Path, *, create: bool = True) -> Any:
     )
 
 
-def _write_file(path: Path, trust: Trust) -> None:
+def _mark(trust: Trust, image: bytes) -> bytes:
+    """What rows say of the trust and the index that they belong to."""
+    return sha256(encode_trust(trust)) + sha256(image)
+
+
+def _index_path(path: Path) -> Path:
+    return path.with_name(path.name + _INDEX)
+
+
+def _write_file(path: Path, body: bytes) -> None:
     """Put a file in its place, whole."""
     draft = path.with_name(path.name + ".new")
-    draft.write_bytes(encode_trust(trust))
+    draft.write_bytes(body)
     draft.replace(path)

@@ -20,10 +20,10 @@ import plyvel
 from ledger.batch import Submission, commitment
 from ledger.batch import batch_root as root_of
 from ledger.differences import EXECUTED
-from ledger.encoding import decode
-from ledger.errors import InvalidInput
+from ledger.encoding import decode, decoder
+from ledger.errors import InvalidInput, StandingError
 from ledger.genesis import Bounds
-from ledger.rows import ROW_BYTES_MAX
+from ledger.rows import ROW_BYTES_MAX, submission_key
 from ledger.rules import check_stateless, read_record
 from ledger.source import Finding
 from ledger.store import ENGAGEMENT, FILE, INDEX, LEAF, META, RECORD, SUBJECT, after
@@ -34,33 +34,54 @@ from node.audit.view import View
 
 DIGEST_MODULUS: Final = 1 << 256
 SECRET_BYTES: Final = 32
-LEAVES_AT_ONCE: Final = 65_536
+LEAVES_AT_ONCE: Final = 16_384
+ROWS_AT_ONCE: Final = 4_096
 QUARTERS: Final = (0, 64, 128, 192)
+
+_ARRAY: Final = b"\xdc"
+"""How a MessagePack array begins whose length follows in two bytes."""
 
 SetDigest = dict[bytes, tuple[int, int]]
 """Prefix → how many rows, and the sum of their hashes."""
 
-Rows = Sequence[bytes]
-Checked = tuple[bytes, bytes, bool]
-"""Commitments laid end to end, root, whether every record keeps the stateless rules."""
+Checked = tuple[bytes, bytes, bool, bytes]
+"""Of a batch: commitments laid end to end, root, whether every record keeps the stateless rules,
+and its submissions as one MessagePack array."""
 
 
 # --- batches ---
 
 
-def check_batches(chain: bytes, bounds: Bounds, batches: Sequence[Rows]) -> list[Checked | None]:
-    """For each batch's submission rows what they yield; None where one is not in its one form."""
-    return [_check_batch(chain, bounds, rows) for rows in batches]
-
-
-def _check_batch(chain: bytes, bounds: Bounds, rows: Rows) -> Checked | None:
+def check_batches(
+    folder: Path, place: Path, chain: bytes, bounds: Bounds, batches: Sequence[tuple[bytes, int]]
+) -> list[Checked | None]:
+    """For each batch, named by header hash and count, what its stored submissions yield; None where
+    one is missing, cannot be read or is not in its one form."""
     try:
-        items = [decode(Submission, row, bytes_max=ROW_BYTES_MAX, what="row") for row in rows]
-    except InvalidInput:
+        reader = _reader(folder, place)
+        return [_check_batch(reader, chain, bounds, *each) for each in batches]
+    except (plyvel.Error, OSError, StandingError):
+        return [None] * len(batches)
+
+
+def _check_batch(
+    reader: ViewReader, chain: bytes, bounds: Bounds, name: bytes, count: int
+) -> Checked | None:
+    rows = _submissions(reader, name, count)
+    if len(rows) != count:
         return None
+    items = [decode(Submission, row, bytes_max=ROW_BYTES_MAX, what="row") for row in rows]
     ids = [commitment(item) for item in items]
     checked = all(_keeps_rules(chain, bounds, item) for item in items)
-    return b"".join(ids), root_of(ids), checked
+    array = _ARRAY + count.to_bytes(2) + b"".join(rows)
+    return b"".join(ids), root_of(ids), checked, array
+
+
+def _submissions(reader: ViewReader, name: bytes, count: int) -> list[bytes]:
+    if not count:
+        return []
+    first, last = submission_key(name, 0), submission_key(name, count - 1)
+    return [row for key, row in reader.scan(first, last + b"\0") if len(key) == len(first)]
 
 
 def _keeps_rules(chain: bytes, bounds: Bounds, item: Submission) -> bool:
@@ -76,15 +97,35 @@ def _keeps_rules(chain: bytes, bounds: Bounds, item: Submission) -> bool:
 
 def digest(secret: bytes, rows: Iterable[tuple[bytes, bytes]]) -> SetDigest:
     """The set digest of rows."""
-    counts: dict[bytes, int] = {}
-    sums: dict[bytes, int] = {}
-    sha, number = sha256, int.from_bytes
-    for key, value in rows:
-        prefix = key[:1]
-        hashed = number(sha(secret + len(key).to_bytes(4) + key + value).digest(), "big")
-        counts[prefix] = counts.get(prefix, 0) + 1
-        sums[prefix] = sums.get(prefix, 0) + hashed
-    return {prefix: (count, sums[prefix] % DIGEST_MODULUS) for prefix, count in counts.items()}
+    found: SetDigest = {}
+    ordered = iter(rows)
+    while chunk := list(itertools.islice(ordered, ROWS_AT_ONCE)):
+        kinds: dict[tuple[bytes, int], list[bytes]] = {}
+        for key, value in chunk:
+            kind = key[:1], len(key)
+            texts = kinds.get(kind)
+            if texts is None:
+                texts = kinds[kind] = []
+            texts.append(key + value)
+        for (prefix, length), texts in kinds.items():
+            _add(found, prefix, len(texts), _sum(secret + length.to_bytes(4), texts))
+    return found
+
+
+def _sum(head: bytes, texts: list[bytes]) -> int:
+    """The sum of the hashes of texts, each behind the same head."""
+    hashed = [each.digest() for each in map(sha256, map(head.__add__, texts))]
+    return sum(map(int.from_bytes, hashed))
+
+
+def _add(whole: SetDigest, prefix: bytes, count: int, total: int) -> None:
+    known = whole.get(prefix, (0, 0))
+    whole[prefix] = (known[0] + count, (known[1] + total) % DIGEST_MODULUS)
+
+
+def digest_packed(secret: bytes, packed: bytes) -> SetDigest:
+    """The set digest of rows as they come from another process: a MessagePack array of pairs."""
+    return digest(secret, decoder(list[tuple[bytes, bytes]]).decode(packed))
 
 
 def merge(parts: Iterable[Mapping[bytes, tuple[int, int]]]) -> SetDigest:
@@ -92,8 +133,7 @@ def merge(parts: Iterable[Mapping[bytes, tuple[int, int]]]) -> SetDigest:
     whole: SetDigest = {}
     for part in parts:
         for prefix, (count, total) in part.items():
-            known = whole.get(prefix, (0, 0))
-            whole[prefix] = (known[0] + count, (known[1] + total) % DIGEST_MODULUS)
+            _add(whole, prefix, count, total)
     return whole
 
 
@@ -103,14 +143,12 @@ def scan_rows(
     """The set digest of the stored rows start ≤ key < stop, and what leaf rows among them tell of
     furnishers; None if the disk does not hold them all."""
     try:
-        view = _view(folder, place)
         told: Told = {}
-        with view.db.iterator(start=start, stop=stop, verify_checksums=True) as rows:
-            if start[:1] == LEAF:
-                kept = list(rows)
-                told = told_by(value for _, value in kept)
-                return digest(secret, kept), told
-            return digest(secret, rows), told
+        with _reader(folder, place).raw(start, stop) as rows:
+            if start[:1] != LEAF:
+                return digest(secret, rows), told
+            kept = list(rows)
+            return digest(secret, kept), told_by(value for _, value in kept)
     except (plyvel.Error, OSError, ValueError):  # of msgspec, too
         return None
 
@@ -118,24 +156,24 @@ def scan_rows(
 def scan_others(folder: Path, place: Path) -> tuple[Finding, ...]:
     """What is wrong with submissions that no header counts, and whether the disk holds the rows
     that nobody else reads."""
-    return tuple(check_others(ViewReader(_view(folder, place))))
+    return tuple(check_others(_reader(folder, place)))
 
 
-_views: dict[tuple[Path, Path], View] = {}
+_readers: dict[tuple[Path, Path], ViewReader] = {}
 
 
-def _view(folder: Path, place: Path) -> View:
-    """This process's view, kept for its later tasks; `place` is removed when the audit ends."""
-    view = _views.get((folder, place))
-    if view is None:
-        view = _views[folder, place] = View(folder, place)
-    return view
+def _reader(folder: Path, place: Path) -> ViewReader:
+    """This process's reader, kept for its later tasks; `place` is removed when the audit ends."""
+    reader = _readers.get((folder, place))
+    if reader is None:
+        reader = _readers[folder, place] = ViewReader(View(folder, place))
+    return reader
 
 
 def close_views() -> None:
     """Close what tasks have opened in this process."""
-    while _views:
-        _views.popitem()[1].close()
+    while _readers:
+        _readers.popitem()[1].close()
 
 
 def ranges(platforms: Sequence[int], size: int) -> list[tuple[bytes, bytes]]:

@@ -24,8 +24,9 @@ import plyvel
 from ledger.errors import Misconfigured
 from node.storage.vault import VAULT_NAME
 
-OPEN_FILES_MAX: Final = 100
-"""LevelDB maps each open table (2 MiB) into memory: so many of them, not the whole store."""
+OPEN_FILES_MAX: Final = 74
+"""LevelDB maps each open table (2 MiB) into memory: ten less than this, which is the least that it
+takes, and not the whole store."""
 
 _TABLES: Final = frozenset({".ldb", ".sst"})
 _LOCK: Final = "LOCK"

@@ -28,11 +28,11 @@ from ledger.errors import InvalidInput, Malformed, StandingError, StoreDamaged
 from ledger.note import NOTE_BYTES_MAX
 from ledger.policy import Policy
 from ledger.rows import describe_key
-from node.audit.fast import executor_for
 from node.audit.folder import FolderLedger
 from node.audit.public import ExportedSource
 from node.audit.remote import RemoteLedger
 from node.audit.run import Audit, Finding, Ledger, Report
+from node.audit.workers import executor_for
 from node.cli.audit_kinds import against as compare_with
 from node.cli.audit_kinds import check_proof, is_url, public_report
 from node.cli.output import fail, print_json, stderr, stdout

@@ -9,11 +9,13 @@ import plyvel
 import pytest
 
 from ledger.store import after
-from node.audit.fast import Inline, LiveRows, executor_for, replay_fast
+from node.audit.fast import replay_fast
 from node.audit.folder import FolderLedger, FolderReader
+from node.audit.live import LiveRows
 from node.audit.run import Audit, audit
 from node.audit.tasks import digest, merge
 from node.audit.view import Hold, live_tables
+from node.audit.workers import Inline, Workers, executor_for
 from node.bench.ledger_folder import make_ledger
 
 
@@ -35,13 +37,14 @@ def run_fast(folder, executor):
         return replay_fast(ledger, ledger.genesis(), executor)
 
 
-@pytest.mark.parametrize("kind", ["inline", "threads", "processes"])
+@pytest.mark.parametrize("kind", ["inline", "threads", "processes", "workers"])
 def test_a_whole_ledger_passes_on_any_executor(made, kind):
     folder, ledger = made
     executors = {
         "inline": Inline,
         "threads": lambda: ThreadPoolExecutor(1),
         "processes": lambda: ProcessPoolExecutor(2, mp_context=get_context("forkserver")),
+        "workers": lambda: Workers(2),
     }
     with executors[kind]() as executor:
         whole = run_fast(folder, executor)
@@ -129,7 +132,7 @@ def test_live_rows_keep_what_execution_reads_and_hand_on_the_rest():
     taken = []
     rows = LiveRows(taken.extend)
     rows.write({b"E1": b"leaf", b"Wa": b"1", b"X" + bytes(32): b"in", b"X" + bytes(36): b"out"})
-    rows.write({b"Wa": b"2", b"Wb": b"3", b"T0": bytes(64)})
+    rows.write({b"Wa": b"2", b"Wb": b"3", b"T0": bytes(64), b"Ik": b"the index's"})
     rows.write({b"Wb": None, b"T0": bytes(8192)})
     assert taken == [(b"E1", b"leaf"), (b"X" + bytes(32), b"in"), (b"T0", bytes(8192))]
     assert dict(rows.rows()) == {b"Wa": b"2", b"X" + bytes(36): b"out"}
