@@ -4,22 +4,26 @@ import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
 from consensus import messages
 from consensus.certificate import Certificate, Seats, Signed, check_certificate, statement_message
 from consensus.evidence import Evidence
+from ledger.batch import Submission
 from ledger.encoding import decode, encode
 from ledger.errors import InvalidInput, Malformed, Misconfigured
-from ledger.genesis import Genesis
+from ledger.genesis import FIRST_BOUNDS, Genesis
 from ledger.records import decode_record
 from ledger.rows import CheckpointRow, CosignatureRow
+from ledger.rules import check_stateless, read_record
 from ledger.signing import SigningKey, verify
 from node.api import json_records, json_text, parameters, streams
-from node.api.problems import problem_of
+from node.api.problems import NotFound, problem_of
 from node.api.signatures import Received, check_request, parse_input, sign_request
+from node.api.subjects import parse_subject
+from node.config import parse_config
 from node.importing.mapping import parse_mapping
 from node.importing.rows import BadRow, Row, Source, read_rows
 from node.importing.times import BadTime, parse_time
@@ -28,8 +32,10 @@ from node.network import parse_genesis
 from tests.fuzz import ground
 from tests.fuzz.forms import frozen
 from tests.fuzz.outside import text
+from tests.fuzz.sample import sample
 from tests.fuzz.target import Target
 from tests.ledger.world import genesis_of, key_of
+from tests.node.test_config import GOOD as CONFIG
 
 ROOT = Path(__file__).resolve().parents[2]
 JSON_MAX = 64 * 1_024
@@ -46,7 +52,7 @@ def _messages() -> list[messages.Message]:
     signed = tuple(Signed(number, bytes(64)) for number in (1, 2, 3))
     certificate = Certificate(3, 1, 2, bytes(32), signed)
     row = CheckpointRow(1, 2, bytes(32), (CosignatureRow(1, 5, bytes(64)),))
-    return [
+    made_by_hand: list[messages.Message] = [
         messages.Proposal(block, bytes(64), False),
         messages.Vote(1, 1, 2, bytes(32), bytes(64), True),
         messages.CertificateMessage(certificate, None),
@@ -59,7 +65,10 @@ def _messages() -> list[messages.Message]:
         messages.FetchBlocks(300),
         messages.Blocks((block,), None, certificate, row),
         messages.Status(1, 2, 3, 4, tips),
+        messages.RemainsMessage((ground.remains(),)),
     ]
+    others = set(get_args(messages.Message)) - {type(each) for each in made_by_hand}
+    return made_by_hand + [sample(kind) for kind in sorted(others, key=str)]
 
 
 def _certificates() -> list[bytes]:
@@ -238,6 +247,29 @@ def _mappings() -> list[bytes]:
     return [path.read_bytes() for path in sorted((ROOT / "configs/mappings").glob("*.toml"))]
 
 
+def _config(data: bytes) -> None:
+    parse_config(text(data), base=ROOT)
+
+
+def _subject(data: bytes) -> bytes:
+    number, handle = parse_subject(text(data), _Validators())  # type: ignore[arg-type]
+    return f"{number}:{handle.hex()}".encode()
+
+
+class _Validators:
+    """As much of a node as the reader of a subject's name asks for."""
+
+    def __init__(self) -> None:
+        self.validators = ground.world().state.validators
+
+
+def _rules(data: bytes) -> None:
+    """A submission as intake judges it, before anything is looked up."""
+    found = decode(Submission, data, bytes_max=8_192, what="submission")
+    record = read_record(found.record, FIRST_BOUNDS)
+    check_stateless(ground.world().chain, record, found.signatures)
+
+
 def _time(data: bytes) -> None:
     kind, _, rest = text(data).partition(" ")
     if kind not in ("s", "ms", "iso", "iso-utc"):
@@ -300,6 +332,15 @@ def edge() -> list[Target]:
             _rows("jsonl", ("job", "who", "stars"), header=False),
             lambda: [JSONL],
             never_refuses=True,
+        ),
+        Target("config", _config, lambda: [CONFIG.encode()], None, (Misconfigured,), cases=200),
+        Target("rules", _rules, ground.submissions, cases=600),
+        Target(
+            "subject",
+            _subject,
+            lambda: [b"1:" + b"0a" * 32, b"4:" + b"ff" * 32],
+            lambda named: named,
+            (Malformed, NotFound),
         ),
         Target("mapping", parse_mapping, _mappings, None, (Misconfigured,), cases=200),
         Target(

@@ -10,13 +10,14 @@ from ledger.bureau.answer import Answer, Question
 from ledger.bureau.reading import decode_tally
 from ledger.bureau.standing import Annotation, PlatformTally, RaterTally
 from ledger.encoding import decode, encode
+from ledger.erasure_rows import ErasureRow, FileRange
 from ledger.errors import Malformed, StoreDamaged
 from ledger.files import FileLeaf
 from ledger.genesis import Genesis, check_genesis
 from ledger.merkle import Frontier
 from ledger.parameters import Parameters, check_parameters
 from ledger.records import decode_record
-from ledger.residue import Residue
+from ledger.residue import RemainsForm, Residue
 from ledger.rows import decode_row
 from tests.fuzz import ground
 from tests.fuzz.target import Target
@@ -109,7 +110,7 @@ def forms() -> list[Target]:
     leaf = decode_bundle(ground.bundles()[0]).files[0].leaves[0]
     question = decode_bundle(ground.bundles()[0]).question
     return [
-        Target("record", decode_record, lambda: frozen("record"), encode, cases=600),
+        Target("record", decode_record, _records, encode, cases=600),
         Target("seal", decode_seal, lambda: frozen("seal"), encode_seal),
         Target("bundle", decode_bundle, ground.bundles, encode),
         Target("chain", epochs.decode_chain, lambda: [ground.chain()[1]], epochs.encode_chain),
@@ -133,6 +134,8 @@ def forms() -> list[Target]:
             encode,
         ),
         Target("headers", beside.decode_headers, lambda: [_headers()], beside.encode_headers),
+        value("remains", RemainsForm, encode(ground.remains())),
+        value("erasure", ErasureRow, encode(_erasure())),
         value("submission", Submission, encode(batch.submissions[0])),
         value("batch", Batch, *map(encode, ground.batches())),
         value("header", Header, encode(batch.header)),
@@ -156,6 +159,16 @@ def forms() -> list[Target]:
         row("summary", rows.SummaryRow, b"U", encode(rows.SummaryRow(4, b"now", b""))),
         row("checkpoint", rows.CheckpointRow, b"C", encode(_checkpoint())),
     ]
+
+
+def _records() -> list[bytes]:
+    made = [decode(Submission, each, bytes_max=BYTES_MAX) for each in ground.submissions()]
+    return [*frozen("record"), *(each.record for each in made)]
+
+
+def _erasure() -> ErasureRow:
+    files = (FileRange(bytes(36), 1, 2),)
+    return ErasureRow(1, bytes(32), bytes(32), files, (1, 2), None)
 
 
 def _answers() -> list[bytes]:

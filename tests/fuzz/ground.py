@@ -3,13 +3,16 @@
 from functools import cache
 
 from ledger import epochs, merkle
-from ledger.batch import Batch, Submission
+from ledger.batch import Batch, Submission, commitment
 from ledger.beside import Walk, encode_block_file
 from ledger.encoding import encode
 from ledger.files import entry_at
 from ledger.fork import encode_fork, fork_of
 from ledger.policy import Policy
 from ledger.receipt import format_receipt
+from ledger.records import RECORD_TYPES, decode_record
+from ledger.records.erasure import Erasure, ErasureAck
+from ledger.residue import Remains, RemainsForm, Residue, form_of
 from ledger.rows import (
     BlockRow,
     HeaderRow,
@@ -24,7 +27,7 @@ from ledger.tiles import TileReader
 from tests.ledger.certify import certify, policy_of
 from tests.ledger.test_bundle import bundle_of, linked_world
 from tests.ledger.test_epochs import SAME, ends_of
-from tests.ledger.world import World, genesis_of, key_of
+from tests.ledger.world import World, genesis_of, handle, key_of
 
 SETS = [SAME, SAME, (1, 2, 3, 5)]
 
@@ -90,6 +93,29 @@ def batches() -> tuple[Batch, ...]:
         )
         found.append(Batch(row.header, row.signature, items))
     return tuple(found)
+
+
+@cache
+def remains() -> RemainsForm:
+    """A batch of which the second submission is erased."""
+    batch = next(each for each in batches() if len(each.submissions) > 1)
+    gone = Residue(commitment(batch.submissions[1]), 7, bytes(32), "", b"\x90")
+    return form_of(Remains(batch.header, batch.signature, (batch.submissions[0], gone)))
+
+
+@cache
+def submissions() -> list[bytes]:
+    """One of each kind of record that these ledgers hold, with the signatures that it needs."""
+    found = {}
+    for batch in batches():
+        for each in batch.submissions:
+            found.setdefault(type(decode_record(each.record)), encode(each))
+    erasure = Erasure(1, world().time, handle("w"), key_of("subject", "w").public, "whole")
+    found[Erasure] = encode(world().submit(erasure, key_of("subject", "w")))
+    ack = ErasureAck(1, world().time, bytes(32))
+    found[ErasureAck] = encode(world().submit(ack))
+    assert found.keys() == set(RECORD_TYPES)
+    return list(found.values())
 
 
 @cache

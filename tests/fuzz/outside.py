@@ -13,7 +13,12 @@ import msgspec
 from ledger import beside, epochs, fork, mapproof, merkle, note, receipt, tiles, witnessing
 from ledger.batch import ENTRY_BYTES
 from ledger.bundle import verify_bundle
-from ledger.checkpoint import Checkpoint, verify_checkpoint, verify_checkpoint_strict
+from ledger.checkpoint import (
+    Checkpoint,
+    verify_checkpoint,
+    verify_checkpoint_strict,
+    verify_cosignature,
+)
 from ledger.errors import BadProof, InvalidInput
 from ledger.files import entry_at
 from ledger.index import Index
@@ -104,6 +109,15 @@ def _strict(data: bytes) -> None:
     lines = note.parse_note(data).lines
     assert set(lines) <= known
     assert len(lines) == 1 + ground.policy().quorum
+
+
+def _cosignature(data: bytes) -> None:
+    """One line of a validator's, as another node sends it."""
+    line = note.parse_signature_line(data)
+    point = Checkpoint.parse(note.parse_note(ground.notes()[0]).text)
+    time_s = verify_cosignature(ground.policy().witnesses[0][1], point, line)
+    assert line == note.parse_note(ground.notes()[0]).lines[1]
+    assert time_s == 1_700_000_000
 
 
 def _receipt(data: bytes) -> None:
@@ -275,6 +289,11 @@ def outside() -> list[Target]:
         Target("verify-tile", _tile, lambda: [edge]),
         Target("verify-checkpoint", _tolerant, ground.notes, cases=150),
         Target("verify-checkpoint-strict", _strict, ground.notes, cases=150),
+        Target(
+            "verify-cosignature",
+            _cosignature,
+            lambda: [note.parse_note(ground.notes()[0]).lines[1].format()[:-1]],
+        ),
         Target("verify-receipt", _receipt, ground.receipts, cases=150),
         Target("verify-bundle", _bundle, ground.bundles, cases=150),
         Target("verify-chain", _chain, lambda: [ground.chain()[1]], cases=100),

@@ -4,13 +4,20 @@ The same cases on every machine; `STANDING_FUZZ_CASES` multiplies them, and `scr
 for as long as it is told to, with coverage to lead it where atheris is installed.
 """
 
+import ast
 import os
 import random
+import re
+from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from consensus import messages
+from ledger import rows
+from ledger.records import RECORD_TYPES, decode_record
 from tests.fuzz.mutate import KINDS, changed, random_input
 from tests.fuzz.target import Target, attempt
 from tests.fuzz.targets import targets
@@ -55,6 +62,60 @@ def test_the_contract_with_shrinking(target: Target, data: st.DataObject) -> Non
     seeds = st.sampled_from(target.seeds)
     attempt(target, changed(data.draw(seeds), data.draw(changes), data.draw(seeds)))
     attempt(target, data.draw(st.binary(max_size=64)))
+
+
+def test_every_message_record_and_row_has_a_seed() -> None:
+    kinds = {type(messages.decode_message(seed)) for seed in targets()["message"].seeds}
+    assert kinds == set(get_args(messages.Message))
+    assert {type(decode_record(seed)) for seed in targets()["record"].seeds} == set(RECORD_TYPES)
+    named = {name.removesuffix("Row") for name in vars(rows) if name.endswith("Row")}
+    sown = {name.removeprefix("row-").capitalize() for name in targets() if "row-" in name}
+    assert named - sown == {"Live", "Head", "Validators", "Cosignature"}, "a base, two of our own"
+
+
+READERS = re.compile(r"(?:decode|parse|verify|open|check|judge)_[a-z_]+|follow|advance|judge")
+NOT_OUTSIDE = {
+    "ledger/bureau": "within verify_bundle and parameters",
+    "ledger/rules": "within check_stateless; what a state is needed for is tested with states",
+    "ledger/selfcheck.py": "of our own store",
+    "node/audit": "made of the decoders of the ledger",
+    "node/cli": "a command's own file",
+    "node/compose.py": "of our own store",
+    "node/storage": "of our own store, sealed",
+    "consensus/proposals.py": "of decoded messages: tests/consensus",
+    "consensus/simplex.py": "of decoded messages: tests/consensus",
+    "node/web/guard.py": "of a header: tests/node/web",
+}
+WITHIN = {
+    "check_nfc": "decode",
+    "decode_with": "decode",
+    "check_possession": "check_genesis",
+    "check_distinct": "check_genesis",
+    "check_origin": "policy, checkpoint",
+    "check_key_name": "vkey",
+    "open_note": "verify_checkpoint, check_signed",
+    "advance": "follow",
+    "parse_checkpoint": "parse_request",
+    "parse_iso": "parse_time",
+    "parse_toml": "parse_mapping, parse_config",
+    "parse_hash": "parse_subject",
+}
+
+
+def test_every_reader_of_outside_bytes_stands_in_the_table() -> None:
+    """A new decoder, parser or verifier needs a target, or a reason above."""
+    table = "".join(path.read_text() for path in Path(__file__).parent.glob("*.py"))
+    root, missing = Path(__file__).resolve().parents[2], []
+    for package in ("ledger", "consensus", "node"):
+        for path in sorted((root / package).rglob("*.py")):
+            place = str(path.relative_to(root))
+            if any(place.startswith(prefix) for prefix in NOT_OUTSIDE):
+                continue
+            for node in ast.parse(path.read_text()).body:
+                name = getattr(node, "name", "") if isinstance(node, ast.FunctionDef) else ""
+                if READERS.fullmatch(name) and name not in WITHIN:
+                    missing += [] if re.search(rf"\b{name}\b(?!\": )", table) else [name]
+    assert not missing
 
 
 def test_every_kind_of_change_changes() -> None:
