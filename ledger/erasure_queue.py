@@ -1,8 +1,8 @@
 """What is left to erase: each block marks so much of it, behind its records, oldest erasure first.
 
-An erasure covers each file in its scope up to the length that it had at acceptance. File by file
-(ascending by subject), position by position, each record that is not erased yet, and is neither an
-erasure nor an acknowledgement of one, is taken:
+An erasure covers each file in its scope up to the length that it had at acceptance, from where the
+last erasure of the file ended. File by file (ascending by subject), position by position, each
+record that is not erased yet, and is neither an erasure nor an acknowledgement of one, is taken:
 
     LeafRow.erasure  = the erasure's log index
     in every file that the record stands in, one more leaf, the *erasure leaf*:
@@ -178,7 +178,7 @@ class ErasureQueue:
             row.done = height
             for each in row.files:
                 subject = self._overlay.need_subject(each.subject)
-                subject.erasing = None
+                subject.erasing, subject.cleared = None, each.until
                 self._overlay.subjects.put(each.subject, subject)
         self._overlay.erasures.put(log_index.to_bytes(8), row)
         return is_done

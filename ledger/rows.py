@@ -191,7 +191,8 @@ class SubjectRow(LiveRow):
 
     `results` counts outcomes that it had as a worker. `links` are the subject keys (36 bytes) that
     it is linked to directly by links that are not erased, ascending. `erasing` is the log index of
-    the erasure that is under way in its file; `erased` counts the file's erasure leaves.
+    the erasure that is under way in its file; `erased` counts the file's erasure leaves; below
+    position `cleared` nothing is left that an erasure could take.
     """
 
     registered: Uint
@@ -203,6 +204,7 @@ class SubjectRow(LiveRow):
     links: tuple[bytes, ...]
     erasing: Uint | None
     erased: Uint
+    cleared: Uint
 
 
 class EngagementRow(LiveRow):
@@ -370,6 +372,7 @@ _NAMES: Final = {
     b"X": "record row",
     b"O": "erasure row",
     b"J": "refused-record row",
+    b"Z": "undo row",
     b"K": "consensus row",
     b"N": "node row",
 }
@@ -382,7 +385,7 @@ def describe_key(key: bytes) -> str:
     if kind == META:
         label = rest.split(b"/")[0].decode("ascii", "replace")
         return f"{name} {label} (key {key.hex()})"
-    if kind in {BLOCK, LEAF, ERASURE, b"C"}:
+    if kind in {BLOCK, LEAF, ERASURE, b"C", b"Z"}:
         return f"{name} {int.from_bytes(rest)} (key {key.hex()})"
     if kind in {SUBMISSION, RESIDUE}:
         return f"{name} {int.from_bytes(rest[32:])} of batch {rest[:32].hex()} (key {key.hex()})"

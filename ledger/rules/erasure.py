@@ -55,7 +55,7 @@ def enact_erasure(registry: Registry, record: Erasure, log_index: int, batch_tim
         row = registry.subjects.get(subject)
         assert row is not None, "an erasure was judged before it is enacted"
         row.erasing = log_index
-        ranges.append(FileRange(subject, 0, row.length))
+        ranges.append(FileRange(subject, row.cleared, row.length))
         registry.subjects.put(subject, row)
     made = ErasureRow(
         platform=record.platform,

@@ -50,6 +50,7 @@ def enact_register(
         links=(),
         erasing=None,
         erased=0,
+        cleared=0,
     )
     registry.subjects.put(subject_key(record.platform, record.handle), row)
 
