@@ -85,26 +85,26 @@ class Aliases:
             Malformed: as `handles`.
         """
         keys = await self._settled(kind, references)
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._forgetting.update(keys)
-
-        def forgotten() -> None:
-            self._forgetting.difference_update(keys)
-            _settle(done)
-
-        found = [handle for handle in map(self._store.get, keys) if handle is not None]
-        self._store.erase({**dict.fromkeys(keys), **self.rows_of(found)}, forgotten)
-        await done
+        handles = [handle for handle in map(self._store.get, keys) if handle is not None]
+        # The way back first: without the other row, nobody would know of it.
+        for rows in (self.ways_of(handles), dict.fromkeys(keys)):
+            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._store.erase(rows, partial(_settle, done))
+            await done
+        self._forgetting.difference_update(keys)
 
     def rows_of(self, handles: Iterable[bytes]) -> Erased:
-        """The rows that join handles to this platform's references, for `LevelStore.erase`."""
-        rows: dict[bytes, bytes | None] = {}
-        for handle in handles:
-            way = HANDLES + handle
-            key = self._store.get(way)
-            if key is not None:
-                rows[way], rows[key] = None, handle
-        return rows
+        """The rows that lead from this platform's references to handles, for `LevelStore.erase`.
+
+        They are found by the rows of `ways_of`, which are to be erased after them.
+        """
+        found = ((self._store.get(HANDLES + handle), handle) for handle in handles)
+        return {key: handle for key, handle in found if key is not None}
+
+    def ways_of(self, handles: Iterable[bytes]) -> Erased:
+        """The rows that lead back from handles to references, for `LevelStore.erase`."""
+        return {HANDLES + handle: None for handle in handles}
 
     async def _settled(self, kind: str, references: Sequence[str]) -> list[bytes]:
         """The keys of references, once none of them is being forgotten."""

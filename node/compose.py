@@ -261,17 +261,7 @@ def _assemble(
         reader=store, intake=intake, notary=notary, events=events, number=own.number
     )
     aliases = Aliases(store, bounds)
-    eraser = Eraser(
-        store=store,
-        aliases=aliases,
-        vocabulary=lambda: driver.ledger.vocabulary,
-        number=own.number,
-        submit=intake.submit,
-        wall_ms=lambda: now().wall_ms,
-        bounds=bounds,
-        metrics=metrics,
-        halt=driver.halt,
-    )
+    eraser = _make_eraser(driver, intake, aliases, store, bounds)
     driver.watch(tracking)
     driver.watch(eraser)
     _watch(metrics, intake, store)
@@ -322,6 +312,23 @@ def _make_intake(driver: Driver, store: LevelStore, bounds: Bounds) -> Intake:
     own = sorted(lanes.lanes[number].branch.items())
     intake.resume([lanes.held[hash_].batch for _, hash_ in own])
     return intake
+
+
+def _make_eraser(
+    driver: Driver, intake: Intake, aliases: Aliases, store: LevelStore, bounds: Bounds
+) -> Eraser:
+    """The eraser, going on with what is not destroyed yet."""
+    return Eraser(
+        store=store,
+        aliases=aliases,
+        vocabulary=lambda: driver.ledger.vocabulary,
+        number=driver.consensus.config.me,
+        submit=intake.submit,
+        wall_ms=lambda: now().wall_ms,
+        bounds=bounds,
+        metrics=driver.metrics,
+        halt=driver.halt,
+    )
 
 
 def find_own(genesis: Genesis, keys: Keystore) -> Validator:

@@ -105,7 +105,7 @@ class Driver:
         metrics: Metrics,
     ) -> None:
         self.consensus, self.ledger = consensus, ledger
-        self._store, self._peers, self._bounds, self._metrics = store, peers, bounds, metrics
+        self._store, self._peers, self._bounds, self.metrics = store, peers, bounds, metrics
         self._loop = asyncio.get_running_loop()
         self.stopped: asyncio.Future[str] = self._loop.create_future()
         self._watchers: list[Watcher] = []
@@ -176,17 +176,17 @@ class Driver:
 
     def link_up(self, peer: int) -> None:
         """A link stands."""
-        self._metrics.links.inc()
+        self.metrics.links.inc()
         self.feed(LinkUp(peer))
 
     def link_down(self, peer: int) -> None:
         """A link is gone."""
-        self._metrics.links.dec()
+        self.metrics.links.dec()
         self.feed(LinkDown(peer))
 
     def received(self, peer: int, message: bytes) -> None:
         """A peer's message, to be handled in its turn; without form it is counted and dropped."""
-        self._metrics.received_bytes.inc(len(message))
+        self.metrics.received_bytes.inc(len(message))
         handled = partial(self._peers.handled, peer, len(message))
         try:
             decoded = decode_message(message)
@@ -199,7 +199,7 @@ class Driver:
 
     def refused(self, peer: int, reason: str) -> None:
         """A peer, or a stranger (0), was refused."""
-        self._metrics.peer_refusals.labels(str(peer), reason).inc()
+        self.metrics.peer_refusals.labels(str(peer), reason).inc()
 
     def _schedule(self) -> None:
         if not self._scheduled and not self._over:
@@ -247,7 +247,7 @@ class Driver:
 
     def _is_durable(self, ticket: int, since_s: float) -> None:
         self._durable = ticket
-        self._metrics.durable_seconds.observe(time.perf_counter() - since_s)
+        self.metrics.durable_seconds.observe(time.perf_counter() - since_s)
         self._guarded(self._do_held)
 
     def _do_held(self) -> None:
@@ -268,8 +268,8 @@ class Driver:
                 for watcher in self._watchers:
                     watcher.sealed(effect)
             case Certified(row):
-                self._metrics.certified_height.set(row.height)
-                self._metrics.certified_size.set(row.size)
+                self.metrics.certified_height.set(row.height)
+                self.metrics.certified_size.set(row.size)
                 for watcher in self._watchers:
                     watcher.certified(row)
             case Halt(reason):
@@ -308,10 +308,10 @@ class Driver:
 
     def _count(self, applied: Applied, seconds: float) -> None:
         refused = len(applied.refusals)
-        self._metrics.records.labels("final").inc(len(applied.records) - refused)
-        self._metrics.records.labels("refused").inc(refused)
-        self._metrics.block_seconds.observe(seconds)
-        self._metrics.executed_height.set(applied.seal.height)
+        self.metrics.records.labels("final").inc(len(applied.records) - refused)
+        self.metrics.records.labels("refused").inc(refused)
+        self.metrics.block_seconds.observe(seconds)
+        self.metrics.executed_height.set(applied.seal.height)
 
     # --- timers ---
 

@@ -8,8 +8,8 @@ stands in rows of its own, written in one atomic write with the block:
 A task beside the pump goes through them, so many records at a time:
 
 1. The residues of the records are written (`Y` rows) and are durable.
-2. With them go this platform's own rows about the records: the keys of their names, of the aliases
-   of subjects whose registration and of engagements whose open is erased; then these rows.
+2. With them go this platform's own rows about the records, those of names and of the aliases of
+   subjects whose registration and of engagements whose open is erased: their keys, then the rows.
 3. The keys of the openings (`S` rows) are destroyed, then the rows.
 4. The `N` "e" rows go.
 
@@ -59,6 +59,7 @@ from node.aliases import Aliases
 from node.bounds import Bounds
 from node.intake import Accepted, Busy, Conflict, Duplicate, Offer, RefusedOffer, Result, name_key
 from node.metrics import Metrics
+from node.storage.leveldb import Erased as ErasedRows
 from node.storage.leveldb import LevelStore
 
 log = logging.getLogger(__name__)
@@ -159,17 +160,24 @@ class Eraser:
             work.add(each, residue)
             if nth % YIELD_RECORDS == 0:
                 await asyncio.sleep(0)
-        own = {**work.names, **self._aliases.rows_of(work.handles)}
-        if own:
-            # Without the opening nobody would know of these rows: so they go first.
-            await self._durable(work.residues, own)
-            work.residues = {}
-        await self._durable(work.residues, dict.fromkeys(work.openings))
+        await self._destroy(work)
         self._store.submit(dict.fromkeys(keys))
         self.left -= len(keys)
         self._metrics.erased.inc(len(keys))
 
-    async def _durable(self, changes: Changes, erased: dict[bytes, bytes | None]) -> None:
+    async def _destroy(self, work: "_Work") -> None:
+        """Destroy rows in such an order that what is left still leads to all that is to go."""
+        steps = (
+            {**work.names, **self._aliases.rows_of(work.handles)},
+            self._aliases.ways_of(work.handles),
+            dict.fromkeys(work.openings),
+        )
+        residues = work.residues
+        for rows in filter(None, steps):
+            await self._durable(residues, rows)
+            residues = {}
+
+    async def _durable(self, changes: Changes, erased: ErasedRows) -> None:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._store.submit(changes, partial(_settle, done), erased=erased)
         await done
