@@ -34,7 +34,7 @@ def find_token(tokens: "Sequence[Token]", given: str) -> "Token | None":
     """The configured token whose hash is that of the given one."""
     if len(given) > TOKEN_CHARS_MAX:
         return None
-    digest = sha256(given.encode("utf-8", "replace")).hexdigest()
+    digest = sha256(given.encode("utf-8", "surrogatepass")).hexdigest()
     found = None
     for token in tokens:
         if hmac.compare_digest(token.sha256, digest):

@@ -97,7 +97,7 @@ class Sessions:
 
 
 def _key(secret: str) -> bytes:
-    return sha256(secret[: SECRET_CHARS_MAX + 1].encode("utf-8", "replace")).digest()
+    return sha256(secret[: SECRET_CHARS_MAX + 1].encode("utf-8", "surrogatepass")).digest()
 
 
 class EnterLink(msgspec.Struct, frozen=True):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from typing import Any, get_args
@@ -20,10 +21,12 @@ from ledger.rows import CheckpointRow, CosignatureRow
 from ledger.rules import check_stateless, read_record
 from ledger.signing import SigningKey, verify
 from node.api import json_records, json_text, parameters, streams
+from node.api.auth import find_token
 from node.api.problems import NotFound, problem_of
+from node.api.session import Sessions
 from node.api.signatures import Received, check_request, parse_input, sign_request
 from node.api.subjects import parse_subject
-from node.config import parse_config
+from node.config import Token, parse_config
 from node.importing.mapping import parse_mapping
 from node.importing.rows import BadRow, Row, Source, read_rows
 from node.importing.times import BadTime, parse_time
@@ -279,6 +282,30 @@ def _rules(data: bytes) -> None:
     check_stateless(ground.world().chain, record, found.signatures)
 
 
+SECRET = "a token? é"
+TOKEN = Token("fuzz", sha256(SECRET.encode()).hexdigest(), frozenset({"read"}))
+
+
+def _token(data: bytes) -> bytes:
+    """A bearer token as it stands in a header: no other text opens what it opens."""
+    if find_token((TOKEN,), text(data)) is None:
+        raise InvalidInput("is not known")
+    return SECRET.encode()
+
+
+def _session() -> Target:
+    sessions = Sessions(lambda: 0.0)
+    secret, code = sessions.open(TOKEN).encode(), sessions.offer_code(TOKEN).encode()
+
+    def check(data: bytes) -> bytes:
+        found = sessions.holder(text(data)), sessions.peek_code(text(data))
+        if found == (None, None):
+            raise InvalidInput("is not known")
+        return secret if found[0] else code
+
+    return Target("session", check, lambda: [secret, code], lambda found: found)
+
+
 def _time(data: bytes) -> None:
     kind, _, rest = text(data).partition(" ")
     if kind not in ("s", "ms", "iso", "iso-utc"):
@@ -351,6 +378,8 @@ def edge() -> list[Target]:
             lambda named: named,
             (Malformed, NotFound),
         ),
+        Target("token", _token, lambda: [SECRET.encode()], lambda found: found),
+        _session(),
         Target("mapping", parse_mapping, _mappings, None, (Misconfigured,), cases=200),
         Target(
             "time",
