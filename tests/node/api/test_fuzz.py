@@ -1,5 +1,6 @@
 """Damaged requests: always a problem document of the sender's, never an internal error."""
 
+import asyncio
 import random
 
 import msgspec
@@ -90,3 +91,46 @@ async def test_keys_that_are_no_text_are_the_senders_fault(member, as_json, node
             assert "internal" not in answer
             if content_type == TYPES[1]:
                 assert answer.count("\n") == 3
+
+
+HEADERS = (
+    b"Authorization: Bearer ",
+    b"Authorization: ",
+    b"Cookie: standing_session=",
+    b"Cookie: ",
+    b"Signature-Input: sig=",
+    b'Signature: sig=:AA==:\r\nSignature-Input: sig=("@method" "@path");created=1;keyid=',
+    b"Last-Event-ID: ",
+    b"Content-Digest: ",
+    b"Content-Type: ",
+    b"If-None-Match: ",
+    b"X-Forwarded-For: ",
+)
+PATHS = (b"/v1/network", b"/v1/events", b"/", b"/v1/handles", b"/log/checkpoint", b"/v1/records")
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_any_bytes_in_headers(server, seed: int, caplog) -> None:
+    """Raw bytes on the wire, which no client library would send."""
+    rng = random.Random(seed)
+    seen = set()
+    for _ in range(120):
+        value = bytes(
+            rng.choice(b" \t!\"%&'()*+,-./09:;=?@AZ[\\]az{|}~\x80\xc3\xa9\xed\xa0\xff")
+            for _ in range(rng.randrange(60))
+        )
+        method = rng.choice((b"GET", b"POST", b"HEAD"))
+        head = (
+            b"%b %b HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n%b%b\r\n\r\n{}"
+        )
+        request = head % (method, rng.choice(PATHS), rng.choice(HEADERS), value)
+        reader, writer = await asyncio.open_connection(server.host, server.port)
+        writer.write(request)
+        status = int((await asyncio.wait_for(reader.readline(), 20)).split(b" ")[1])
+        writer.close()
+        await writer.wait_closed()
+        seen.add(status)
+        assert status < 500 or status == 503, request
+    assert {200, 401} <= seen
+    assert "failed" not in caplog.text
+    assert "Traceback" not in caplog.text
