@@ -101,13 +101,10 @@ class Claims:
         """The peers that have claimed something of this height."""
         return set(self._of(lane, height))
 
-    def highest(self, lane: int) -> tuple[int, bytes] | None:
-        """The highest batch of a lane, by height and name, about which there is a claim."""
-        words = self._lanes.get(lane, {}).values()
-        return max(
-            ((height, named) for word in words for height, (named, _) in word.at.items()),
-            default=None,
-        )
+    def highest(self, lane: int, peer: int) -> tuple[int, bytes] | None:
+        """The highest batch of a lane, by height and name, of which a peer has claimed anything."""
+        word = self._lanes.get(lane, {}).get(peer, _Word())
+        return max(((height, named) for height, (named, _) in word.at.items()), default=None)
 
     def forget(self, lane: int, height: int) -> None:
         """A batch of this height is held: nothing has to be vouched for any more."""

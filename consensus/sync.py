@@ -234,12 +234,13 @@ def _unvouched(
     state: State, lane: Lane, above: int, tip: Tip, holders: list[int]
 ) -> tuple[Tip, list[int]]:
     """What to ask of whom, where too few peers vouch for the residues of the next batch: those who
-    have said nothing of it, up to the last batch of which one has (`consensus.claims`)."""
-    claimants = state.claims.peers(lane.number, above + 1)
-    highest = state.claims.highest(lane.number)
-    if not claimants or highest is None:
+    have given nothing of it, up to the last batch that one who has gave (in turn: one may lie)."""
+    claimants = sorted(state.claims.peers(lane.number, above + 1))
+    if not claimants:
         return tip, holders
-    if highest[0] < tip.height:
+    claimant = claimants[state.now.steady_ms // 7 % len(claimants)]
+    highest = state.claims.highest(lane.number, claimant)
+    if highest is not None and highest[0] < tip.height:
         tip = Tip(lane.number, *highest)
     return tip, [number for number in state.peers_up() if number not in claimants]
 

@@ -47,7 +47,7 @@ def test_a_liar_neither_poisons_nor_hides() -> None:
     assert claims.peers(2, 5) == {1, 2}
     claims.forget(2, 5)
     assert claims.peers(2, 5) == set()
-    assert claims.highest(2) is None
+    assert claims.highest(2, 1) is None
 
 
 def test_peers_that_have_erased_unequally_far_agree_on_what_both_erased() -> None:
@@ -69,7 +69,8 @@ def test_the_lowest_batch_always_has_room() -> None:
     claims.add(1, remains(*long, height=9, lane=3), NAME)
     claims.add(2, remains(*long, height=9), NAME)
     assert claims.peers(3, 9) == {1}, "of another lane"
-    assert claims.highest(2) == (9, NAME)
+    assert claims.highest(2, 2) == (9, NAME)
+    assert claims.highest(2, 1) == (4, NAME)
     claims.add(1, remains(b"true", height=4), NAME)
     claims.add(1, remains(*long, height=6), NAME)
     assert claims.peers(2, 6) == {1}, "the newest word counts, and its size"

@@ -5,7 +5,6 @@ from random import Random
 import pytest
 from msgspec.structs import replace
 
-from consensus.inputs import SealBatch
 from consensus.messages import Batches, FetchBatches, Message, RemainsMessage
 from ledger import erasure_queue
 from ledger.batch import Submission
@@ -47,7 +46,7 @@ class Market:
             each if isinstance(each, Submission) else self.world.submit(each)  # type: ignore[arg-type]
             for each in records
         )
-        self.cluster.nodes[number].feed(SealBatch(items))
+        self.cluster.seal(number, items)
         self.cluster.run_ms(wait_ms)
 
     def work(self, number: int, count: int = 1, *, is_open: bool = False) -> None:
@@ -357,3 +356,25 @@ def test_erasing_under_load_and_faults(seed: int, few_leaves: int) -> None:
     erased = len(rows(cluster.nodes[1 + victim % 4].store, RESIDUE))
     assert erased > 0
     market.check(erased=erased)
+
+
+def test_catching_up_costs_what_f_plus_1_answers_cost() -> None:
+    """A long lane, every other batch in part erased: nobody is asked for the same twice."""
+    market = Market(7)
+    for _ in range(20):
+        market.work(1)
+        market.work(2)
+    market.erase(1)
+    market.cluster.settle()
+    market.cluster.lose_store(7)
+    market.given.clear()
+    market.cluster.restart(7)
+    top = market.cluster.nodes[1].executed_height()
+    seven = market.cluster.nodes[7]
+    took = market.cluster.run_until(lambda: seven.executed_height() == top, 20_000, "behind")
+    assert took < 1_000, "no question waited for its time to run out"
+    given = [message for _, target, message in market.given if target == 7]
+    answers = [each for each in given if isinstance(each, RemainsMessage)]
+    epochs = 1 + top // 4  # an epoch's batches are asked for once it has begun
+    assert 3 <= len(answers) <= 3 * epochs
+    market.check(erased=1 + 20 * 3)
