@@ -6,12 +6,13 @@ and the states after each of the last `window_blocks` versions stay readable and
 newer blocks are executed. An older version is refused; it comes back only by replay.
 
 A version is not a copy: it is the current tree with what later blocks overwrote laid over it, so
-asking for a version costs more the further it lies back. Only keys and values are worth storing
-outside: `Index.build` makes the tree anew from them in ascending order of keys.
+asking for a version costs more the further it lies back, and memory is bounded by how much was
+overwritten, too. Only keys and values are worth storing outside: `Index.build` makes the tree anew
+from them in ascending order of keys (`ledger/window.py` does so with the versions).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Self
+from typing import Final, Self
 
 from ledger.errors import InvalidInput, Malformed
 from ledger.mapproof import (
@@ -29,10 +30,14 @@ from ledger.patricia import NONE, Tree, update
 
 __all__ = ["EMPTY_ROOT", "PROOF_BYTES_MAX", "Index", "verify_absence", "verify_presence"]
 
+UPDATES_MAX: Final = 131_072
+"""So many updates are kept over all versions, however many versions that is: some 50 MiB."""
+
 
 class Index:
     """The map, now and after each of the last `window_blocks` versions.
 
+    `stored`: the versions of which the caller's store tells what they overwrote.
     Changed in place: while `apply` runs, no other thread may read.
     """
 
@@ -43,6 +48,8 @@ class Index:
         self._tree = Tree()
         self._versions: dict[int, bytes] = {}
         self._overwritten: dict[int, Overwritten] = {}
+        self._updates = 0
+        self.stored: frozenset[int] = frozenset()
 
     @classmethod
     def build(
@@ -127,8 +134,23 @@ class Index:
             middle = at + KEY_BYTES
             yield bytes(leaves[at:middle]), bytes(leaves[middle : middle + VALUE_BYTES])
 
-    def apply(self, version: int, updates: Mapping[bytes, bytes]) -> bytes:
+    def undo(self, version: int) -> tuple[bytes, bytes]:
+        """What a version, which is not the oldest kept, overwrote: key ‖ earlier value of each key
+        that was there before, and the keys that were not, laid end to end."""
+        log, tree = self._overwritten[version], self._tree
+        first, values = log.leaves_from, log.values.values
+        changed = bytearray()
+        for nth, ref in enumerate(log.values.places):
+            if ref >> 1 < first:
+                at = (ref >> 1) * LEAF_BYTES
+                changed += tree.leaves[at : at + KEY_BYTES]
+                changed += values[nth * VALUE_BYTES : (nth + 1) * VALUE_BYTES]
+        return bytes(changed), b"".join(tree.keys(first, log.leaves_to))
+
+    def apply(self, version: int, updates: Mapping[bytes, bytes], oldest: int = 0) -> bytes:
         """Insert or replace the values of one block and make its version; the new root hash.
+
+        Versions before `oldest` are given up, as are those that the window has no room for.
 
         Raises:
             Malformed: a key or a value has not 32 bytes; nothing is changed.
@@ -146,10 +168,20 @@ class Index:
         if self._versions:
             self._overwritten[version] = log
         root = self._versions[version] = self._tree.root
-        while len(self._versions) > self.window_blocks:
-            oldest, follower, *_ = self._versions
-            del self._versions[oldest], self._overwritten[follower]
+        self._updates += len(updates) if version in self._overwritten else 0
+        self._forget(oldest)
         return root
+
+    def _forget(self, before: int) -> None:
+        """Give up the oldest versions as long as there are too many; the newest stays."""
+        while len(self._versions) > 1 and (
+            len(self._versions) > self.window_blocks
+            or self._updates > UPDATES_MAX
+            or next(iter(self._versions)) < before
+        ):
+            oldest, follower, *_ = self._versions
+            del self._versions[oldest]
+            self._updates -= len(self._overwritten.pop(follower))
 
     def _root_of(self, version: int | None) -> bytes:
         if version is None:

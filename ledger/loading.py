@@ -1,14 +1,11 @@
 """The state after a restart: from durable rows only, refused where they contradict each other."""
 
-from typing import Final
-
 from ledger.block import block_hash as hash_of_block
 from ledger.block import encode_seal, refusals_hash
 from ledger.erasure_rows import oldest_erasure
 from ledger.errors import BadProof, InvalidInput, Malformed, StoreDamaged
 from ledger.files import entry_at
 from ledger.genesis import Foundation, Genesis, chain_id, check_genesis, epoch_of
-from ledger.index import Index
 from ledger.membership import Validator
 from ledger.merkle import Frontier
 from ledger.parameters import Parameters, parameters_hash
@@ -30,10 +27,9 @@ from ledger.rows import (
     validators_key,
 )
 from ledger.rules import Vocabulary
-from ledger.store import INDEX, Reader, after
+from ledger.store import Reader
 from ledger.tiles import TILE_HEIGHT, TileReader
-
-WINDOW_BLOCKS: Final = 128
+from ledger.window import WINDOW_BLOCKS, load_window
 
 
 def load(reader: Reader, window_blocks: int = WINDOW_BLOCKS) -> State:
@@ -53,12 +49,7 @@ def load(reader: Reader, window_blocks: int = WINDOW_BLOCKS) -> State:
     if parameters_hash(parameters) != head.parameters:
         raise _contradiction(parameters_key(head.parameters), "is not what its key names")
     validators = _load_validators(reader, bounds.epoch_blocks, head.height)
-    index = load_index(reader, window_blocks, head.height)
-    if index.root() != head.index_root:
-        raise StoreDamaged(
-            f"index rows (keys {INDEX.hex()}…)",
-            f"do not yield the index root that block {head.height} sealed; {REPAIR}",
-        )
+    index = load_window(reader, window_blocks, head.height, bounds.epoch_blocks)
     return State(
         chain=chain_id(foundation),
         foundation=foundation,
@@ -75,22 +66,6 @@ def load(reader: Reader, window_blocks: int = WINDOW_BLOCKS) -> State:
         index=index,
         oldest_erasure=oldest_erasure(reader),
     )
-
-
-def load_index(reader: Reader, window_blocks: int, version: int) -> Index:
-    """The index built from its rows.
-
-    Raises:
-        StoreDamaged: a row has not the form of one.
-    """
-    rows = reader.scan(INDEX, after(INDEX))
-    try:
-        return Index.build(
-            ((key[1:], value) for key, value in rows), window_blocks, version=version
-        )
-    except Malformed as error:
-        where = f"index rows (keys {INDEX.hex()}…)"
-        raise StoreDamaged(where, f"{error}; {REPAIR}") from error
 
 
 def _contradiction(key: bytes, message: str) -> StoreDamaged:

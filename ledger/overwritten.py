@@ -44,3 +44,7 @@ class Overwritten:
         self.values = Column()
         self.refs: dict[int, int] = {}
         self.leaves_from = self.leaves_to = leaves_from
+
+    def __len__(self) -> int:
+        """How many keys the block set."""
+        return len(self.values.places)

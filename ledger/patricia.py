@@ -207,10 +207,11 @@ class Tree:
         for key, ref in zip(self.keys(), range(1, 2 * count, 2), strict=True):
             table.add(key, ref)
 
-    def keys(self, leaves_from: int = 0) -> Iterator[bytes]:
-        """The keys of all leaves from a number on, in the order in which they came."""
+    def keys(self, first: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        """The keys of the leaves from one number to before another, in the order they came in."""
         leaves = self.leaves
-        for at in range(leaves_from * LEAF_BYTES, len(leaves), LEAF_BYTES):
+        end = len(leaves) if stop is None else stop * LEAF_BYTES
+        for at in range(first * LEAF_BYTES, end, LEAF_BYTES):
             yield bytes(leaves[at : at + KEY_BYTES])
 
 
@@ -225,6 +226,8 @@ def update(tree: Tree, keys: Sequence[bytes], values: Sequence[bytes]) -> Overwr
     log = Overwritten(len(tree))
     if not len(tree):
         tree.plant(zip(keys, values, strict=True))
+        log.values.places.extend(range(1, 2 * len(tree), 2))
+        log.values.values = bytearray(len(tree) * VALUE_BYTES)
         log.refs[TOP] = NONE
     elif keys:
         found = tree.table.find(keys)

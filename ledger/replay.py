@@ -36,7 +36,7 @@ from ledger.justified import Residues, residues_in
 from ledger.lanewalk import Batches, LaneWalk
 from ledger.membership import Validator
 from ledger.rows import HEAD_KEY, BlockRow, HeadRow, block_key, describe_key, read_row
-from ledger.selfcheck import check_log
+from ledger.selfcheck import check_log, check_undo
 from ledger.source import Finding, ReaderSource, Source
 from ledger.state import Applied, apply_block, batches_follow, found
 from ledger.store import BLOCK, MemoryStore, Reader, Store, after
@@ -295,6 +295,7 @@ class Replay:
             self._findings.extend(self.unjustified())
         if stored is None or not complete:
             return Step(height, 0, self.state.size, self._take_findings(), None, closing=True)
+        self._findings.extend(check_undo(stored))
         if self._executing:
             rows = executed_rows(self._store)
             rest = ((key, value) for key, value in rows if not is_settled(key, value))

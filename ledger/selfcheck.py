@@ -7,12 +7,12 @@ from ledger.block import SEAL_KIND, decode_seal
 from ledger.errors import InvalidInput, StoreDamaged
 from ledger.files import entry_of_row
 from ledger.hashing import HASH_BYTES
-from ledger.loading import load_index
 from ledger.merkle import SIZE_MAX, leaf_hash
 from ledger.rows import describe_key, leaf_key, tile_key
 from ledger.source import Finding
 from ledger.store import LEAF, Reader, after
 from ledger.tiles import TILE_WIDTH
+from ledger.window import load_index, undo_rows
 
 _KIND: Final = "row"
 
@@ -51,3 +51,12 @@ def check_log(stored: Reader) -> Iterator[Finding]:
         return
     if index_root != seal.index_root:
         yield Finding("index", "index rows", "do not yield the index root of the newest seal")
+
+
+def check_undo(stored: Reader) -> Iterator[Finding]:
+    """The rows of the index's window, by themselves: no replay yields which ones there are."""
+    try:
+        for _ in undo_rows(stored):
+            pass
+    except StoreDamaged as error:
+        yield Finding(_KIND, error.where, str(error))

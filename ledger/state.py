@@ -33,7 +33,7 @@ from ledger.execution import BlockRun
 from ledger.genesis import Genesis, chain_id, epoch_of, genesis_seal
 from ledger.hashing import ZERO_HASH
 from ledger.index import Index
-from ledger.loading import WINDOW_BLOCKS, load
+from ledger.loading import load
 from ledger.merkle import Frontier, leaf_hash
 from ledger.position import Applied, State
 from ledger.residue import AnyBatch
@@ -53,6 +53,7 @@ from ledger.rows import (
 from ledger.rules import Vocabulary
 from ledger.store import Changes, Reader
 from ledger.tiles import TILE_WIDTH, ReadTile, append_to_tiles, frontier_of
+from ledger.window import WINDOW_BLOCKS, oldest_provable, window_changes
 
 __all__ = [
     "WINDOW_BLOCKS",
@@ -151,7 +152,9 @@ def apply_in_turns(
     oldest_erasure = yield from run.erase(state.oldest_erasure, block.height)
     updates = yield from run.finish(block.height, epoch_ends=epoch_ends)
     refusals = tuple(run.refusals)
-    index_root = state.index.apply(block.height, updates)
+    oldest = oldest_provable(block.height, state.foundation.bounds.epoch_blocks)
+    index_root = state.index.apply(block.height, updates, oldest)
+    run.changes.update(window_changes(state.index))
     seal = Seal(
         height=block.height,
         block=block_hash,

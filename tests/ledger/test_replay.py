@@ -10,7 +10,7 @@ from ledger.errors import StoreDamaged
 from ledger.genesis import FIRST_BOUNDS, Genesis
 from ledger.replay import Finding, ReaderSource, Step, compare, replay
 from ledger.rows import BlockRow, block_key, describe_key, leaf_key
-from ledger.store import MemoryStore
+from ledger.store import UNDO, MemoryStore
 from tests.ledger.test_state import busy
 from tests.ledger.world import World, genesis_of, key_of
 
@@ -67,6 +67,8 @@ def test_one_flipped_bit_in_any_row_is_found_and_named(original: World) -> None:
 def test_any_missing_row_is_found_and_named(original: World) -> None:
     missed: list[str] = []
     for key in rows(original):
+        if key[:1] == UNDO:  # without it older checkpoints are not held, which is no damage
+            continue
         store = original.store.copy()
         store.write({key: None})
         found = findings(original.genesis, store)
