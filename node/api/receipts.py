@@ -13,10 +13,13 @@ from node.view import Certificate
 def receipt_of(reader: Reader, certified: Certificate, log_index: int) -> bytes:
     """The receipt of the record at a log index below the checkpoint's size.
 
-    Its `extra` is the entry, then the opening [salt, record, signatures] if this node holds it.
+    Its `extra` is the entry, then the opening [salt, record, signatures], unless the ledger has
+    erased the record or this node does not hold it.
     """
     row = read_leaf(reader, log_index)
-    opening = read_submission(reader, row.lane, row.height, row.position)
+    opening = None
+    if row.erasure is None:
+        opening = read_submission(reader, row.lane, row.height, row.position)
     tiles = TileReader(lambda level, index: reader.get(tile_key(level, index)) or b"")
     proof = inclusion_proof(tiles.read_node, log_index, certified.size)
     extra = entry_at(reader, log_index) + (encode(opening) if opening is not None else b"")

@@ -11,8 +11,8 @@ def show_erased(erased: dict[str, Any] | None) -> None:
     if erased is None:
         return
     stdout.print(
-        f"[yellow]partly erased[/]: {_counted(erased['records'])} destroyed at the wish of someone "
-        "they are about; what is erased counts for nothing",
+        f"[yellow]partly erased[/]: {_counted(erased['records'])} at the wish of someone they are "
+        "about; what is erased counts for nothing",
         soft_wrap=True,
     )
     for each in erased["erasures"]:

@@ -190,8 +190,8 @@ def show_answer(answer: Answer) -> None:
     )
     if counts.erased:
         stdout.print(
-            f"PARTLY ERASED: {counts.erased} record(s) were destroyed at the wish of someone "
-            "they are about; what is erased counts for nothing",
+            f"PARTLY ERASED: {counts.erased} record(s), at the wish of someone they are "
+            "about; what is erased counts for nothing",
             style="yellow",
             soft_wrap=True,
         )

@@ -7,9 +7,10 @@ import re
 import pytest
 from typer.testing import CliRunner
 
-from ledger.batch import commitment
+from ledger.batch import ENTRY_BYTES, commitment
 from ledger.bundle import verify_bundle
 from ledger.policy import Policy
+from ledger.receipt import verify_receipt
 from ledger.records import encode_record
 from node.api.erasures import ACKNOWLEDGE_DAYS
 from node.cli import file, score
@@ -104,6 +105,19 @@ async def test_a_score_and_its_bundle_say_so_too(client, erasure) -> None:
     verified = verify_bundle(data, Policy.parse(await client.policy()))
     assert verified.valid, verified.steps
     assert verified.answer.evidence.erased == 7
+
+
+async def test_a_receipt_of_an_erased_record_proves_its_entry_and_opens_nothing(
+    client, erasure
+) -> None:
+    """The node still holds the opening: it does not hand it out any more."""
+    found = await client.file(f"p1:{W}")
+    for leaf in found["leaves"]:
+        if leaf["type"] != "erasure" or leaf["target"] is None:
+            text = await client.receipt(leaf["id"])
+            receipt = verify_receipt(text, Policy.parse(await client.policy()), ENTRY_BYTES)
+            assert receipt.index == leaf["log_index"]
+            assert (receipt.opening == b"") == (leaf["erasure"] is not None)
 
 
 async def test_whole_files_have_nothing_erased(client, history) -> None:

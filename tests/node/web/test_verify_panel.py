@@ -108,6 +108,24 @@ async def test_a_page_without_a_score_is_verified_too(browser: Browser, home: st
     assert await verify(browser) == "verified", await shown(browser)
 
 
+async def test_a_partly_erased_file_is_verified_and_said_to_be_one(
+    browser: Browser, node: LiveNode, home: str
+) -> None:
+    node.world.put(2, [node.world.erasure("w")], time=node.world.time + DAY)
+    node.finalise()
+    await browser.go(f"{home}subjects/{SUBJECT}")
+    page = await browser.ask("document.querySelector('main').innerText")
+    assert "37 records are erased" in page
+    assert await verify(browser) == "verified", await shown(browser)
+    text = await shown(browser)
+    assert "0 records opened, 36 erased" in text
+    assert "Partly erased: 36 records stay closed" in text
+    for pixels in (1_200, 390):
+        await browser.width(pixels)
+        assert await browser.ask("document.documentElement.scrollWidth") <= pixels
+    assert browser.messages == []
+
+
 async def test_a_policy_from_elsewhere_decides(browser: Browser, node: LiveNode) -> None:
     await paste(browser, node.policy_text)
     assert await verify(browser) == "verified", await shown(browser)
