@@ -112,7 +112,7 @@ def forms() -> list[Target]:
     return [
         Target("record", decode_record, _records, encode, cases=600),
         Target("seal", decode_seal, lambda: frozen("seal"), encode_seal),
-        Target("bundle", decode_bundle, ground.bundles, encode),
+        Target("bundle", decode_bundle, _bundles, encode),
         Target("chain", epochs.decode_chain, lambda: [ground.chain()[1]], epochs.encode_chain),
         Target("fork", fork.decode_fork, lambda: [ground.fork()[1]], fork.encode_fork),
         Target("trust", trust.decode_trust, lambda: [_trust()], trust.encode_trust),
@@ -164,6 +164,11 @@ def forms() -> list[Target]:
 def _records() -> list[bytes]:
     made = [decode(Submission, each, bytes_max=BYTES_MAX) for each in ground.submissions()]
     return [*frozen("record"), *(each.record for each in made)]
+
+
+def _bundles() -> list[bytes]:
+    told = [bytes.fromhex(case["bundle"]) for case in read("bundle") if "refused" not in case]
+    return [*ground.bundles(), *told]
 
 
 def _erasure() -> ErasureRow:
