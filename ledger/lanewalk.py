@@ -12,7 +12,7 @@ from ledger.batch import header_hash, header_message
 from ledger.block import Tip
 from ledger.errors import StoreDamaged
 from ledger.membership import Validator
-from ledger.residue import AnyBatch
+from ledger.residue import AnyBatch, Residue
 from ledger.rows import (
     BlockRow,
     LeafRow,
@@ -20,6 +20,7 @@ from ledger.rows import (
     header_key,
     leaf_key,
     read_row,
+    residue_key,
     submission_key,
 )
 from ledger.signing import verify
@@ -154,8 +155,11 @@ class LaneWalk:
             if expected.get(position, record_id) != record_id
         ]
         for position in wrong:
-            where = describe_key(submission_key(name, position))
-            self._find(Finding("submission", where, "does not open its commitment"))
+            if isinstance(batch.submissions[position], Residue):
+                key, what = residue_key(name, position), "is another commitment's"
+            else:
+                key, what = submission_key(name, position), "does not open its commitment"
+            self._find(Finding("submission", describe_key(key), what))
         if not wrong:
             where = describe_key(header_key(name))
             self._find(Finding("batch-root", where, "the payloads are not those under its root"))

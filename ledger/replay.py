@@ -268,9 +268,13 @@ class Replay:
             self._find("root", where, f"execution yields another {', '.join(wrong)}")
         self._diverged = bool(wrong)
 
-    def unjustified(self) -> Iterator[Finding]:
-        """The residues, of all that were executed, that no erasure has taken so far."""
-        return self._residues.unjustified()
+    def outstanding(self) -> Iterator[Finding]:
+        """What no erasure so far has made right: residues, and marks in stored leaf rows."""
+        yield from self._residues.unjustified()
+        if self._stored is not None:
+            keys = sorted(self._marked)
+            for difference in compare(((key, self._store.get(key)) for key in keys), self._stored):
+                yield Finding("row", difference.where, difference.detail)
 
     # --- stored rows ---
 
@@ -292,7 +296,7 @@ class Replay:
         """Compare what is left; where execution had to end, check the log by its own hashes."""
         stored = self._stored
         if complete and self._executing:
-            self._findings.extend(self.unjustified())
+            self._findings.extend(self.outstanding())
         if stored is None or not complete:
             return Step(height, 0, self.state.size, self._take_findings(), None, closing=True)
         self._findings.extend(check_undo(stored))
@@ -301,9 +305,6 @@ class Replay:
             rest = ((key, value) for key, value in rows if not is_settled(key, value))
             self._report(compare(rest, stored))
             self._report(surplus(self._store, stored))
-            for key in sorted(self._marked):
-                unmarked = Difference(key, self._store.get(key), stored.get(key))
-                self._find("row", unmarked.where, unmarked.detail)
         else:
             where = describe_key(block_key(self.state.height + 1))
             self._find("stopped", where, "could not be executed: what follows is checked by hashes")

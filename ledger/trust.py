@@ -160,5 +160,5 @@ class ReplayOn(Replay):
         while (until is None or height <= until) and (step := self.step(height)) is not None:
             yield step
             height += 1
-        if until is None and (findings := tuple(self.unjustified())):
+        if until is None and (findings := tuple(self.outstanding())):
             yield Step(height - 1, 0, self.state.size, findings, None, closing=True)

@@ -845,3 +845,13 @@ def test_a_file_row_has_one_of_two_forms(world: World) -> None:
     world.store.write({key_: data})
     with pytest.raises(InvalidInput, match="more than 8 leaves"):
         read_file(world.store, 1, handle("w"), world.state.size, leaves_max=8)
+
+
+def test_a_residue_of_another_record_is_named(world: World) -> None:
+    node = Eraser(world)
+    node.run(world.erasure("w"))
+    node.destroy()
+    key_, data = next(world.store.scan(RESIDUE, after(RESIDUE)))
+    residue = decode(Residue, data, bytes_max=9_999)
+    world.store.write({key_: encode(replace(residue, commitment=bytes(32)))})
+    assert ("submission", describe_key(key_)) in {(e.kind, e.where) for e in findings(world)}
