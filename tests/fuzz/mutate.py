@@ -8,6 +8,8 @@ import random
 import re
 from collections.abc import Callable, Sequence
 
+from tests.fuzz.tree import changed_tree
+
 Change = tuple[str, int, int, bytes]
 
 _NUMBER = re.compile(rb"(?<![0-9A-Za-z+/])[0-9]+")
@@ -164,6 +166,10 @@ def _case(data: bytes, at: int, other: int, payload: bytes, donor: bytes) -> byt
     )
 
 
+def _tree(data: bytes, at: int, other: int, payload: bytes, donor: bytes) -> bytes:
+    return changed_tree(data, at << 12 | other, payload)
+
+
 KINDS: dict[str, Callable[[bytes, int, int, bytes, bytes], bytes]] = {
     "flip": _flip,
     "cut": _cut,
@@ -182,6 +188,7 @@ KINDS: dict[str, Callable[[bytes, int, int, bytes, bytes], bytes]] = {
     "lines": _lines,
     "base64": _base64,
     "case": _case,
+    "tree": _tree,
 }
 
 
@@ -194,7 +201,7 @@ def changed(data: bytes, changes: Sequence[Change], donor: bytes = b"") -> bytes
 
 def random_changes(rng: random.Random) -> list[Change]:
     """A few changes, mostly one."""
-    names = list(KINDS)
+    names = [*KINDS, "tree", "tree", "tree"]
     return [
         (
             rng.choice(names),
