@@ -27,6 +27,7 @@ from node.api.parameters import choice, hash_in_path, only, whole_number
 from node.api.port import NODE
 from node.api.problems import NotFound, Problem, UnsupportedType, problem_of, problem_response
 from node.api.receipts import receipt_of
+from node.api.record_states import RecordState, state_of
 from node.api.routes import (
     HEX_32,
     JSON,
@@ -50,18 +51,6 @@ JSON_BODY_BYTES_MAX: Final = 4 * 1_024 * 1_024
 JSON_RECORDS_MAX: Final = 1_024
 _NDJSON_NAMES: Final = (NDJSON, "application/ndjson", "application/jsonl")
 _MSGPACK_NAMES: Final = (MSGPACK, "application/x-msgpack", "application/vnd.msgpack")
-
-
-class RecordState(msgspec.Struct, frozen=True):
-    """Where a record stands. `rule`: the broken rule of a refused one, else empty."""
-
-    id: bytes
-    state: str
-    rule: str
-    log_index: int | None
-    lane: int
-    height: int
-    position: int
 
 
 async def post_records(request: web.Request) -> web.StreamResponse:
@@ -135,17 +124,7 @@ async def get_record(request: web.Request) -> web.Response:
         (status,) = await node.wait_final([record_id], wait_s)
     if status is None:
         raise NotFound("no record of this id has reached this node")
-    return json_response(
-        RecordState(
-            record_id,
-            status.state,
-            status.rule,
-            status.log_index,
-            status.lane,
-            status.height,
-            status.position,
-        )
-    )
+    return json_response(state_of(node.reader, status, _codes(request)))
 
 
 async def get_receipt(request: web.Request) -> web.Response:
@@ -163,6 +142,10 @@ async def get_receipt(request: web.Request) -> web.Response:
         raise NotFound(f"the record is {status.state}; its receipt is there once it is final")
     receipt = receipt_of(node.reader, newest(request), status.log_index)
     return web.Response(body=receipt, content_type=TEXT, charset="utf-8")
+
+
+def _codes(request: web.Request) -> dict[int, str]:
+    return {each.number: each.code for each in request.app[NODE].validators}
 
 
 def _wait_s(request: web.Request) -> float:
@@ -248,5 +231,6 @@ ROUTES: Final = (
         {200: (Content(TEXT, {"type": "string"}),)},
         parameters=(_ID,),
         problems=(400, 404, 422),
+        description="Of a record that is erased it proves the entry and opens nothing.",
     ),
 )

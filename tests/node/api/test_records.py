@@ -9,7 +9,9 @@ import pytest
 from ledger.checkpoint import Policy
 from ledger.receipt import parse_receipt
 from ledger.records import encode_record
-from tests.ledger.world import key_of, reference
+from ledger.records.erasure import Erasure
+from node.api.json_records import record_to_json
+from tests.ledger.world import DAY, handle, key_of, reference
 
 MSGPACK = {"Content-Type": "application/msgpack"}
 NDJSON = {"Content-Type": "application/x-ndjson"}
@@ -66,6 +68,8 @@ async def test_a_record_is_durable_then_final(node, member, as_json) -> None:
         "lane": 1,
         "height": 1,
         "position": 0,
+        "erased": None,
+        "erasure": None,
     }
 
 
@@ -473,3 +477,62 @@ async def test_a_stream_waits_while_the_node_is_busy(node, client, as_json, monk
     await reading
     assert [answer["state"] for answer in answers] == ["durable"] * 5
     assert max(node.offered) == 5
+
+
+async def test_a_record_says_that_it_is_erased_and_by_what(node, member, as_json) -> None:
+    world = node.world
+    worker, client = world.register("w", key=True), world.register("c")
+    ids = []
+    for record in (worker, client, world.open("a"), world.open("a")):
+        status, answer, _ = await post(member, as_json(record), wait="final")
+        assert (status, answer.get("state", "")) in {(200, "final"), (422, "")}
+        ids.append(answer.get("id"))
+    made = world.erasure("w", scope="whole")
+    status, answer, _ = await post(
+        member, record_to_json(made.record, made.signatures), wait="final"
+    )
+    assert (status, answer["state"]) == (200, "final")
+    erasure = answer["id"]
+    shown = [await record_state(member, each) for each in ids[:3]]
+    assert [each["erased"] for each in shown] == [erasure, None, erasure]
+    assert {each["state"] for each in shown} == {"final"}
+    assert {each["erasure"] for each in shown} == {None}
+    own = await record_state(member, erasure)
+    assert own["erased"] is None
+    progress = own["erasure"]
+    assert progress["files"] == [f"p1:{worker.handle.hex()}"]
+    assert progress["outstanding"] == 0
+    assert progress["due"] - progress["done"] == 30 * DAY
+    assert (progress["acknowledged"], progress["awaited"]) == ([], ["p1", "p2", "p3", "p4"])
+    ack = world.ack(bytes.fromhex(erasure), 1)
+    status, _, _ = await post(member, as_json(ack), wait="final")
+    assert status == 200
+    progress = (await record_state(member, erasure))["erasure"]
+    assert (progress["acknowledged"], progress["awaited"]) == (["p1"], ["p2", "p3", "p4"])
+
+
+async def record_state(session, record_id):
+    async with session.get(f"/v1/records/{record_id}") as response:
+        assert response.status == 200
+        return await response.json()
+
+
+async def test_a_false_erasure_is_refused_and_names_the_field(node, client, member) -> None:
+    world = node.world
+    await register(client, world, "plain")
+    [[keyed]] = [await client.submit_msgpack([(encode_record(world.register("w", key=True)), b"")])]
+    assert keyed["state"] == "durable"
+    good = world.erasure("w")
+    value = record_to_json(good.record, good.signatures)
+    unsigned = {**value, "signatures": []}
+    await refused(node, member, unsigned, 422, "signature-count", "signatures")
+    await refused(node, member, {**value, "scope": "half"}, 400, "malformed", "scope")
+    other = key_of("subject", "x")
+    forged = world.submit(Erasure(1, world.time, handle("w"), other.public, "platform"), other)
+    forged_json = record_to_json(forged.record, forged.signatures)
+    await refused(node, member, forged_json, 422, "key-not-registered", "key")
+    nobody = world.erasure("nobody")
+    nobody_json = record_to_json(nobody.record, nobody.signatures)
+    await refused(node, member, nobody_json, 422, "unknown-subject", "handle")
+    ack = record_to_json(world.ack(bytes(32), 1))
+    await refused(node, member, ack, 422, "unknown-erasure", "erasure")
