@@ -4,7 +4,8 @@ Answers are MessagePack arrays of at most `limit` items and about PAGE_BYTES byt
 order of height without a gap, beginning at `from`; an empty array says that there is no more.
 
     blocks    [[height, block row, certified checkpoint row or nil], …]   rows as in ledger/rows.py
-    batches   [batch, …]                                    each `bin`, the bytes of ledger/batch.py
+    batches   [batch, …]        each `bin`: the bytes of ledger/batch.py, or, where something of it
+                                is erased, its remains form (ledger/residue.py)
 """
 
 import asyncio
@@ -13,19 +14,17 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from ledger.batch import Batch, Submission
 from ledger.encoding import encode
 from ledger.errors import StoreDamaged
+from ledger.residue import Remains, form_of
 from ledger.rows import (
     REPAIR,
-    HeaderRow,
     block_key,
     describe_key,
     header_key,
     lane_key,
-    need_row,
-    submission_key,
 )
+from ledger.source import ReaderSource
 from ledger.store import CHECKPOINT, Reader
 from node.api.parameters import only, whole_number
 from node.api.port import NODE
@@ -74,25 +73,23 @@ def _batches(reader: Reader, lane: int, height: int, limit: int) -> list[bytes]:
         header_hash = reader.get(lane_key(lane, height))
         if header_hash is None:
             break
-        batch = encode(read_batch(reader, header_hash))
+        batch = read_batch(reader, header_hash)
         batches.append(batch)
         size_bytes += len(batch)
         height += 1
     return batches
 
 
-def read_batch(reader: Reader, header_hash: bytes) -> Batch:
-    """A batch of the store by its header hash.
+def read_batch(reader: Reader, header_hash: bytes) -> bytes:
+    """The bytes of a batch of the store by its header hash, or of what remains of it.
 
     Raises:
         StoreDamaged: its header or a submission is missing, or not what was written.
     """
-    row = need_row(reader, HeaderRow, header_key(header_hash))
-    keys = (submission_key(header_hash, position) for position in range(row.header.count))
-    submissions = tuple(need_row(reader, Submission, key) for key in keys)
-    if row.header.count != len(submissions):
-        raise StoreDamaged(describe_key(header_key(header_hash)), f"has another count; {REPAIR}")
-    return Batch(row.header, row.signature, submissions)
+    batch = ReaderSource(reader).batch(0, 0, header_hash)
+    if batch is None:
+        raise StoreDamaged(describe_key(header_key(header_hash)), f"is missing; {REPAIR}")
+    return encode(form_of(batch) if isinstance(batch, Remains) else batch)
 
 
 def _page(rows: list[Any]) -> web.Response:

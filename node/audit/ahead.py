@@ -13,6 +13,7 @@ from typing import Final
 from ledger.batch import Batch, Submission
 from ledger.encoding import decoder
 from ledger.genesis import Bounds
+from ledger.residue import AnyBatch, Remains, Residue
 from ledger.rows import BlockRow, HeaderRow, block_key, header_key, read_row
 from ledger.store import Reader
 from node.audit.tasks import Checked, check_batches
@@ -87,7 +88,7 @@ class AheadSource:
             check_batches, place.folder, place.temporary, self._chain, self._bounds, asked
         )
 
-    def batch(self, lane: int, height: int, name: bytes) -> Batch | None:
+    def batch(self, lane: int, height: int, name: bytes) -> AnyBatch | None:
         """The batch with this header hash, with what was computed of it."""
         del lane, height
         waiting = self._waiting.pop(name, None)
@@ -98,7 +99,23 @@ class AheadSource:
         checked, found[at] = found[at], None
         if checked is None:
             raise Unfit
-        blob, root, is_checked, items = checked
+        blob, root, is_checked, items, residues = checked
         ids = tuple([blob[start : start + 32] for start in range(0, len(blob), 32)])
-        batch = Batch(row.header, row.signature, self._decode(items))
+        submissions = self._decode(items)
+        if residues:
+            return _remains(row, submissions, residues, is_checked=is_checked)
+        batch = Batch(row.header, row.signature, submissions)
         return batch.knowing(ids, root, is_checked=is_checked)
+
+
+def _remains(
+    row: HeaderRow,
+    submissions: tuple[Submission, ...],
+    residues: list[tuple[int, bytes]],
+    *,
+    is_checked: bool,
+) -> Remains:
+    items: list[Submission | Residue] = list(submissions)
+    for position, data in residues:
+        items.insert(position, decoder(Residue).decode(data))
+    return Remains(row.header, row.signature, tuple(items), is_checked=is_checked)

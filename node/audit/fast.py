@@ -31,6 +31,7 @@ from ledger.replay import Replay
 from ledger.source import Finding
 from ledger.store import META, after
 from node.audit.ahead import BLOCKS_AHEAD, AheadSource, Place, Unfit
+from node.audit.erasures import Destruction, NotedSource
 from node.audit.folder import FolderLedger
 from node.audit.furnishers import Told, add_told
 from node.audit.indexing import FarIndex, rows_digest
@@ -42,6 +43,7 @@ from node.audit.tasks import (
     digest,
     digest_packed,
     merge,
+    negative,
     ranges,
     scan_others,
     scan_rows,
@@ -56,7 +58,8 @@ Progress = Callable[[int, int], None]
 @dataclass(slots=True)
 class Whole:
     """A ledger in which every row is what execution yields. By height: `roots` (size and root) and
-    `names` (block hashes). `live` holds the recomputed rows that execution may still change."""
+    `names` (block hashes). `erased`: how many residues were met, `residues` where. `live` holds the
+    recomputed rows that execution may still change."""
 
     live: LiveRows
     replayed: Replay | None = None
@@ -66,6 +69,9 @@ class Whole:
     newest: int = 0
     time: int = 0
     records: int = 0
+    erased: int = 0
+    residues: set[bytes] = field(default_factory=set)
+    destruction: Destruction = field(default_factory=Destruction)
     refused: dict[int, int] = field(default_factory=dict)
     told: Told = field(default_factory=dict)
 
@@ -118,21 +124,25 @@ class _Run:
             foundation.bounds,
             self._executor,
         )
-        whole = Whole(LiveRows(self._take))
+        noted = NotedSource(source)
+        rows = LiveRows(self._take, self._take_back, self._ledger.stored)
+        whole = Whole(rows, residues=noted.residues)
         scans = self._scanning()
-        whole.replayed = replayed = Replay(self._genesis, source, None, whole.live)
+        whole.replayed = replayed = Replay(self._genesis, noted, None, whole.live)
         source.index_roots[0] = EMPTY_ROOT
         self._have_index_kept(replayed, source)
         for step in replayed.steps(None):
             if step.findings:
                 raise Unfit
             whole.records += step.records
+            whole.erased += step.erased
             if step.applied is not None:
                 applied = step.applied
                 whole.newest = step.height
                 whole.roots[step.height] = (applied.size, applied.root)
                 whole.names[step.height] = applied.seal.block
                 whole.time = applied.seal.time
+                whole.destruction.note(whole.time, applied.erased)
                 for refusal in applied.refusals:
                     whole.refused[refusal.lane] = whole.refused.get(refusal.lane, 0) + 1
             for scan in itertools.islice(scans, self._scans_due(step.size)):
@@ -171,6 +181,10 @@ class _Run:
         while len(self._digests) >= BLOCKS_AHEAD:
             self._executed.append(self._digests.popleft().result())
         self._digests.append(self._executor.submit(digest_packed, self._secret, encode(settled)))
+
+    def _take_back(self, rows: list[tuple[bytes, bytes]]) -> None:
+        """Rows that were digested as settled are none."""
+        self._executed.append(negative(digest(self._secret, rows)))
 
     # --- what is stored ---
 

@@ -17,6 +17,7 @@ from ledger.encoding import decode
 from ledger.errors import InvalidInput, StoreDamaged
 from ledger.genesis import Genesis
 from ledger.note import parse_note
+from ledger.residue import AnyBatch, RemainsForm
 from ledger.rows import BlockRow, CheckpointRow
 from node.audit.folder import Certificates
 from node.client import Client, ProblemAnswered, StrangeAnswer
@@ -28,6 +29,9 @@ BLOCK_ROW_BYTES_MAX: Final = 64 * 1_024 * 1_024
 PAGE_ITEMS: Final = 256
 BATCH_FRAME_FACTOR: Final = 2
 SERVER_FAULT: Final = 500
+
+_WHOLE: Final = b"\x93"
+"""How a whole batch begins; what remains of one has a fourth field."""
 
 
 class RemoteLedger:
@@ -136,7 +140,7 @@ class RemoteSource:
                     CheckpointRow, certified, BLOCK_ROW_BYTES_MAX, where
                 )
 
-    def batch(self, lane: int, height: int, name: bytes) -> Batch | None:
+    def batch(self, lane: int, height: int, name: bytes) -> AnyBatch | None:
         """The batch at a lane's height; replay checks that it is the one of this name.
 
         Raises:
@@ -152,7 +156,11 @@ class RemoteSource:
             self._reached[lane] = start + len(page) - 1
         data = self._batches.pop((lane, height), None)
         where = f"batch {lane}/{height} (header {name.hex()}) as served"
-        return None if data is None else _decode(Batch, data, self._batch_bytes_max, where)
+        if data is None:
+            return None
+        if data[:1] == _WHOLE:
+            return _decode(Batch, data, self._batch_bytes_max, where)
+        return _decode(RemainsForm, data, self._batch_bytes_max, where).opened()
 
     def _page(self, question: Coroutine[Any, Any, list[T]], where: str) -> list[T]:
         """A page; that a node cannot read its own store, or serves no page, is a finding."""

@@ -35,8 +35,9 @@ from ledger.policy import Policy
 from ledger.replay import Replay, Step
 from ledger.source import Finding as Found
 from ledger.store import CHECKPOINT, SUBJECT, MemoryStore, after
-from ledger.trust import ReplayOn, policy_hash, trust_of
+from ledger.trust import ReplayOn, Trust, policy_hash, trust_of
 from node.audit.checkpoints import CheckpointCheck, policy_faults
+from node.audit.erasures import Destruction, NotedSource, overdue
 from node.audit.fast import Whole, replay_fast
 from node.audit.folder import FolderLedger
 from node.audit.furnishers import Furnisher, Told, furnishers, told_by, told_in
@@ -146,6 +147,9 @@ class Audit:
         self._state = state
         self._trust = None if state is None else read_trust(state)
         self._replayed: Replay | None = None
+        self._erased = 0
+        self._residues: set[bytes] = set()
+        self._destruction = Destruction()
         self._since = 0
         self._unchecked: list[str] = []
 
@@ -170,6 +174,7 @@ class Audit:
             ):
                 self._replay(genesis, on_progress)
             self._check_audited()
+            self._check_erasures()
             checkpoints = self._check_checkpoints(foundation.origin, foundation.validators)
             scored = self._check_scores(scores)
         if isinstance(self._ledger, FolderLedger) and not self._since:
@@ -186,7 +191,7 @@ class Audit:
             blocks=len(self._roots) - bool(self._since),
             checkpoints=checkpoints,
             scores=scored,
-            erased=0,
+            erased=self._erased,
             size=size,
             root=root,
             time=self._time,
@@ -212,12 +217,21 @@ class Audit:
         self._roots, self._names = whole.roots, whole.names
         self._newest, self._time, self.records = whole.newest, whole.time, whole.records
         self._told, self._refused = whole.told, whole.refused
+        self._erased, self._residues, self._destruction = (
+            whole.erased, whole.residues, whole.destruction
+        )  # fmt: skip
         return True
+
+    def _noted(self) -> NotedSource:
+        """The ledger's blocks and batches; where residues are met is noted."""
+        noted = NotedSource(self._ledger.source)
+        self._residues = noted.residues
+        return noted
 
     def _replay(self, genesis: Genesis, on_progress: Progress) -> None:
         total = self._ledger.size()
         recomputed = self.recomputed = store_for(total)
-        self._replayed = Replay(genesis, self._ledger.source, self._ledger.stored, recomputed)
+        self._replayed = Replay(genesis, self._noted(), self._ledger.stored, recomputed)
         for step in self._replayed.steps(None):
             self._note(step)
             on_progress(step.size, total)
@@ -226,12 +240,14 @@ class Audit:
     def _note(self, step: Step) -> None:
         self._take(step.findings)
         self.records += step.records
+        self._erased += step.erased
         if not step.closing:
             self._newest = step.height
         if step.applied is not None:
             self._roots[step.height] = (step.applied.size, step.applied.root)
             self._names[step.height] = step.applied.seal.block
             self._time = step.applied.seal.time
+            self._destruction.note(self._time, step.applied.erased)
             for refusal in step.applied.refusals:
                 self._refused[refusal.lane] = self._refused.get(refusal.lane, 0) + 1
 
@@ -259,36 +275,60 @@ class Audit:
         if trust is None or self._state is None or self._thorough:
             return False
         try:
-            kept = KeptRows(self._state, trust)
+            kept = KeptRows(self._state, trust, ledger.stored)
         except Misconfigured as error:
             self._unchecked.append(f"{error}: the whole ledger was replayed")
             return False
         self.recomputed = kept
-        ledger.go_on({each.tip.lane: each.tip.height for each in trust.lanes})
-        replayed = ReplayOn(
-            genesis,
-            ledger.source,
-            stored=ledger.stored,
-            store=kept,
-            trust=trust,
-            index=kept.index,
-        )
-        self._replayed, self._since, self._newest = replayed, trust.height, trust.height
-        self._time = trust.time
+        self._since, self._newest, self._time = trust.height, trust.height, trust.time
         self._roots[trust.height] = (trust.size, trust.root)
         self._names[trust.height] = trust.block_hash
-        for step in replayed.steps(None):
-            self._note(step)
-            on_progress(step.size, ledger.size())
+        findings = len(self._findings)
+        try:
+            self._replay_above(genesis, trust, kept, on_progress)
+        except Misconfigured as error:
+            kept.close()
+            ledger.go_on(dict.fromkeys((each.tip.lane for each in trust.lanes), 0))
+            self._begin_anew(findings)
+            self._unchecked.append(f"{error}: the whole ledger was replayed")
+            return False
         self._told = told_by(kept.leaves)
         if ledger.stored is not None:
             for each in compare(kept.as_stored(), ledger.stored):
                 self._find("row", each.where, each.detail)
+        if kept.recalled:
+            self._unchecked.append(
+                f"{kept.recalled} rows of earlier blocks that erasures asked for, but by what the "
+                "new blocks seal"
+            )
         self._unchecked += [
             f"what an earlier audit compared, up to block {trust.height}, was not read again",
             "consensus' own rows",
         ]
         return True
+
+    def _replay_above(
+        self, genesis: Genesis, trust: Trust, kept: KeptRows, on_progress: Progress
+    ) -> None:
+        ledger = self._ledger
+        reached = {each.tip.lane: each.tip.height for each in trust.lanes}
+        ledger.go_on(reached)
+        self._destruction = Destruction(reached)
+        self._replayed = replayed = ReplayOn(
+            genesis, self._noted(), stored=ledger.stored, store=kept, trust=trust, index=kept.index
+        )
+        for step in replayed.steps(None):
+            self._note(step)
+            on_progress(step.size, ledger.size())
+
+    def _begin_anew(self, findings: int) -> None:
+        """Forget a replay that could not go on; so many findings are older than it."""
+        del self._findings[findings:]
+        self._replayed = None
+        self._since = self._newest = self._time = self.records = self._erased = 0
+        for found in (self._roots, self._names, self._refused):
+            found.clear()
+        self._destruction = Destruction()
 
     def _check_audited(self) -> None:
         """A whole replay has come by the audited block."""
@@ -296,6 +336,27 @@ class Audit:
         if trust is not None and self._roots.get(trust.height) != (trust.size, trust.root):
             detail = f"the ledger does not contain the audited block {trust.height}"
             self._find("state", f"the audit state {self._state}", detail, "critical")
+
+    # --- erasures ---
+
+    def _check_erasures(self) -> None:
+        """That they were carried out, and acknowledged."""
+        if self._replayed is None:
+            return
+        rows, members = self.recomputed, self._replayed.state.validators
+        late = overdue(rows, members, self._time_of, self._time)
+        names = self._ledger.stored or rows
+        kept = self._destruction.kept(self._residues, names, self._time)
+        for each in (*late, *kept):
+            self._find(each.kind, each.where, each.detail, "warning")
+
+    def _time_of(self, height: int) -> int | None:
+        """A block's time (ms), as its row tells it."""
+        try:
+            row = self._ledger.source.block(height)
+        except StoreDamaged:
+            return None
+        return None if row is None else row.block.time
 
     def _keep_state(self) -> None:
         """Keep how far this audit has come, if all was well up to there."""

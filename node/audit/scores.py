@@ -11,7 +11,7 @@ from ledger.errors import StandingError
 from ledger.policy import Policy
 from ledger.rows import HEAD_KEY, HeadRow, need_row
 from ledger.source import Finding
-from ledger.store import HEADER, SUBMISSION, Reader
+from ledger.store import HEADER, RESIDUE, SUBMISSION, Reader
 from node.audit.remote import RemoteLedger
 from node.client import ProblemAnswered, StrangeAnswer
 
@@ -120,7 +120,7 @@ class _Replayed:
 
     def get(self, key: bytes) -> bytes | None:
         """The value of a key, or None."""
-        payload = key[:1] in (SUBMISSION, HEADER)
+        payload = key[:1] in (SUBMISSION, HEADER, RESIDUE)
         return (self._stored if payload else self._recomputed).get(key)
 
     def scan(

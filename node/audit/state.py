@@ -25,9 +25,11 @@ from ledger.errors import InvalidInput, Misconfigured, StoreDamaged
 from ledger.hashing import sha256
 from ledger.index import Index
 from ledger.index_image import image_of, index_of
+from ledger.rows import leaf_key
 from ledger.source import Source
-from ledger.store import INDEX, LEAF, RECORD, TILE, Changes
+from ledger.store import FILE, INDEX, LEAF, RECORD, TILE, Changes, Reader
 from ledger.trust import TRUST_BYTES_MAX, Trust, decode_trust, encode_trust
+from node.audit.recall import ACCEPTED_KEY_BYTES, is_recalled, recall
 
 _MARK: Final = b"\x00trust"
 _ROWS: Final = ".rows"
@@ -35,14 +37,13 @@ _INDEX: Final = ".index"
 _WRITE_BUFFER_BYTES: Final = 4 * 1_024 * 1_024  # and so much of a journal is read at the start
 _BLOOM_BITS: Final = 10
 _ROWS_AT_ONCE: Final = 20_000
-_ACCEPTED_KEY_BYTES: Final = 33
 
 
 def is_kept(key: bytes, value: bytes | None) -> bool:
     """Whether a later block may read or change a row without erasing anything; the index's rows
     stand in its image."""
     if key[:1] == RECORD:
-        return len(key) != _ACCEPTED_KEY_BYTES
+        return len(key) != ACCEPTED_KEY_BYTES
     return key[:1] != INDEX and not is_settled(key, value)
 
 
@@ -132,10 +133,11 @@ def containment_fault(ledger: Blocks, trust: Trust) -> str:
 
 class KeptRows:
     """A store over the kept rows. What is written stays in memory until `commit`; `leaves` are the
-    leaf rows among it."""
+    leaf rows of new records among it. `recalled`: how many rows were read from the audited store.
+    """
 
-    def __init__(self, path: Path, trust: Trust) -> None:
-        """Open the rows of a state.
+    def __init__(self, path: Path, trust: Trust, stored: Reader | None) -> None:
+        """Open the rows of a state; `stored`: the audited store, if it can be read.
 
         Raises:
             Misconfigured: they cannot be opened, or belong to another state.
@@ -147,7 +149,11 @@ class KeptRows:
             raise Misconfigured(f"{path}{_ROWS} cannot be opened: {error}") from error
         self.changed: Changes = {}
         self.leaves: list[bytes] = []
+        self.recalled = 0
         self._entered: Changes = {}
+        self._stored = stored
+        self._size = trust.size
+        self._first_leaf = leaf_key(trust.size)
         try:
             self.index = self._read_index(trust)
         except BaseException:
@@ -165,11 +171,23 @@ class KeptRows:
         return index_of(image, 1, trust.height)
 
     def get(self, key: bytes) -> bytes | None:
-        """The value of a key, or None."""
+        """The value of a key, or None.
+
+        Raises:
+            Misconfigured: it was not kept, and the audited ledger is no folder.
+        """
         if key in self.changed:
             return self.changed[key]
+        if is_recalled(key):
+            return self._entered[key] if key in self._entered else self._recall(key)
         value: bytes | None = self._db.get(key, verify_checksums=True)
         return value
+
+    def _recall(self, key: bytes) -> bytes | None:
+        if self._stored is None:
+            raise Misconfigured(f"an erasure reads what {self._path}{_ROWS} does not keep")
+        self.recalled += 1
+        return recall(self._stored, key, self._size)
 
     def scan(
         self, start: bytes, stop: bytes, *, reverse: bool = False
@@ -190,9 +208,10 @@ class KeptRows:
                 self.changed[key] = value
             elif key[:1] == TILE:
                 self.changed[key] = None  # it is full now
-            elif key[:1] == LEAF and value is not None:
-                self.leaves.append(value)
-            elif key[:1] in {RECORD, INDEX}:
+            elif key[:1] in {LEAF, FILE, RECORD, INDEX}:
+                is_new = key[:1] == LEAF and key not in self._entered and key >= self._first_leaf
+                if is_new and value is not None:
+                    self.leaves.append(value)
                 self._entered[key] = value
 
     def commit(self, trust: Trust) -> None:

@@ -23,7 +23,8 @@ from ledger.differences import EXECUTED
 from ledger.encoding import decode, decoder
 from ledger.errors import InvalidInput, StandingError
 from ledger.genesis import Bounds
-from ledger.rows import ROW_BYTES_MAX, submission_key
+from ledger.residue import Residue
+from ledger.rows import ROW_BYTES_MAX, residue_key, submission_key
 from ledger.rules import check_stateless, read_record
 from ledger.source import Finding
 from ledger.store import ENGAGEMENT, FILE, INDEX, LEAF, META, RECORD, SUBJECT, after
@@ -44,9 +45,9 @@ _ARRAY: Final = b"\xdc"
 SetDigest = dict[bytes, tuple[int, int]]
 """Prefix → how many rows, and the sum of their hashes."""
 
-Checked = tuple[bytes, bytes, bool, bytes]
+Checked = tuple[bytes, bytes, bool, bytes, list[tuple[int, bytes]]]
 """Of a batch: commitments laid end to end, root, whether every record keeps the stateless rules,
-and its submissions as one MessagePack array."""
+its submissions as one MessagePack array, and positions and rows of residues between them."""
 
 
 # --- batches ---
@@ -68,20 +69,30 @@ def _check_batch(
     reader: ViewReader, chain: bytes, bounds: Bounds, name: bytes, count: int
 ) -> Checked | None:
     rows = _submissions(reader, name, count)
-    if len(rows) != count:
-        return None
-    items = [decode(Submission, row, bytes_max=ROW_BYTES_MAX, what="row") for row in rows]
+    residues: list[tuple[int, bytes]] = []
+    for position in range(count) if len(rows) != count else ():
+        if position not in rows:
+            left = reader.get(residue_key(name, position))
+            if left is None:
+                return None
+            residues.append((position, left))
+    items = [decode(Submission, row, bytes_max=ROW_BYTES_MAX, what="row") for row in rows.values()]
     ids = [commitment(item) for item in items]
+    for position, left in residues:
+        residue = decode(Residue, left, bytes_max=ROW_BYTES_MAX, what="row")
+        ids.insert(position, residue.commitment)
     checked = all(_keeps_rules(chain, bounds, item) for item in items)
-    array = _ARRAY + count.to_bytes(2) + b"".join(rows)
-    return b"".join(ids), root_of(ids), checked, array
+    array = _ARRAY + len(items).to_bytes(2) + b"".join(rows.values())
+    return b"".join(ids), root_of(ids), checked, array, residues
 
 
-def _submissions(reader: ViewReader, name: bytes, count: int) -> list[bytes]:
+def _submissions(reader: ViewReader, name: bytes, count: int) -> dict[int, bytes]:
+    """The submission rows that are left of a batch, by position."""
     if not count:
-        return []
+        return {}
     first, last = submission_key(name, 0), submission_key(name, count - 1)
-    return [row for key, row in reader.scan(first, last + b"\0") if len(key) == len(first)]
+    rows = reader.scan(first, last + b"\0")
+    return {int.from_bytes(key[33:]): row for key, row in rows if len(key) == len(first)}
 
 
 def _keeps_rules(chain: bytes, bounds: Bounds, item: Submission) -> bool:
@@ -121,6 +132,11 @@ def _sum(head: bytes, texts: list[bytes]) -> int:
 def _add(whole: SetDigest, prefix: bytes, count: int, total: int) -> None:
     known = whole.get(prefix, (0, 0))
     whole[prefix] = (known[0] + count, (known[1] + total) % DIGEST_MODULUS)
+
+
+def negative(taken: Mapping[bytes, tuple[int, int]]) -> SetDigest:
+    """What takes the rows of a digest back when both are merged."""
+    return {prefix: (-count, -total % DIGEST_MODULUS) for prefix, (count, total) in taken.items()}
 
 
 def digest_packed(secret: bytes, packed: bytes) -> SetDigest:

@@ -8,7 +8,7 @@ from multiprocessing import get_context
 import plyvel
 import pytest
 
-from ledger.store import after
+from ledger.store import MemoryStore, after
 from node.audit.fast import replay_fast
 from node.audit.folder import FolderLedger, FolderReader
 from node.audit.live import LiveRows
@@ -130,7 +130,7 @@ def test_set_digests_depend_on_rows_and_secret_and_on_no_order():
 
 def test_live_rows_keep_what_execution_reads_and_hand_on_the_rest():
     taken = []
-    rows = LiveRows(taken.extend)
+    rows = LiveRows(taken.extend, taken.remove, MemoryStore())
     rows.write({b"E1": b"leaf", b"Wa": b"1", b"X" + bytes(32): b"in", b"X" + bytes(36): b"out"})
     rows.write({b"Wa": b"2", b"Wb": b"3", b"T0": bytes(64), b"Ik": b"the index's"})
     rows.write({b"Wb": None, b"T0": bytes(8192)})
