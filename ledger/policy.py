@@ -9,7 +9,8 @@ A policy (C2SP tlog-policy) is a text file with one line each, in this order:
 
 `Policy.parse` reads besides empty lines, `#` comments, a URL at the end of log and witness lines,
 another group name, `all` and `any`, and `quorum <one witness>`; groups within groups are refused.
-Each name is a member once, and no two lines share a public key, so that nobody counts twice.
+Each name is a member once, and no two lines share a public key, so that nobody counts twice. There
+are at most 1,000 keys: to check each takes its time, in a browser most.
 """
 
 import re
@@ -30,6 +31,7 @@ from ledger.note import (
 
 COSIGNERS_MAX: Final = SIGNATURE_LINES_MAX - 1
 POLICY_BYTES_MAX: Final = 1_000_000
+KEYS_MAX: Final = 1_000
 GROUP: Final = "validators"
 
 _DECIMAL: Final = re.compile(r"(?:0|[1-9][0-9]{0,18})\Z", re.ASCII)
@@ -138,6 +140,8 @@ class _PolicyReader:
         self.quorum: tuple[int, tuple[str, ...]] | None = None
 
     def read(self, words: list[str], *, where: str) -> None:
+        if len(self.log_keys) + len(self.witnesses) == KEYS_MAX and words[0] in {"log", "witness"}:
+            raise Malformed(f"a policy has at most {KEYS_MAX} keys")
         match words:
             case ["log", vkey] | ["log", vkey, _]:
                 self.log_keys.append(parse_vkey(vkey))

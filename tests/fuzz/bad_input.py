@@ -9,6 +9,7 @@ handed one answer with its proof, and no tiles, receipts, consistency proofs or 
 import base64
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -245,9 +246,16 @@ def policies() -> Iterator[Bad]:
             "without its scheme",
         ),
         "oversized": (good + "#" * 1_000_000, "at most"),
+        "1,001 keys": (_keys(1_001), "at most 1000 keys"),
     }
     for name, (form, says) in cases.items():
         yield Bad("policies", name, form, says)
+
+
+def _keys(count: int) -> str:
+    """A policy of so many keys, all of them good."""
+    vkeys = [format_vkey("a.b/c", ED25519, key_of("log", at).public) for at in range(count)]
+    return "".join(f"log {vkey}\n" for vkey in vkeys) + "quorum none\n"
 
 
 def _upper_id(good: str, line: str) -> str:
@@ -563,6 +571,7 @@ PYTHON: dict[str, Callable[[Any], object]] = {
 ONLY_HERE = {"consistencies", "receipts", "tile-paths", "tiles", "requests"}
 
 
+@cache
 def cases() -> list[Bad]:
     """The whole table."""
     made = [*inclusions(), *map_proofs(), *policies(), *checkpoints(), *forms(), *bundles()]

@@ -8,6 +8,7 @@ const NOTE_BYTES_MAX = 1_000_000;
 const LINES_MAX = 100;
 const NAME_BYTES_MAX = 255;
 const POLICY_CHARS_MAX = 1_000_000;
+const KEYS_MAX = 1_000;
 const SIZE_MAX = 2n ** 63n - 1n;
 const ED25519 = 1;
 const COSIGNATURE_V1 = 4;
@@ -81,6 +82,9 @@ export function parsePolicy(text) {
 
 function readLine(read, words, where) {
   const [kind, name, ...rest] = words;
+  if (read.logKeys.length + read.witnesses.size === KEYS_MAX && (kind === "log" || kind === "witness")) {
+    throw new Refused(`a policy has at most ${KEYS_MAX} keys`);
+  }
   if (kind === "log" && (words.length === 2 || words.length === 3)) {
     read.logKeys.push(parseVkey(name));
   } else if (kind === "witness" && (words.length === 3 || words.length === 4)) {
