@@ -210,11 +210,11 @@ class Client:
     # --- subjects ---
 
     async def score(self, subject: str, **query: str) -> dict[str, Any]:
-        """The score of `platform:handle`; query: domain, role, as_of."""
+        """The score of `platform:handle`; query: domain, role, as_of, size (a checkpoint's)."""
         return await self._get_json(f"/v1/subjects/{subject}/score", query)
 
     async def file(self, subject: str, **query: str) -> dict[str, Any]:
-        """A page of a subject's file; query: from, limit."""
+        """A page of a subject's file; query: from, limit, size (a checkpoint's)."""
         return await self._get_json(f"/v1/subjects/{subject}/file", query)
 
     async def bundle(self, subject: str, **query: str) -> bytes:

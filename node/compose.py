@@ -166,6 +166,10 @@ class Node:
         store does not know how far it had come: its log line must not go back."""
         return self._parts.tracking.certificate if self._parts.driver.knows_own_lane() else None
 
+    def certificate(self, size: int) -> Certificate | None:
+        """The certified checkpoint of this size, or None. Asked only where `certified` is known."""
+        return self._parts.tracking.certificate_of(size)
+
     @property
     def witnessed(self) -> bytes | None:
         """The newest note that outside witnesses have cosigned, or None."""
@@ -256,7 +260,7 @@ def _assemble(
         consensus=consensus, ledger=ledger, store=store, peers=peers, bounds=bounds, metrics=metrics
     )
     intake = _make_intake(driver, store, bounds)
-    notary = Notary(foundation.origin, foundation.validators, keys.log, store)
+    notary = Notary(foundation.origin, keys.log, store)
     tracking = Tracking(
         reader=store, intake=intake, notary=notary, events=events, number=own.number
     )

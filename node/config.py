@@ -23,11 +23,11 @@ from typing import Any, Final, Literal, NoReturn, cast
 from ledger.errors import InvalidInput, Malformed, Misconfigured
 from ledger.note import COSIGNATURE_V1, ED25519, Verifier, check_key_name, parse_vkey
 from ledger.signing import is_valid_public_key
+from ledger.window import WINDOW_BLOCKS
 from node.toml_text import BadToml, parse_toml
 
 CONFIG_BYTES_MAX: Final = 256 * 1_024
-WINDOW_BLOCKS: Final = 256
-WINDOW_BLOCKS_MAX: Final = 65_536
+WINDOW_BLOCKS_MAX: Final = 4_096
 TOKENS_MAX: Final = 1_000
 WITNESSED_LOGS_MAX: Final = 1_000
 WITNESSES_MAX: Final = 32

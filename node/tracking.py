@@ -100,6 +100,10 @@ class Tracking:
 
     # --- questions ---
 
+    def certificate_of(self, size: int) -> Certificate | None:
+        """The certificate of the checkpoint of this size, or None if none is certified."""
+        return self._notary.of_size(size)
+
     def status(self, record_id: bytes) -> RecordStatus | None:
         """Where a record stands, or None if this node does not know it."""
         row = find_record(self._reader, record_id, self._number)

@@ -5,23 +5,39 @@ number (the policy's order). The log key signs a checkpoint only when this node 
 block, has it certified, and has signed no larger size: heights only rise.
 
 They rise across restarts too: a certified row is on disk before its line is signed, and after a
-start the first line is that of the newest row. Ed25519 is deterministic, so signing it again gives
-the very line that was given before. Rows are written for one height after another and never
-removed. (A store that was lost starts at genesis again; until such a node has caught up with q − 1
-peers it serves no checkpoint, see consensus/silence.py.)
+start the rows of the last blocks are signed in order. Ed25519 is deterministic, so signing one
+again gives the very line that was given before: that is how older checkpoints are served. Rows are
+written in order of height and never removed. (A store that was lost starts at genesis again; until
+such a node has caught up with its peers it serves no checkpoint, see `Driver.knows_log`.)
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
+from typing import Final
 
+from ledger.block import SEAL_KIND, decode_seal
 from ledger.checkpoint import Checkpoint, format_checkpoint, sign_log_line
 from ledger.epochs import cosignature_line, policy_of
-from ledger.membership import Validator
-from ledger.rows import BlockRow, CheckpointRow, block_key, need_row
+from ledger.errors import Malformed, StoreDamaged
+from ledger.rows import (
+    REPAIR,
+    BlockRow,
+    CheckpointRow,
+    ValidatorsRow,
+    block_key,
+    describe_key,
+    leaf_key,
+    need_row,
+    read_row,
+    validators_key,
+)
 from ledger.signing import SigningKey
 from ledger.store import CHECKPOINT, Reader, after
 
 __all__ = ["Certificate", "Notary", "cosignature_line", "policy_of"]
+
+SIGNED_AGAIN: Final = 256
+"""So many of the newest certified rows are signed again at a start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,26 +56,51 @@ class Notary:
     """Makes this node's notes of certified checkpoints."""
 
     origin: str
-    validators: Sequence[Validator]
     log_key: SigningKey
     reader: Reader
 
     def certify(self, row: CheckpointRow) -> Certificate:
         """The certificate of a checkpoint whose block this node has executed."""
+        block = need_row(self.reader, BlockRow, block_key(row.height)).block
+        members = {
+            validator.number: validator
+            for validator in need_row(
+                self.reader, ValidatorsRow, validators_key(block.epoch)
+            ).validators
+        }
         checkpoint = Checkpoint(self.origin, row.size, row.root)
-        members = {validator.number: validator for validator in self.validators}
         lines = [
             cosignature_line(self.origin, members[each.number], each.time_s, each.signature)
             for each in row.cosignatures
         ]
-        block = need_row(self.reader, BlockRow, block_key(row.height))
         note = format_checkpoint(
             checkpoint, sign_log_line(self.log_key, self.origin, checkpoint), lines
         )
-        return Certificate(row.height, row.size, row.root, note, block.block.time)
+        return Certificate(row.height, row.size, row.root, note, block.time)
 
     def newest(self) -> Certificate | None:
         """The certificate of the newest certified checkpoint in the store."""
-        for key, _ in self.reader.scan(CHECKPOINT, after(CHECKPOINT), reverse=True):
-            return self.certify(need_row(self.reader, CheckpointRow, key))
-        return None
+        rows = islice(self.reader.scan(CHECKPOINT, after(CHECKPOINT), reverse=True), SIGNED_AGAIN)
+        newest: Certificate | None = None
+        for key in reversed([key for key, _ in rows]):
+            newest = self.certify(need_row(self.reader, CheckpointRow, key))
+        return newest
+
+    def of_size(self, size: int) -> Certificate | None:
+        """The certificate of the checkpoint of this size, or None if none is certified.
+
+        Raises:
+            StoreDamaged: a row is missing or not what was written.
+        """
+        entry = self.reader.get(leaf_key(size - 1)) or b""
+        if entry[:1] != SEAL_KIND:
+            return None
+        try:
+            height = decode_seal(entry).height
+        except Malformed as error:
+            raise StoreDamaged(describe_key(leaf_key(size - 1)), f"{error}; {REPAIR}") from error
+        key = CHECKPOINT + height.to_bytes(8)
+        row = read_row(self.reader, CheckpointRow, key)
+        if row is not None and row.size != size:
+            raise StoreDamaged(describe_key(key), f"has another size than its block; {REPAIR}")
+        return None if row is None else self.certify(row)

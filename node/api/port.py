@@ -56,6 +56,10 @@ class Node(Protocol):
     @property
     def ready(self) -> bool: ...  # noqa: D102
 
+    def certificate(self, size: int) -> "Certificate | None":
+        """The certified checkpoint of this size, or None; only where `certified` is not None."""
+        ...
+
     async def submit(self, offers: "Sequence[Offer]") -> "list[Result]":
         """Hand in offers; returns when those accepted are on disk."""
         ...

@@ -1,4 +1,4 @@
-"""Subjects: a score, a file, a bundle; each as of the newest certified checkpoint.
+"""Subjects: a score, a file, a bundle; each as of a certified checkpoint, the newest unless asked.
 
 A subject is named `platform:handle`: the platform's number or code, and 64 lowercase hex digits.
 """
@@ -16,9 +16,9 @@ from ledger.bureau.answer import Answer, Counts, Question, SubjectRole
 from ledger.bureau.model import Q16_ONE
 from ledger.errors import Malformed
 from ledger.files import closure, read_subject
+from node.api.checkpoints import SIZE, asked, demand_held
 from node.api.erasures import Erasing, erasing_of
 from node.api.files import FilePage, page_of
-from node.api.log import newest
 from node.api.parameters import choice, code, only, parse_hash, parse_number, whole_number
 from node.api.port import NODE, Node
 from node.api.problems import NotFound
@@ -80,11 +80,12 @@ class ScoreShown(msgspec.Struct, frozen=True):
 
 async def get_score(request: web.Request) -> web.Response:
     """The score of a subject."""
-    only(request, ("domain", "role", "as_of"))
+    only(request, ("domain", "role", "as_of", "size"))
     node: Node = request.app[NODE]
     certified, question = _question(request)
     if _is_long(node, question.platform, question.handle):
         found = await asyncio.to_thread(_score, node, certified, question)
+        demand_held(node, certified)
     else:
         found = _score(node, certified, question)
     return json_response(found)
@@ -141,7 +142,7 @@ def _share(q16: int) -> float:
 
 async def get_file(request: web.Request) -> web.Response:
     """A page of a subject's file, with the records where this node holds them."""
-    only(request, ("from", "limit"))
+    only(request, ("from", "limit", "size"))
     node: Node = request.app[NODE]
     certified, platform, handle = _subject(request)
     start = whole_number(request, "from", 0, 2**32 - 1, 0)
@@ -160,7 +161,7 @@ async def get_file(request: web.Request) -> web.Response:
 
 async def get_bundle(request: web.Request) -> web.Response:
     """The proof of a whole answer."""
-    only(request, ("domain", "role", "as_of"))
+    only(request, ("domain", "role", "as_of", "size"))
     node: Node = request.app[NODE]
     certified, question = _question(request)
     data = build_bundle(node.reader, node.state.index, certified, question)
@@ -188,10 +189,10 @@ def _question(request: web.Request) -> tuple[Certificate, Question]:
 
 
 def _subject(request: web.Request) -> tuple[Certificate, int, bytes]:
-    """The newest checkpoint, and the subject that the path names, registered below its size."""
+    """The checkpoint, and the subject that the path names, registered below its size."""
     node: Node = request.app[NODE]
     number, handle = parse_subject(request.match_info["subject"], node)
-    certified = newest(request)
+    certified = asked(request)
     row = read_subject(node.reader, number, handle)
     if row is None or row.registered >= certified.size:
         raise NotFound(
@@ -240,6 +241,7 @@ _QUESTION: Final = (
         {"type": "integer", "minimum": 0},
         "ms since 1970, not after the checkpoint's time; without it, that time",
     ),
+    SIZE,
 )
 _PAGE: Final = (
     _SUBJECT_PARAMETER,
@@ -250,6 +252,7 @@ _PAGE: Final = (
         {"type": "integer", "minimum": 1, "maximum": PAGE_LEAVES_MAX},
         "how many leaves",
     ),
+    SIZE,
 )
 _BUNDLE: Final = {"type": "string", "contentEncoding": "binary"}
 _PROBLEMS: Final = (400, 404, 410, 422, 503)

@@ -6,7 +6,15 @@ from typing import Annotated
 import typer
 
 from node.cli.output import fail, print_json, stdout
-from node.cli.target import NODE_URL, JsonOption, NodeOption, TokenFileOption, ask
+from node.cli.target import (
+    NODE_URL,
+    JsonOption,
+    NodeOption,
+    SizeOption,
+    TokenFileOption,
+    ask,
+    at_size,
+)
 
 app = typer.Typer(add_completion=False)
 
@@ -18,6 +26,7 @@ def bundle(
     out: Annotated[Path, typer.Option("--out", help="The file to write.")],
     domain: Annotated[str, typer.Option(help="A domain code; without it, all work.")] = "",
     role: Annotated[str, typer.Option(help="worker or client")] = "worker",
+    size: SizeOption = None,
     node: NodeOption = NODE_URL,
     token_file: TokenFileOption = None,
     as_json: JsonOption = False,
@@ -26,7 +35,7 @@ def bundle(
 
     Check it with `standing verify FILE --policy POLICY`, offline.
     """
-    query = {"role": role, **({"domain": domain} if domain else {})}
+    query = {"role": role, **({"domain": domain} if domain else {}), **at_size(size)}
     data = ask(node, token_file, lambda client: client.bundle(subject, **query))
     try:
         out.write_bytes(data)

@@ -8,7 +8,15 @@ from rich.table import Table
 
 from node.cli.erased import show_erased
 from node.cli.output import print_json, stdout
-from node.cli.target import NODE_URL, JsonOption, NodeOption, TokenFileOption, ask
+from node.cli.target import (
+    NODE_URL,
+    JsonOption,
+    NodeOption,
+    SizeOption,
+    TokenFileOption,
+    ask,
+    at_size,
+)
 from node.client import Client
 
 PAGE_LEAVES: Final = 1_000
@@ -29,12 +37,13 @@ def file(
     subject: Annotated[str, typer.Argument(help="platform:handle; number or code, 64 hex digits.")],
     *,
     limit: Annotated[int, typer.Option(min=1, help="At most so many leaves.")] = 10_000,
+    size: SizeOption = None,
     node: NodeOption = NODE_URL,
     token_file: TokenFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Every record about a subject, with what execution added to it."""
-    found = ask(node, token_file, lambda client: _whole(client, subject, limit))
+    found = ask(node, token_file, lambda client: _whole(client, subject, limit, at_size(size)))
     if as_json:
         print_json(found)
         return
@@ -48,13 +57,13 @@ def file(
     stdout.print(f"{len(leaves)} leaves under a log of {found['size']} entries{rest}", style="dim")
 
 
-async def _whole(client: Client, subject: str, limit: int) -> dict[str, Any]:
-    found = await client.file(subject, limit=str(min(limit, PAGE_LEAVES)))
+async def _whole(client: Client, subject: str, limit: int, query: dict[str, str]) -> dict[str, Any]:
+    found = await client.file(subject, limit=str(min(limit, PAGE_LEAVES)), **query)
     leaves = found["leaves"]
     while found["next"] is not None and len(leaves) < limit:
         size = min(limit - len(leaves), PAGE_LEAVES)
         start = str(found["next"])
-        found = await client.file(subject, limit=str(size), **{"from": start})
+        found = await client.file(subject, limit=str(size), **query, **{"from": start})
         leaves += found["leaves"]
     return {**found, "leaves": leaves}
 

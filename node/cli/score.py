@@ -8,7 +8,15 @@ from rich.table import Table
 
 from node.cli.erased import show_erased
 from node.cli.output import print_json, stdout
-from node.cli.target import NODE_URL, JsonOption, NodeOption, TokenFileOption, ask
+from node.cli.target import (
+    NODE_URL,
+    JsonOption,
+    NodeOption,
+    SizeOption,
+    TokenFileOption,
+    ask,
+    at_size,
+)
 
 KEYS: Final = (
     "subject",
@@ -46,12 +54,13 @@ def score(
     *,
     domain: Annotated[str, typer.Option(help="A domain code; without it, all work.")] = "",
     role: Annotated[str, typer.Option(help="worker or client")] = "worker",
+    size: SizeOption = None,
     node: NodeOption = NODE_URL,
     token_file: TokenFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """The probability that the next engagement is completed, accepted and on time."""
-    query = {"role": role, **({"domain": domain} if domain else {})}
+    query = {"role": role, **({"domain": domain} if domain else {}), **at_size(size)}
     found = ask(node, token_file, lambda client: client.score(subject, **query))
     if as_json:
         print_json({**{key: found[key] for key in KEYS}, **found})

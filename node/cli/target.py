@@ -30,7 +30,18 @@ TokenFileOption = Annotated[
         "--token-file", help="A file with the node's token; without it STANDING_TOKEN is taken."
     ),
 ]
+SizeOption = Annotated[
+    int | None,
+    typer.Option(
+        "--size", min=1, help="Of the checkpoint with so many entries; without it, the newest."
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+
+
+def at_size(size: int | None) -> dict[str, str]:
+    """The part of a query that names an older checkpoint."""
+    return {} if size is None else {"size": str(size)}
 
 
 def read_token(token_file: Path | None) -> str:

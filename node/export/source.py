@@ -92,7 +92,7 @@ class FolderSource:
         self._ledger = FolderLedger(folder)
         self._genesis = self._ledger.genesis()
         foundation, reader = self._genesis.foundation, self._ledger.stored
-        newest = Notary(foundation.origin, foundation.validators, key, reader).newest()
+        newest = Notary(foundation.origin, key, reader).newest()
         if newest is None:
             self._ledger.stored.close()
             raise Misconfigured(f"{folder} has no certified checkpoint yet: there is no log")

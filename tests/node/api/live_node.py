@@ -60,7 +60,7 @@ class LiveNode:
             seal=self._seal,
             accepting=lambda: True,
         )
-        notary = Notary(self.origin, self.validators, key_of(1, "log"), self.world.store)
+        notary = Notary(self.origin, key_of(1, "log"), self.world.store)
         self.tracking = Tracking(
             reader=self.world.store,
             intake=self.intake,
@@ -72,6 +72,9 @@ class LiveNode:
     @property
     def certified(self) -> Certificate | None:
         return self.tracking.certificate
+
+    def certificate(self, size: int) -> Certificate | None:
+        return self.tracking.certificate_of(size)
 
     @property
     def genesis(self):
