@@ -4,9 +4,14 @@
 place (`ledger.rows.place_bytes`).
 """
 
+from typing import Final
+
 from ledger.encoding import Handle, Hash, PlatformNumber, Uint, Value
 from ledger.rows import LiveRow, decode_row
 from ledger.store import ERASURE, REFUSED, Reader, after
+
+ACKNOWLEDGE_DAYS: Final = 30
+"""So many days of block time after an erasure is done, every platform has acknowledged it."""
 
 
 class FileRange(Value):

@@ -10,12 +10,11 @@ from typing import Final
 import msgspec
 
 from ledger.bureau.reading import Certified
-from ledger.erasure_rows import ErasureRow, erasure_key
+from ledger.erasure_rows import ACKNOWLEDGE_DAYS, ErasureRow, erasure_key
 from ledger.files import file_places, read_leaf, read_subject
 from ledger.rows import BlockRow, block_key, need_row
 from ledger.store import Reader, subject_key
 
-ACKNOWLEDGE_DAYS: Final = 30
 DAY_MS: Final = 86_400_000
 ERASURES_SHOWN_MAX: Final = 100
 

@@ -9,10 +9,10 @@ from typer.testing import CliRunner
 
 from ledger.batch import ENTRY_BYTES, commitment
 from ledger.bundle import verify_bundle
+from ledger.erasure_rows import ACKNOWLEDGE_DAYS
 from ledger.policy import Policy
 from ledger.receipt import verify_receipt
 from ledger.records import encode_record
-from node.api.erasures import ACKNOWLEDGE_DAYS
 from node.cli import file, score
 from tests.ledger.world import DAY, handle
 from tests.node.api.live_node import BOTH
