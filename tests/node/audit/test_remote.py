@@ -9,10 +9,13 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
-from ledger.store import BLOCK, CHECKPOINT, SUBMISSION, after
+from ledger.block import SEAL_KIND
+from ledger.rows import LeafRow, decode_row
+from ledger.store import BLOCK, CHECKPOINT, LEAF, SUBMISSION, after
 from node.api import subjects
 from node.cli import audit, submit
 from node.client import Client
+from tests.ledger.test_erasure import Eraser
 from tests.node.api.live_node import BOTH
 from tests.node.api.test_cli import Served, lines_of
 
@@ -209,3 +212,67 @@ def test_a_node_that_does_not_let_the_auditor_in(run, monkeypatch) -> None:
     monkeypatch.setenv("STANDING_TOKEN", "wrong")
     result = run()
     assert result.exit_code == 2, result.output
+
+
+def erase(served: Served, *, destroys: bool = True) -> Eraser:
+    """A subject with a history is erased, as the node serves it; who destroys the openings."""
+    world = served.node.world
+    world.put(1, [world.register("e", key=True), world.register("f")])
+    served.node.finalise()
+    for records in ([world.open("z", "e", "f")], [world.outcome("z"), world.rating("z", "f")]):
+        world.put(1, records)
+        served.node.finalise()
+    world.put(1, [world.erasure("e")])
+    served.node.finalise()
+    eraser = Eraser(world)
+    for key, data in world.store.scan(LEAF, after(LEAF)):
+        if data[:1] != SEAL_KIND:
+            row = decode_row(LeafRow, key, data)
+            if row.erasure is not None:
+                eraser.waiting.append((row.lane, row.height, row.position, row.erasure))
+    if destroys:
+        eraser.destroy()
+    return eraser
+
+
+def test_what_remains_of_batches_is_served_and_audited(served, run) -> None:
+    eraser = erase(served)
+    result = run()
+    assert result.exit_code == 0, result.output
+    figures = json.loads(result.stdout)
+    assert (figures["erased"], figures["findings"]) == (len(eraser.erased), [])
+    assert figures["erased"] == 4
+    assert figures["root"] == served.node.state.log.root().hex()
+
+
+def test_a_residue_that_the_node_makes_up_is_found(served, run) -> None:
+    world = served.node.world
+    eraser = Eraser(world)
+    eraser.waiting = [(1, 1, 0, 3)]
+    eraser.destroy()
+    findings = findings_of(run("--scores", "0"))
+    assert [each["kind"] for each in findings] == ["residue"]
+
+
+def test_an_audit_by_url_goes_on_and_replays_the_whole_for_an_erasure(
+    served, run, tmp_path
+) -> None:
+    state = str(tmp_path / "state")
+    assert run("--state", state, "--scores", "0").exit_code == 0
+    world = served.node.world
+    world.put(1, [world.register("later", key=True)])
+    served.node.finalise()
+    figures = json.loads(run("--state", state, "--scores", "0").stdout)
+    assert (figures["findings"], figures["records"]) == ([], 1)
+    since = figures["since"]
+    erase(served)
+    figures = json.loads(run("--state", state, "--scores", "0").stdout)
+    assert (figures["findings"], figures["since"], figures["erased"]) == ([], since + 1, 4)
+    world.put(1, [world.erasure("later")])
+    served.node.finalise()
+    figures = json.loads(run("--state", state, "--scores", "0").stdout)
+    assert (figures["findings"], figures["since"]) == ([], 0)
+    [why] = [each for each in figures["unchecked"] if "whole" in each]
+    assert "an erasure reads what" in why
+    figures = json.loads(run("--state", state, "--scores", "0").stdout)
+    assert (figures["findings"], figures["blocks"]) == ([], 0)
