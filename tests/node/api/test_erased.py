@@ -7,14 +7,17 @@ import re
 import pytest
 from typer.testing import CliRunner
 
+from ledger import erasure_queue
 from ledger.batch import ENTRY_BYTES, commitment
 from ledger.bundle import verify_bundle
 from ledger.erasure_rows import ACKNOWLEDGE_DAYS
 from ledger.policy import Policy
 from ledger.receipt import verify_receipt
 from ledger.records import encode_record
+from node.api.erasures import ERASURES_SHOWN_MAX, erasing_of
 from node.cli import file, score
-from tests.ledger.world import DAY, handle
+from tests.ledger.certify import certify
+from tests.ledger.world import DAY, World, genesis_of, handle
 from tests.node.api.live_node import BOTH
 
 W, C = handle("w").hex(), handle("c").hex()
@@ -118,6 +121,50 @@ async def test_a_receipt_of_an_erased_record_proves_its_entry_and_opens_nothing(
             receipt = verify_receipt(text, Policy.parse(await client.policy()), ENTRY_BYTES)
             assert receipt.index == leaf["log_index"]
             assert (receipt.opening == b"") == (leaf["erasure"] is not None)
+
+
+async def test_an_erasure_that_goes_on_over_blocks_is_not_due_yet(
+    node, client, history, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erasure_queue, "ERASURE_LEAVES_PER_BLOCK", 5)
+    history.put(2, [history.erasure("w")])
+    told = []
+    while not told or told[-1]["erasures"][0]["done"] is None:
+        node.finalise()
+        found = await client.file(f"p1:{W}")
+        told.append(found["erased"])
+        taken = [leaf for leaf in found["leaves"] if leaf["erasure"] is not None]
+        assert len(taken) == told[-1]["records"]
+        whole = [leaf for leaf in found["leaves"] if leaf["target"] is None and not leaf["erasure"]]
+        assert all(leaf["record"] is not None for leaf in whole)
+        assert (await client.score(f"p1:{W}"))["erased"] == told[-1]
+    assert [each["erasures"][0]["due"] for each in told[:-1]] == [None] * (len(told) - 1)
+    records = [each["records"] for each in told]
+    assert records == sorted(set(records))
+    assert (len(told) > 2, records[-1]) == (True, 8)
+    [last] = told[-1]["erasures"]
+    assert last["time"] < last["done"] == node.certified.time
+
+
+def test_of_many_erasures_the_newest_are_named_and_all_are_counted() -> None:
+    world = World(genesis_of(4))
+    count = ERASURES_SHOWN_MAX + 3
+    names = [f"w{at}" for at in range(count)]
+    world.run(world.register("c"), *(world.register(each, key=True) for each in names))
+    world.run(*(world.open(each, worker=each) for each in names))
+    world.run(*(world.erasure(each) for each in names))
+    codes = {number: f"p{number}" for number in range(1, 5)}
+    found = erasing_of(world.store, certify(world), [(1, handle("c"))], codes)
+    assert found is not None
+    assert found.records == count
+    indices = [each.log_index for each in found.erasures]
+    assert len(indices) == ERASURES_SHOWN_MAX
+    assert indices == sorted(indices, reverse=True)
+    assert indices[0] == world.state.log.size - 2, "the newest stands before the seal"
+    both = [(1, handle("c")), (1, handle("w0"))]
+    joined = erasing_of(world.store, certify(world), both, codes)
+    assert joined is not None
+    assert joined.records == count + 2  # the other party's side, and its register
 
 
 async def test_whole_files_have_nothing_erased(client, history) -> None:
