@@ -10,6 +10,7 @@ from ledger import erasure_queue
 from ledger.batch import Submission
 from ledger.replay import ReaderSource
 from ledger.replay import replay as replayed
+from ledger.residue import Remains
 from ledger.store import RESIDUE, SUBMISSION, MemoryStore, after
 from tests.ledger.world import World, genesis_of
 from tests.simulation import actors
@@ -378,3 +379,40 @@ def test_catching_up_costs_what_f_plus_1_answers_cost() -> None:
     epochs = 1 + top // 4  # an epoch's batches are asked for once it has begun
     assert 3 <= len(answers) <= 3 * epochs
     market.check(erased=1 + 20 * 3)
+
+
+def test_a_crash_between_taking_remains_and_executing_them() -> None:
+    market = Market()
+    market.work(1, 6)
+    market.erase(1)
+    market.cluster.settle()
+    four, late = market.cluster.nodes[4], {2, 3, 4}
+
+    def is_late(_: int, target: int, message: Message) -> bool:
+        """Of the second epoch on, the other lanes' batches are long in coming."""
+        return target == 4 and lane_of(message) in late and four.executed_height() >= 4
+
+    drop(market.cluster, is_late)
+    market.wipe(4)
+
+    def holds_remains() -> bool:
+        held = four.state.lanes.held
+        written = {name for name in held if rows(four.store, RESIDUE + name)}
+        return any(isinstance(held[name].batch, Remains) for name in written)
+
+    for _ in range(3):
+        market.cluster.run_until(holds_remains, 5_000, "no remains")
+        before = {name: each.batch for name, each in four.state.lanes.held.items()}
+        market.cluster.crash(4)
+        market.cluster.restart(4)
+        after_start = {name: each.batch for name, each in four.state.lanes.held.items()}
+        assert any(isinstance(each, Remains) for each in after_start.values())
+        assert after_start.items() <= before.items()
+        market.cluster.run_ms(1)
+    late.clear()
+    market.check(erased=1 + 6 * 3)
+
+
+def lane_of(message: Message) -> int:
+    """Whose batches a message brings: those of one lane."""
+    return message.batches[0].header.lane if is_batches(message) else 0  # type: ignore[union-attr]
