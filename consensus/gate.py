@@ -25,6 +25,7 @@ from consensus.effects import BatchSealed, Broadcast, Send
 from consensus.epochs import seats_of
 from consensus.lanes import Held, Lane
 from consensus.messages import Batches, Hint
+from consensus.quorum import witnesses
 from consensus.safety import EVIDENCE, pending_key
 from consensus.silence import may_seal
 from consensus.state import State
@@ -119,8 +120,12 @@ def held_of(hash_: bytes, batch: AnyBatch) -> Held:
 
 
 def _is_vouched(state: State, peer: int, remains: Remains, hash_: bytes) -> bool:
-    """Whether f + 1 peers, this one among them, have given these residues; counts who did not."""
-    if not state.claims.are_vouched(peer, remains, hash_, state.seats.witnesses):
+    """Whether f + 1 peers, this one among them, have given these residues; counts who did not.
+
+    Where sets change, the f of an early epoch is not that of those who are asked now.
+    """
+    needed = max(state.seats.witnesses, witnesses(1 + len(state.peers)))
+    if not state.claims.are_vouched(peer, remains, hash_, needed):
         return False
     for liar in state.claims.against(remains, hash_):
         state.refuse(liar, "residue")

@@ -145,7 +145,7 @@ def note_batches(state: State, number: int, headers: Sequence[Header]) -> None:
         if fetch is None or fetch.peer != number or header.height != fetch.above + 1:
             continue
         claimants = state.claims.peers(header.lane, header.height)
-        if not claimants or claimants < set(state.peers_up()):
+        if not claimants or set(state.peers_up()) - claimants:
             del state.fetches[f"batches {header.lane}"]
 
 

@@ -2,8 +2,10 @@
 
 import pytest
 
+from consensus import simplex
 from consensus.effects import Broadcast, Effect, Persist, Send
 from consensus.gate import RESIDUE_BYTES_MORE_MAX, stored_batch
+from consensus.inputs import LinkDown
 from consensus.messages import Batches, FetchBatches, Hint, RemainsMessage
 from consensus.safety import pending_key
 from consensus.state import State
@@ -108,6 +110,15 @@ def test_where_all_have_spoken_the_next_question_waits() -> None:
     effects = give(state, 3, erased(WHOLE, 1, said=b"a"))
     assert NAME in state.lanes.held
     assert refusals(effects), "the others are counted"
+
+
+def test_whoever_is_gone_is_not_waited_for() -> None:
+    state = final(machine(), WHOLE)
+    [(first, _)] = asked(tell(state, 4, Hint((), False)))
+    [(second, _)] = asked(give(state, first, erased(WHOLE, 1, said=b"a")))
+    simplex.handle(state, LinkDown(first), state.now)
+    [(third, _)] = asked(give(state, second, erased(WHOLE, 1, said=b"b")))
+    assert {first, second, third} == {2, 3, 4}
 
 
 def test_above_the_final_cut_nothing_is_taken_nor_blamed() -> None:
