@@ -123,6 +123,34 @@ async def test_a_receipt_of_an_erased_record_proves_its_entry_and_opens_nothing(
             assert (receipt.opening == b"") == (leaf["erasure"] is not None)
 
 
+async def test_an_older_checkpoint_of_the_window_is_erased_or_partly_erased(
+    node, client, member, history
+) -> None:
+    """Before the erasure: gone. After it, and before newer work: partly erased, as it was then."""
+    sizes = {"before": node.certified.size}
+    history.put(2, [history.erasure("w")])
+    node.finalise()
+    sizes["after"] = node.certified.size
+    then = {what: await _raw(member, what, W) for what in WHATS}
+    await client.submit_msgpack([(encode_record(history.open("later")), b"")])
+    assert {what: await _raw(member, what, W, size=sizes["after"]) for what in WHATS} == then
+    assert (await client.score(f"p1:{W}"))["counts"]["engagements"] == 1
+    for what in WHATS:
+        for handle_hex in (W, C):
+            query = {"size": str(sizes["before"])}
+            path = f"/v1/subjects/p1:{handle_hex}/{what}"
+            async with member.get(path, params=query) as response:
+                problem = await response.json(content_type=None)
+                assert (response.status, problem["type"]) == (410, "urn:standing:problem:erased")
+
+
+async def _raw(member, what, handle_hex, **query) -> bytes:
+    path = f"/v1/subjects/p1:{handle_hex}/{what}"
+    async with member.get(path, params={name: str(each) for name, each in query.items()}) as found:
+        assert found.status == 200, await found.text()
+        return await found.read()
+
+
 async def test_an_erasure_that_goes_on_over_blocks_is_not_due_yet(
     node, client, history, monkeypatch: pytest.MonkeyPatch
 ) -> None:
