@@ -87,7 +87,7 @@ def _demand_window(node: Node, size: int) -> None:
 
 def _neighbours(node: Node, size: int) -> str:
     heights = range(node.state.index.versions()[0], node.state.height + 1)
-    at = bisect_left(heights, size, key=lambda height: _size_at(node.reader, height))
+    at = max(1, bisect_left(heights, size, key=lambda height: _size_at(node.reader, height)))
     return f"{_size_at(node.reader, heights[at - 1])} and {_size_at(node.reader, heights[at])}"
 
 

@@ -3,19 +3,21 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from ledger.bundle import verify_bundle
 from ledger.checkpoint import Policy, verify_checkpoint_strict
-from ledger.errors import Malformed, Misconfigured, StoreDamaged
-from ledger.records import encode_record
+from ledger.errors import Malformed, Misconfigured, StandingError, StoreDamaged
+from ledger.records import decode_record, encode_record
 from ledger.records.subject import SubjectRegister
 from ledger.rows import HEAD_KEY
 from node.bounds import BOUNDS
+from node.client import Client
 from node.compose import Node, build
 from node.config import Address, Config, load_config
 from node.intake import Accepted, Duplicate, Offer
@@ -78,6 +80,52 @@ async def test_records_become_final_and_outlive_a_restart(config: Config) -> Non
         assert node.certified == certified
         assert await node.submit(offers) == [Duplicate(record_id) for record_id in ids]
         assert {each.state for each in await node.wait_final(ids, 20)} == {"final"}
+
+
+async def test_older_checkpoints_are_proven_while_blocks_come_and_after_a_restart(
+    tmp_path: Path, config: Config
+) -> None:
+    """Over HTTP: each checkpoint's bundle, asked for later, is the one given at its time."""
+    token = (tmp_path / "net" / "a" / "token").read_text().strip()
+    [first] = _offers(1)
+    handle = decode_record(first.record).handle
+    subject = f"a:{handle.hex()}"
+    given: dict[int, bytes] = {}
+
+    async def check(client: Client, sizes: Sequence[int]) -> None:
+        policy = Policy.parse(await client.policy())
+        for size in sizes:
+            data = await client.bundle(subject, size=str(size))
+            verified = verify_bundle(data, policy)
+            assert (verified.valid, verified.size) == (True, size)
+            assert data == given[size]
+            assert (await client.score(subject, size=str(size)))["checkpoint"]["size"] == size
+
+    async with _running(config) as node, _client(node, token) as client:
+        await _finally(node, [first])
+        for _ in range(6):
+            data = await client.bundle(subject)
+            given[verify_bundle(data, Policy.parse(node.policy_text)).size or 0] = data
+            await asyncio.gather(_finally(node, _offers(300)), check(client, list(given)))
+        assert len(given) == 6
+        await check(client, list(given))
+    async with _running(config) as node, _client(node, token) as client:
+        assert node.state.index.versions() == list(range(node.state.height + 1))
+        await check(client, list(given))
+        with pytest.raises(StandingError, match="no certified checkpoint has"):
+            await client.bundle(subject, size=str(max(given) - 1))
+
+
+def _client(node: Node, token: str) -> Client:
+    host, port = node.api_address
+    return Client(f"http://{host}:{port}", token)
+
+
+async def _finally(node: Node, offers: list[Offer]) -> None:
+    results = await node.submit(offers)
+    ids = [each.record_id for each in results if isinstance(each, Accepted)]
+    assert len(ids) == len(offers)
+    assert {each.state for each in await node.wait_final(ids, 20)} == {"final"}
 
 
 async def test_a_store_that_contradicts_itself_refuses_to_start(config: Config) -> None:

@@ -103,6 +103,28 @@ def test_submit_score_file_bundle(served, run, tmp_path: Path) -> None:
     assert out.stat().st_size > 1_000
 
 
+def test_older_checkpoints_by_their_size(served, run, tmp_path: Path) -> None:
+    lines = lines_of(served)
+    first = lines[: lines.rindex(b"\n", 0, -1)]
+    assert run(submit, "-", "--wait", "final", text=first).exit_code == 0
+    size = str(served.node.certified.size)
+    out, older = tmp_path / "w.bundle", tmp_path / "older.bundle"
+    assert run(bundle, W, "--out", str(out)).exit_code == 0
+    before = [json.loads(run(each, W, "--json").stdout) for each in (score, file)]
+    assert run(submit, "-", "--wait", "final", text=lines).exit_code == 0
+    assert served.node.certified.size > int(size)
+    result = run(bundle, W, "--out", str(older), "--size", size)
+    assert result.exit_code == 0, result.output
+    assert older.read_bytes() == out.read_bytes()
+    again = [json.loads(run(each, W, "--json", "--size", size).stdout) for each in (score, file)]
+    assert again == before
+    assert json.loads(run(file, W, "--json").stdout)["size"] > int(size)
+    for each in (score, file):
+        result = run(each, W, "--size", "1")
+        assert result.exit_code == 2
+        assert "no certified checkpoint has 1 entries" in " ".join(result.stderr.split())
+
+
 def test_a_thin_file_gets_no_guess(served, run) -> None:
     record = record_to_json(served.node.world.register("w"))
     assert run(submit, "-", text=msgspec.json.encode(record)).exit_code == 0
