@@ -495,9 +495,13 @@ class Cluster:
         return tuple(made)
 
     def submit(self, number: int, count: int = 3) -> None:
+        self.seal(number, self.submissions(count))
+
+    def seal(self, number: int, submissions: tuple[Submission, ...]) -> None:
+        """Offer records to a node; one that may not seal yet takes none (as intake does)."""
         node = self.nodes[number]
-        if not node.up or silence.may_seal(node.state):  # as intake does
-            node.feed(SealBatch(self.submissions(count)))
+        if not node.up or silence.may_seal(node.state):
+            node.feed(SealBatch(submissions))
 
     # --- conditions ---
 

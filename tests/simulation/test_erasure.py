@@ -14,7 +14,7 @@ from ledger.residue import Remains
 from ledger.store import RESIDUE, SUBMISSION, MemoryStore, after
 from tests.ledger.world import World, genesis_of
 from tests.simulation import actors
-from tests.simulation.cluster import Cluster, Node, Weather, quick_bounds
+from tests.simulation.cluster import Cluster, Node, Outgoing, Weather, quick_bounds
 from tests.simulation.test_scenarios import drop
 
 
@@ -188,6 +188,21 @@ def test_false_residues_neither_poison_nor_stall(seed: int) -> None:
     given = {source for source, target, _ in market.given if target == 4}
     counted = market.cluster.refusals.get((4, 2, "residue"), 0)
     assert counted or 2 not in given
+    assert not market.cluster.checker.halts
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("second", [actors.false_heir, actors.silent])
+def test_two_of_seven_that_lie_alike_or_say_nothing(seed: int, second: Outgoing) -> None:
+    market = Market(7, seed)
+    for number in (1, 2, 3):
+        market.work(number, 2)
+        market.erase(number)
+    market.cluster.settle()
+    market.cluster.make_byzantine(2, actors.false_heir)
+    market.cluster.make_byzantine(3, second)
+    market.wipe(7)
+    market.check(erased=3 * (1 + 2 * 3))
     assert not market.cluster.checker.halts
 
 
