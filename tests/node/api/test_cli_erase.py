@@ -1,0 +1,108 @@
+"""`standing erase`: signs, hands in, and tells who has destroyed what, as they say so."""
+
+import asyncio
+import json
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from ledger.erasure_rows import ErasureRow, erasure_key
+from ledger.rows import need_row
+from ledger.store import ERASURE, after
+from node.cli import erase
+from node.keystore import write_seed
+from tests.ledger.world import DAY, handle, seed
+from tests.node.api.live_node import BOTH
+from tests.node.api.test_cli import Served, served  # noqa: F401 - a fixture
+
+W = f"p1:{handle('w').hex()}"
+
+
+@pytest.fixture
+def key_file(tmp_path: Path) -> Path:
+    path = tmp_path / "w.key"
+    write_seed(path, seed("key", "subject", "w"))
+    return path
+
+
+@pytest.fixture
+def call(served: Served, monkeypatch, key_file: Path):  # noqa: F811
+    monkeypatch.setenv("STANDING_NODE", served.url)
+    monkeypatch.setenv("STANDING_TOKEN", BOTH)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(subject: str, *arguments: str, key: Path = key_file):
+        return CliRunner().invoke(erase.app, [subject, "--key", str(key), *arguments])
+
+    return run
+
+
+def told(served: Served) -> None:  # noqa: F811
+    async def run() -> None:
+        world, node = served.node.world, served.node
+        world.time = time.time_ns() // 1_000_000 + DAY  # ahead of the command's clock
+        world.put(1, [world.register("w", key=True), world.register("c"), world.open("a")])
+        node.finalise()
+
+    asyncio.run_coroutine_threadsafe(run(), served.loop).result(30)
+
+
+async def _acknowledge(served: Served) -> None:  # noqa: F811
+    """What the platforms' erasers do: p1 with the next block, the others one block later."""
+    node, world = served.node, served.node.world
+    with node.events.listen() as listening:
+        while next(node.reader.scan(ERASURE, after(ERASURE)), None) is None:
+            await listening.queue.get()
+    [(key, _)] = node.reader.scan(ERASURE, after(ERASURE))
+    row = need_row(node.reader, ErasureRow, erasure_key(int.from_bytes(key[1:])))
+    for platforms in ((1,), (2, 3, 4)):
+        for platform in platforms:
+            world.put(platform, [world.ack(row.commitment, platform)])
+        node.finalise()
+
+
+def test_acknowledgements_are_told_as_they_come(served, call) -> None:  # noqa: F811
+    told(served)
+    done = asyncio.run_coroutine_threadsafe(_acknowledge(served), served.loop)
+    result = call(W)
+    done.result(30)
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[0].endswith(" is final")
+    assert lines[1] == "every record is marked; each platform destroys and acknowledges"
+    assert lines[2:] == [f"p{n} has destroyed everything" for n in (1, 2, 3, 4)]
+
+
+def test_who_has_not_said_so_is_in_the_json(served, call) -> None:  # noqa: F811
+    told(served)
+    result = call(W, "--scope", "whole", "--timeout-s", "0", "--json")
+    assert result.exit_code == 1
+    found = json.loads(result.stdout)
+    assert found["state"] == "final"
+    assert found["erasure"]["files"] == [W]
+    assert (found["erasure"]["acknowledged"], found["erasure"]["awaited"]) == (
+        [], ["p1", "p2", "p3", "p4"],
+    )  # fmt: skip
+
+
+def test_what_is_wrong_is_said(served, call, tmp_path: Path) -> None:  # noqa: F811
+    told(served)
+    other = tmp_path / "x.key"
+    write_seed(other, seed("key", "subject", "x"))
+    result = call(W, key=other)
+    assert result.exit_code == 1
+    assert "key-not-registered" in result.stderr
+    result = call(W, "--json", key=other)
+    assert json.loads(result.stdout)["problem"]["field"] == "key"
+    for arguments, words in (
+        ((W, "--scope", "half"), "platform or whole"),
+        (("p1:zz",), "is no subject"),
+        (("p77:" + "00" * 32,), "is no subject"),
+    ):
+        result = call(*arguments)
+        assert (result.exit_code, words in result.stderr) == (2, True), result.output
+    result = call(W, key=tmp_path / "none.key")
+    assert result.exit_code != 0
+    assert "cannot be read" in f"{result.stderr}{result.exception}"
