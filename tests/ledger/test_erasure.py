@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from ledger import erasure_queue
 from ledger.batch import Submission, commitment
 from ledger.encoding import decode, encode
+from ledger.epochs import policy_of
 from ledger.erasing import residue_of, residues_of
 from ledger.erasure_rows import ErasureRow, FileRange, erasure_key, oldest_erasure
 from ledger.errors import InvalidInput, Malformed, StoreDamaged
@@ -27,12 +28,13 @@ from ledger.files import (
     read_subject,
 )
 from ledger.genesis import FIRST_BOUNDS
+from ledger.index import Index
 from ledger.records import TAGS, decode_record
 from ledger.records.engagement import EngagementOpen, EngagementOutcome
 from ledger.records.erasure import Erasure, ErasureAck
 from ledger.records.rating import Rating
 from ledger.records.subject import SubjectLink, SubjectRegister
-from ledger.replay import Finding, ReaderSource, replay
+from ledger.replay import Finding, ReaderSource, Replay, replay
 from ledger.residue import Residue
 from ledger.rows import (
     BlockRow,
@@ -47,7 +49,18 @@ from ledger.rows import (
     submission_key,
 )
 from ledger.state import Applied, apply_block, apply_in_turns, load
-from ledger.store import ERASURE, FILE, REFUSED, RESIDUE, SUBJECT, MemoryStore, after, subject_key
+from ledger.store import (
+    ERASURE,
+    FILE,
+    INDEX,
+    REFUSED,
+    RESIDUE,
+    SUBJECT,
+    MemoryStore,
+    after,
+    subject_key,
+)
+from ledger.trust import ReplayOn, trust_of
 from tests.ledger.world import DAY, World, genesis_of, handle, key_of
 
 WINDOW = 16
@@ -855,3 +868,54 @@ def test_a_residue_of_another_record_is_named(world: World) -> None:
     residue = decode(Residue, data, bytes_max=9_999)
     world.store.write({key_: encode(replace(residue, commitment=bytes(32)))})
     assert ("submission", describe_key(key_)) in {(e.kind, e.where) for e in findings(world)}
+
+
+# --- going on from an earlier replay ---
+
+
+def _gone_on(world: World, height: int) -> list[Finding]:
+    """What a replay finds that goes on behind a block, on the rows of one that came so far."""
+    rows = MemoryStore()
+    source = ReaderSource(world.store)
+    first = Replay(world.genesis, source, None, rows)
+    assert [step.height for step in first.steps(height)][-1] == height
+    policy = policy_of("example.org/standing", world.state.validators)
+    trust = trust_of(first, policy)
+    items = ((each[1:], value) for each, value in rows.scan(INDEX, after(INDEX)))
+    index = Index.build(items, 1, version=height)
+    again = ReplayOn(
+        world.genesis, source, stored=world.store, store=rows.copy(), trust=trust, index=index
+    )
+    assert again.state.erasing == first.state.erasing
+    steps = list(again.steps(None))
+    assert again.state.log.root() == world.state.log.root()
+    return [finding for step in steps for finding in step.findings]
+
+
+def test_a_replay_goes_on_in_the_midst_of_a_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(erasure_queue, "ERASURE_LEAVES_PER_BLOCK", 5)
+    node, _ = market(1)
+    world = node.world
+    node.destroy()
+    for height in range(1, world.state.height + 1):
+        assert _gone_on(world, height) == []
+
+
+def test_a_replay_that_goes_on_finds_what_no_erasure_justifies(world: World) -> None:
+    world.run(world.open("b"), world.erasure("v", 2))
+    store = world.store
+    name = store.get(lane_key(1, 3)) or b""
+    made = residue_of(store, world.state.vocabulary, (1, 3, 0), 10)
+    row = need_row(store, LeafRow, leaf_key(9))
+    store.write(
+        {
+            residue_key(name, 0): encode(made),
+            submission_key(name, 0): None,
+            leaf_key(9): encode(replace(row, erasure=10)),
+        }
+    )
+    found = [(each.kind, each.where) for each in _gone_on(world, 2)]
+    assert found == [
+        ("residue", describe_key(residue_key(name, 0))),
+        ("row", describe_key(leaf_key(9))),
+    ]
