@@ -1,10 +1,11 @@
 """Checkpoints: cosigning every executed block, collecting q cosignatures, certified rows.
 
 Upon `Executed`: cosign the checkpoint (size, root) after the block, store it (`Ks`), send it to
-all; blocks that are known to be certified already (catching up) are not cosigned again. Upon a
-cosignature: once the block is executed here, compare, check the signature, count. q equal ones are
-a certified checkpoint: row `C`, exactly q of them, ascending by number. Heights only rise: a
-checkpoint above makes those below it that are not complete unnecessary.
+all; blocks that are known to be certified already (catching up) are not cosigned again, and a
+silent node (consensus.silence) cosigns when its silence ends. Upon a cosignature: once the block is
+executed here, compare, check the signature, count. q equal ones are a certified checkpoint: row
+`C`, exactly q of them, ascending by number. Heights only rise: a checkpoint above makes those below
+it that are not complete unnecessary.
 
     signed = `cosignature/v1\\ntime <s>\\n` ‖ checkpoint text, by the cosigner key
 
@@ -18,6 +19,7 @@ from consensus.effects import Broadcast, Certified, Halt
 from consensus.epochs import seats_of
 from consensus.gate import keep_evidence
 from consensus.messages import Cosignature
+from consensus.silence import may_sign
 from consensus.state import State
 from ledger.checkpoint import Checkpoint, cosignature_message
 from ledger.encoding import encode
@@ -34,10 +36,19 @@ def executed(state: State, height: int, size: int, root: bytes) -> None:
     for row in rows:
         take_row(state, None, row)
     if height > checkpoints.certified:
-        _cosign(state, height, size, root)
+        if may_sign(state):
+            _cosign(state, height, size, root)
         for number, each in checkpoints.unchecked.pop(height, {}).items():
             receive(state, number, each)
     _forget(state)
+
+
+def cosign_all(state: State) -> None:
+    """Upon the end of silence: cosign what was executed meanwhile and is not certified."""
+    checkpoints = state.checkpoints
+    for height in sorted(checkpoints.results):
+        if height > checkpoints.certified and height not in checkpoints.own:
+            _cosign(state, height, *checkpoints.results[height])
 
 
 def _cosign(state: State, height: int, size: int, root: bytes) -> None:

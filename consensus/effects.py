@@ -93,6 +93,14 @@ class Halt:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """A peer showed what this node's keys signed and its store does not know: they never sign
+    again. The node follows as an observer; the reason is for the operator."""
+
+    reason: str
+
+
 Effect = (
     Persist
     | Send
@@ -104,4 +112,5 @@ Effect = (
     | Certified
     | Refuse
     | Halt
+    | Forgotten
 )

@@ -15,6 +15,7 @@ from consensus.certificate import FINALIZE, Certificate
 from consensus.effects import Execute
 from consensus.epochs import epoch_end, seats_of
 from consensus.gate import drop_siblings
+from consensus.holdings import close_views
 from consensus.inputs import Executed
 from consensus.lanes import Held, Path
 from consensus.messages import CertificateMessage
@@ -83,7 +84,9 @@ def _forget_views(state: State) -> Changes:
     changes: Changes = {}
     for view in [view for view in state.rows if view <= floor]:
         changes.update(dict.fromkeys(state.rows.pop(view)))
-    for view in [view for view in state.rounds if view <= floor]:
+    closed = [view for view in state.rounds if view <= floor]
+    changes.update(close_views(state, [state.rounds[view] for view in closed]))
+    for view in closed:
         for hash_ in state.rounds.pop(view).hashes:
             state.blocks.pop(hash_, None)
     state.candidates.clear()
@@ -138,6 +141,7 @@ def begin_epoch(state: State) -> bool:
         return False
     assert state.final.block.height == end, "nothing is final past an epoch that has not ended"
     changes: Changes = {key: None for keys in state.rows.values() for key in keys}
+    changes.update(close_views(state, state.rounds.values()))
     if changes:
         state.persist(changes)
     state.rows.clear()

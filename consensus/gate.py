@@ -27,7 +27,7 @@ from consensus.lanes import Held, Lane
 from consensus.messages import Batches, Hint
 from consensus.quorum import witnesses
 from consensus.safety import EVIDENCE, pending_key
-from consensus.silence import may_seal
+from consensus.silence import BATCH, Shown, forget, knows_batch, may_sign
 from consensus.state import State
 from ledger.batch import (
     Batch,
@@ -54,7 +54,7 @@ def seal(state: State, submissions: tuple[Submission, ...]) -> None:
     """Upon `SealBatch`: make the own lane's next batch, store it, push it to all."""
     config = state.config
     lane = state.lanes.lanes[config.me]
-    assert may_seal(state), "intake takes nothing before the node knows its own lane"
+    assert may_sign(state), "intake takes nothing while the node may not sign"
     assert len(submissions) <= config.bounds.batch_records_max, "intake bounds a batch's records"
     below = state.lanes.time_of(lane.top)
     header = Header(
@@ -90,6 +90,8 @@ def receive(state: State, peer: int, batch: AnyBatch) -> None:
         return  # the peer is ahead: this is asked for again once the cut is final here
     if header.epoch > state.epoch + 1:
         return  # its key cannot be known yet; no block that this node can vote for holds it
+    if header.lane == state.config.me:
+        _look_at_own(state, peer, batch, hash_)
     below = state.lanes.successor_of(lane, header)
     if below is None:
         if isinstance(batch, Remains):
@@ -111,6 +113,16 @@ def receive(state: State, peer: int, batch: AnyBatch) -> None:
     waiting = state.lanes.orphans.pop(hash_, None)
     if waiting is not None:
         receive(state, *waiting)
+
+
+def _look_at_own(state: State, peer: int, batch: AnyBatch, hash_: bytes) -> None:
+    """A batch of the own lane that the store does not know ends all signing (`silence`)."""
+    config, header = state.config, batch.header
+    if knows_batch(state, header.height, hash_):
+        return
+    key = state.seats.by_number[config.me].lane_key
+    if config.verify(key, header_message(config.chain, header), batch.signature):
+        forget(state, Shown(BATCH, header.epoch, header.height, peer))
 
 
 def held_of(hash_: bytes, batch: AnyBatch) -> Held:
@@ -245,7 +257,7 @@ def _move_time(state: State, time: int) -> None:
     """The rule of the quiet lane (module docstring)."""
     own = state.lanes.time_of(state.lanes.lanes[state.config.me].top)
     late_from = own + state.config.timing.quiet_lane_ms
-    known = may_seal(state)
+    known = may_sign(state)
     if known and time > late_from and state.now.wall_ms > late_from:
         seal(state, ())
 

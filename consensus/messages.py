@@ -15,6 +15,8 @@
 | 11 | blocks | final blocks of one epoch, tail block or nil, finalization, checkpoint row or nil |
 | 12 | status | epoch, view, last final height, last certified height, tips |
 | 13 | remains | batches as in 7, some of them in part erased: remains forms (ledger/residue.py) |
+| 14 | question | start: 'what do you hold signed by me?' |
+| 15 | answer | start, epoch, final view and height, headers, proposals, votes, cosignature or nil |
 
 The sender is the link's authenticated peer; a vote's signer is its sender. `again` marks what was
 sent before: who gets such a message for something that it has completed answers with what completed
@@ -31,7 +33,7 @@ from ledger.block import Block, Tip
 from ledger.encoding import Hash, PlatformNumber, Signature, Uint, Value, decode, encode
 from ledger.membership import VALIDATORS_MAX
 from ledger.residue import RemainsForm
-from ledger.rows import CheckpointRow
+from ledger.rows import CheckpointRow, HeaderRow
 
 MESSAGE_BYTES_MAX: Final = 8 * 1_024 * 1_024
 
@@ -150,6 +152,26 @@ class RemainsMessage(Value, tag=13):
             raise ValueError("whole batches travel as batches")
 
 
+class Question(Value, tag=14):
+    """'What do you hold signed by me?', after a start; `start` tells this start from others."""
+
+    start: Uint
+
+
+class Answer(Value, tag=15):
+    """What the sender holds under the receiver's signatures (consensus.holdings), and where it
+    stands. `start` is the question's."""
+
+    start: Uint
+    epoch: Uint
+    final_view: Uint
+    final_height: Uint
+    headers: Annotated[tuple[HeaderRow, ...], msgspec.Meta(max_length=16)]
+    proposals: Annotated[tuple[Proposal, ...], msgspec.Meta(max_length=64)]
+    votes: Annotated[tuple[Vote, ...], msgspec.Meta(max_length=512)]
+    cosignature: Cosignature | None
+
+
 Message = (
     Proposal
     | Vote
@@ -163,6 +185,8 @@ Message = (
     | FetchBlocks
     | Blocks
     | Status
+    | Question
+    | Answer
     | RemainsMessage
 )
 

@@ -12,7 +12,7 @@ certified. The view is the one after the newest certificate's.
 
 from collections.abc import Iterator
 
-from consensus import safety, silence
+from consensus import safety
 from consensus.certificate import Certificate
 from consensus.claims import Claims
 from consensus.config import Config, Head
@@ -74,7 +74,7 @@ def rebuild(config: Config, reader: Reader, head: Head, now: Now) -> State:
     state.lanes.finalize(final.cut)
     _read_rounds(state)
     _read_evidence(state)
-    state.silence = silence.read(reader)
+    _read_newest(state)
     return state
 
 
@@ -239,6 +239,13 @@ def _take_vote(state: State, view: int, key: bytes, value: bytes) -> None:
     round_.own[number] = Vote(number, state.epoch, view, row.hash, row.signature, False)
     round_.tallies[number].add(state.config.me, row.hash, row.signature)
     state.view = max(state.view, view)
+
+
+def _read_newest(state: State) -> None:
+    for key, value in state.reader.scan(safety.NEWEST, after(safety.NEWEST)):
+        row = decode_row(safety.NewestRow, key, value)
+        vote = Vote(row.kind, row.epoch, row.view, row.hash, row.signature, False)
+        state.newest[int.from_bytes(key[len(safety.NEWEST) :])] = vote
 
 
 def _read_evidence(state: State) -> None:

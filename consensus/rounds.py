@@ -8,10 +8,10 @@ final block halves it again, within the bounds of `Timing`. Upon a notarization 
 node has not nullified: it votes finalize. Every own vote stands behind the `Persist` of its row.
 
 Before its first vote or proposal a node whose lane is empty seals an empty batch: so whoever has
-voted has a lane, and an empty lane tells a new store that nothing was signed (consensus.silence).
+voted has a lane, and a lost store is known by a batch, which outlives all restarts of others.
 """
 
-from consensus import evidence, safety
+from consensus import evidence, safety, silence
 from consensus.certificate import (
     FINALIZE,
     NOTARIZE,
@@ -202,6 +202,7 @@ def receive_certificate(state: State, peer: int, message: CertificateMessage) ->
         except InvalidInput:
             state.refuse(peer, "certificate")
             return
+        silence.look(state, peer, certificate)
         add_certificate(state, certificate)
         state.fetched_view(peer, certificate.view)
     round_ = state.round(certificate.view)

@@ -11,7 +11,8 @@ Rows (prefix `K`; integers big-endian, values canonical MessagePack):
 | `Kh` u32 lane, u64 height, hash | u64 order of arrival | with `H`, `S` rows; until executed |
 | `Ks` u64 height | [size, root, time in s, signature] | own cosignature, before it is sent |
 | `Ke` u32 number, u8 kind, u64, u64 | evidence | on sight of two conflicting messages |
-| `Kn` | [last epoch without votes, or nil] | with a new store (`silence`) |
+| `Kg` u32 number | [kind, epoch, view, hash, signature] | its newest vote of closed views |
+| `Kn` | [what was shown, or nil] | new store; signature forgotten (`silence`) |
 
 `Kv`, `Kp`, `Kc` rows of a view are removed in the same write that makes a block of that or a later
 view final (the node then never signs in that view again: it starts at the view after the newest
@@ -21,17 +22,13 @@ Rules of signing, in one epoch (each a function here, so that a test can break i
 network fork): one proposal per view; one notarize per view, and none after nullify; finalize only
 where no nullify was signed; nullify only where no finalize was signed.
 
-Open: the amnesia rule (DESIGN section 5). A store that was restored from a backup may have
-forgotten votes (one that was lost makes the node silent for a while, consensus.silence, which is
-less). The place is `simplex.restore` and `sync.on_link_up`: before the first signature after a
-start, ask the peers for the newest things that they hold signed by this node, wait for q − 1
-others, and sign nothing more with keys that signed something newer than the store knows. Until that
-is built, a node must not be started on a restored backup.
+Whether a store still holds all this after a loss, a restore or a lie of the disk, the node asks its
+peers at every start, before it signs anything (`silence`, `recall`).
 """
 
 from typing import TYPE_CHECKING, Final
 
-from consensus.certificate import FINALIZE, NOTARIZE, NULLIFY, Certificate
+from consensus.certificate import FINALIZE, NOTARIZE, NULLIFY, Certificate, Kind
 from ledger.block import Block
 from ledger.encoding import Hash, Signature, Uint, Value
 from ledger.store import CONSENSUS
@@ -46,6 +43,7 @@ FINAL: Final = CONSENSUS + b"f"
 PENDING: Final = CONSENSUS + b"h"
 COSIGNED: Final = CONSENSUS + b"s"
 EVIDENCE: Final = CONSENSUS + b"e"
+NEWEST: Final = CONSENSUS + b"g"
 
 UNSIGNED: Final = bytes(64)
 """Stands for the leader's signature in the `Kp` row of a block that came with a certificate."""
@@ -82,6 +80,16 @@ class CosignedRow(Value):
     signature: Signature
 
 
+class NewestRow(Value):
+    """A validator's newest vote of the views that are closed here."""
+
+    kind: Kind
+    epoch: Uint
+    view: Uint
+    hash: Hash
+    signature: Signature
+
+
 def vote_key(epoch: int, view: int, kind: int) -> bytes:
     """Where an own vote stands."""
     return b"%b%b%b%b" % (VOTE, epoch.to_bytes(8), view.to_bytes(8), kind.to_bytes(1))
@@ -110,6 +118,11 @@ def pending_key(lane: int, height: int, hash_: bytes) -> bytes:
 def cosigned_key(height: int) -> bytes:
     """Where an own cosignature stands."""
     return COSIGNED + height.to_bytes(8)
+
+
+def newest_key(number: int) -> bytes:
+    """Where a validator's newest vote of closed views stands."""
+    return NEWEST + number.to_bytes(4)
 
 
 def may_notarize(round_: "Round") -> bool:

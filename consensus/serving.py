@@ -14,7 +14,7 @@ of the tip that was named.
 from collections.abc import Iterator
 from typing import Final
 
-from consensus import safety
+from consensus import holdings, safety
 from consensus.certificate import FINALIZE, NOTARIZE, NULLIFY
 from consensus.effects import Send
 from consensus.epochs import epoch_end
@@ -28,6 +28,7 @@ from consensus.messages import (
     FetchBatches,
     FetchBlocks,
     FetchViews,
+    Question,
     RemainsMessage,
 )
 from consensus.state import State
@@ -110,6 +111,12 @@ def serve_views(state: State, number: int, fetch: FetchViews) -> None:
     last = min(fetch.last, fetch.first + state.config.limits.views_per_answer_max)
     for view in range(max(fetch.first, state.final_view + 1), last + 1):
         _send_view(state, number, view)
+
+
+def serve_question(state: State, number: int, question: Question) -> None:
+    """Upon `Question`."""
+    if _afford(state, number, _SMALL_ANSWER_BYTES):
+        holdings.answer(state, number, question)
 
 
 def stored_final(state: State, height: int) -> safety.FinalRow | None:

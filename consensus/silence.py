@@ -1,50 +1,65 @@
-"""A new store: what a node does not sign before it knows that it has signed nothing else.
+"""Silence: a node signs nothing before its peers have said what they hold signed by it.
 
-A store is new because the platform starts for the first time, or because the old one was lost, and
-with it the memory of what was signed. A new store begins with the row `Kn` (`mark_new`); while it
-stands the node is *silent*: it neither proposes nor votes, and at first seals nothing. It follows,
-fetches, executes and cosigns as always (a cosignature of a final block conflicts with no other).
+A store can have forgotten what was signed: it was lost, restored from a backup, cut off by a disk
+that lied, or copied to a second machine. So every start is *silent* (`State.silence`): the node
+follows, fetches, executes, hints and answers; it seals no batch, proposes nothing, votes for
+nothing and cosigns nothing. `recall` asks the peers and ends the silence; this module holds what
+the rest needs: the row, whether the node may sign, and what its store knows.
 
-A peer is *settled* once this node has executed the height that the peer's status claimed as final
-(so that nobody can exaggerate it) and holds the batch of its own lane that the status names, and
-whatever the peer has hinted of that lane since. That an answer does not come settles nothing: the
-batch is asked for again.
+**What the store knows** of own signatures (`knows_vote`, `knows_batch`, `knows_cosignature`) is
+measured against the start, not against what was learned from others since: a vote of an epoch and
+view up to that of the newest finalization at the start (rows of such views are gone, and nothing is
+signed in them again), one whose row stood at the start, or one that was signed since; a batch whose
+`H` row stands; a cosignature up to the height that was executed or certified at the start, or made
+since. Whatever a node has sent stood in a row before (consensus.safety), so a store that lost
+nothing knows everything that anyone can show.
 
-1. Once q − 1 peers are settled, and all whose links stand are (or `silence_ms` have passed, for a
-   liar may never settle), the node knows its own lane, and may seal. If that lane is empty,
-   it has never taken part (nobody votes with an empty lane, consensus.rounds): the silence ends.
-2. Else it may have forgotten votes, up to the latest epoch that it could have begun by what a
-   settled peer has final: that of the next height (where that is E, this node may have seen E's q
-   cosignatures before the peer). The row keeps that epoch; the silence is over when the next one
-   begins.
+**Forgotten.** The first thing that is shown under an own signature and that the store does not know
+(in an answer, in a certificate, as a batch of the own lane; at any time) ends all signing for good:
+row `Kn` with what was shown, before anything else is done; then the effect `Forgotten`. The keys
+never sign again, whatever happens to the store later; the node follows as an observer.
 
-Where nobody else votes (q = 1) there is nobody to ask, and no silence.
+**Where f = 0** (n ≤ 3) a quorum is everybody, and a network whose one member never signs again
+would be dead. There the votes that are shown are taken over instead (`recall`): all others hold
+everything that can ever count, and nothing becomes final or certified meanwhile.
 
-This is less than the amnesia rule of DESIGN section 5 (consensus.safety): where the q − 1 that are
-settled are liars and such as are far behind, it can know neither the newest epoch nor the newest
-own batch, which only the others have seen.
+Row `Kn`: [what was shown, or nil], with a new store (`mark_new`) and with a forgotten signature. A
+new store's node has signed nothing: it removes the row when it begins to sign.
 """
 
 from typing import Final
 
-from consensus.effects import Persist
-from consensus.lanes import Lane
-from consensus.messages import Status
+from consensus import safety
+from consensus.certificate import KIND_NAMES, Certificate
+from consensus.effects import Forgotten
+from consensus.messages import Vote
 from consensus.state import Silence, State
-from ledger.block import Tip
-from ledger.encoding import Uint, Value, encode
-from ledger.genesis import epoch_of
-from ledger.rows import read_row
+from ledger.encoding import PlatformNumber, Small, Uint, Value, encode
+from ledger.rows import header_key, read_row
 from ledger.store import CONSENSUS, Changes, Reader
 
 NEW: Final = CONSENSUS + b"n"
-TIMER: Final = "silence"
+
+BATCH: Final = 4
+COSIGNATURE: Final = 5
+_NAMES: Final = (*KIND_NAMES, "batch", "cosignature")
+"""What can be forgotten, by number: kinds of consensus.certificate, then these two."""
+
+
+class Shown(Value):
+    """What a peer showed under an own signature. `slot`: the view, or the batch's or checkpoint's
+    height; `epoch`: 0 for a cosignature."""
+
+    what: Small
+    epoch: Uint
+    slot: Uint
+    peer: PlatformNumber
 
 
 class SilenceRow(Value):
-    """`through`: the last epoch without votes; nil while q − 1 peers are not settled."""
+    """`shown`: nil while the store is only new."""
 
-    through: Uint | None
+    shown: Shown | None
 
 
 def mark_new() -> Changes:
@@ -52,83 +67,121 @@ def mark_new() -> Changes:
     return {NEW: encode(SilenceRow(None))}
 
 
-def read(reader: Reader) -> Silence | None:
-    """The silence of a store, if its row stands."""
+def read(reader: Reader) -> Silence:
+    """The silence that a start begins with."""
     row = read_row(reader, SilenceRow, NEW)
-    return None if row is None else Silence(row.through)
+    reason = describe(row.shown) if row is not None and row.shown is not None else ""
+    return Silence(new=row is not None, reason=reason)
 
 
-def hear(state: State, number: int, status: Status) -> None:
-    """Upon a peer's status."""
-    if state.silence is not None and state.silence.through is None:
-        own = next((tip for tip in status.tips if tip.lane == state.config.me), None)
-        state.silence.heard[number] = (status.final_height, own)
+def describe(shown: Shown) -> str:
+    """What was forgotten, for people."""
+    where = f"epoch {shown.epoch}, " if shown.epoch else ""
+    slot = "height" if shown.what >= BATCH else "view"
+    return (
+        f"platform {shown.peer} shows a {_NAMES[shown.what]} of {where}{slot} {shown.slot} that "
+        "these keys signed and this store does not know: the store was lost, restored or copied"
+    )
 
 
-def may_seal(state: State) -> bool:
-    """Whether the node knows its own lane."""
-    return state.silence is None or state.silence.through is not None
+def may_sign(state: State) -> bool:
+    """Whether the node may sign at all."""
+    return state.silence is None
 
 
-def end(state: State) -> bool:
-    """End the silence, or its first part, if it is time; True if something changed."""
-    silence = state.silence
-    if silence is None:
-        return False
-    if silence.through is None:
-        return _settle(state, silence)
-    if state.epoch <= silence.through:
-        return False
-    _speak(state)
-    return True
+def has_forgotten(state: State) -> bool:
+    """Whether its keys never sign again."""
+    return state.silence is not None and bool(state.silence.reason)
 
 
-def _settle(state: State, silence: Silence) -> bool:
-    own = state.lanes.lanes[state.config.me]
-    _chase(state, silence, own)
-    settled = {
-        number: height
-        for number, (height, tip) in silence.heard.items()
-        if number not in own.ahead and _holds(state, own, tip) and height <= state.executed_height
-    }
-    if len(settled) < state.seats.quorum - 1 or not own.on_branch(own.final):
-        return False
-    if not settled.keys() >= set(state.peers_up()) and not _waited(state, silence):
-        return False
-    state.cancel_timer(TIMER)
-    if not settled or not own.top.height:
-        _speak(state)
-        return True
-    next_height = max(settled.values()) + 1
-    silence.through = epoch_of(next_height, state.config.bounds.epoch_blocks)
-    state.emit(Persist({NEW: encode(SilenceRow(silence.through))}))
-    return True
+def takes_over(state: State) -> bool:
+    """Whether what others show is taken over (f = 0) and ends no signing."""
+    return state.seats.quorum == len(state.seats.numbers)
 
 
-def _holds(state: State, own: Lane, tip: Tip | None) -> bool:
-    return tip is None or tip.height <= own.final.height or tip.hash in state.lanes.held
-
-
-def _chase(state: State, silence: Silence, own: Lane) -> None:
-    """Ask once more for own batches that were named and did not come, of all who named them."""
-    if own.ahead:
+def forget(state: State, shown: Shown) -> None:
+    """An own signature that the store does not know was shown: sign nothing, for good."""
+    if has_forgotten(state) or takes_over(state):
         return
-    for number, (_, tip) in silence.heard.items():
-        if tip is not None and not _holds(state, own, tip):
-            state.lanes.hint(number, tip)
-            own.wanted_at = (
-                own.wanted_at or state.now.steady_ms + state.config.timing.fetch_delay_ms
-            )
+    reason = describe(shown)
+    new = state.silence is not None and state.silence.new
+    state.silence = Silence(new=new, reason=reason)
+    state.persist({NEW: encode(SilenceRow(shown))})
+    state.emit(Forgotten(reason))
 
 
-def _waited(state: State, silence: Silence) -> bool:
-    if silence.until is None:
-        silence.until = state.now.steady_ms + state.config.timing.silence_ms
-        state.set_timer(TIMER, silence.until)
-    return state.now.steady_ms >= silence.until
+# --- what the store knows ---
 
 
-def _speak(state: State) -> None:
-    state.silence = None
-    state.waits.view_waited = 0  # the view's time may have run out unused
-    state.emit(Persist({NEW: None}))
+def knows_vote(state: State, kind: int, epoch: int, view: int, hash_: bytes) -> bool:
+    """Whether the store knows an own vote or proposal (whose signature holds)."""
+    memory, at = state.memory, (epoch, view)
+    if at <= memory.floor or (kind, epoch, view, hash_) in memory.votes:
+        return True
+    if memory.signs_above is None or at <= memory.signs_above or epoch > state.epoch:
+        return False
+    if at <= (state.epoch, state.final_view):
+        return True  # its row may have gone since
+    round_ = state.rounds.get(view)
+    if round_ is None:
+        return False
+    if kind:
+        own = round_.own.get(kind)
+        return own is not None and own.hash == hash_
+    return round_.hash == hash_
+
+
+def knows_batch(state: State, height: int, hash_: bytes) -> bool:
+    """Whether the store knows a batch of the own lane. (Others' copies of it come in only once its
+    row stands, or where signing has ended.)"""
+    if hash_ in state.lanes.held or state.reader.get(header_key(hash_)) is not None:
+        return True
+    lane = state.lanes.lanes[state.config.me]
+    return height <= lane.base.height and hash_ == lane.base.hash
+
+
+def knows_cosignature(state: State, height: int) -> bool:
+    """Whether the store knows a cosignature of a height. (Of one height there is one result: where
+    two were signed, that is evidence, and no question of memory.)"""
+    memory = state.memory
+    if height <= memory.cosigned or height in state.checkpoints.own:
+        return True
+    return memory.cosigns_above is not None and (
+        memory.cosigns_above < height <= state.executed_height
+    )
+
+
+# --- what comes by itself ---
+
+
+def look(state: State, peer: int, certificate: Certificate) -> None:
+    """Upon a certificate that holds: is the own signature under it known?"""
+    me = state.config.me
+    for each in certificate.signatures:
+        if each.number == me:
+            kind, hash_ = certificate.kind, certificate.hash
+            vote = Vote(kind, certificate.epoch, certificate.view, hash_, each.signature, False)
+            note_vote(state, peer, vote)
+
+
+def note_vote(state: State, peer: int, vote: Vote) -> None:
+    """Upon an own vote whose signature holds: nothing, if it is known; else forget, or take over
+    what counts in this epoch."""
+    if has_forgotten(state) or knows_vote(state, vote.kind, vote.epoch, vote.view, vote.hash):
+        return
+    if not takes_over(state):
+        forget(state, Shown(vote.kind, vote.epoch, vote.view, peer))
+    elif vote.epoch == state.epoch and vote.view > state.final_view:
+        _take_over(state, vote)
+
+
+def _take_over(state: State, vote: Vote) -> None:
+    round_ = state.round(vote.view)
+    if vote.kind in round_.own:
+        return
+    round_.own[vote.kind] = vote
+    round_.tallies[vote.kind].add(state.config.me, vote.hash, vote.signature)
+    state.memory.votes.add((vote.kind, vote.epoch, vote.view, vote.hash))
+    key = safety.vote_key(vote.epoch, vote.view, vote.kind)
+    state.rows.setdefault(vote.view, []).append(key)
+    state.persist({key: encode(safety.VoteRow(vote.hash, vote.signature))})

@@ -26,13 +26,14 @@ peer's bad message yields `Refuse` and never an exception. Once halted, a node d
 
 from collections.abc import Callable
 
-from consensus import cosign, finality, gate, pacing, rounds, serving, silence, sync
+from consensus import cosign, finality, gate, pacing, recall, rounds, serving, sync
 from consensus.certificate import FINALIZE, NULLIFY
 from consensus.config import Config, Head
 from consensus.effects import Effect
 from consensus.epochs import epoch_end
 from consensus.inputs import Executed, Input, LinkDown, LinkUp, Now, Received, SealBatch, TimerFired
 from consensus.messages import (
+    Answer,
     Batches,
     Blocks,
     CertificateMessage,
@@ -44,6 +45,7 @@ from consensus.messages import (
     Hint,
     Message,
     Proposal,
+    Question,
     RemainsMessage,
     Status,
     Vote,
@@ -64,6 +66,7 @@ def restore(
         StoreDamaged: rows are missing or contradict each other.
     """
     state = rebuild(config, reader, head, now)
+    recall.begin(state)
     checkpoints = state.checkpoints
     for own in list(checkpoints.own.values()):
         cosign.count(state, config.me, own)
@@ -100,6 +103,7 @@ def _take(state: State, given: Input) -> None:
         case LinkUp(peer):
             if peer in state.peers:
                 sync.on_link_up(state, peer)
+                recall.on_link_up(state, peer)
         case LinkDown(peer):
             if peer in state.peers:
                 sync.on_link_down(state, peer)
@@ -117,6 +121,8 @@ def _fire(state: State, timer: str) -> None:
             pacing.on_resend_timer(state)
         case "fetch":
             sync.expire(state)
+        case "silence":
+            recall.on_timer(state)
         case _:
             pass
 
@@ -124,7 +130,7 @@ def _fire(state: State, timer: str) -> None:
 _RULES: tuple[Callable[[State], bool], ...] = (
     finality.finalize,
     finality.execute,
-    silence.end,
+    recall.end,
     rounds.vote_finalize,
     pacing.notarize,
     pacing.propose,
@@ -136,6 +142,7 @@ def advance(state: State) -> None:
     state.wanted.clear()
     while not state.halted:
         if finality.begin_epoch(state):
+            recall.begin_epoch(state)
             _take_buffered(state)
         elif not any(rule(state) for rule in _RULES):
             break
@@ -145,6 +152,7 @@ def advance(state: State) -> None:
     _chase_blocks(state)
     sync.fetch_missing(state)
     pacing.arm(state)
+    recall.arm(state)
 
 
 def _take_buffered(state: State) -> None:
@@ -193,6 +201,10 @@ def receive(state: State, peer: int, message: Message) -> None:
             sync.receive_blocks(state, peer, message)
         case Status():
             sync.receive_status(state, peer, message)
+        case Question():
+            serving.serve_question(state, peer, message)
+        case Answer():
+            recall.receive(state, peer, message)
 
 
 def _on_batches(state: State, peer: int, message: Batches | RemainsMessage) -> None:

@@ -130,13 +130,46 @@ class Waits:
 
 @dataclass(slots=True)
 class Silence:
-    """A silent node (consensus.silence). `heard`: peer → the final height and the tip of this
-    node's own lane that its status named; `until` (steady ms): when it waits no longer for those
-    who do not settle."""
+    """A node that may not sign (consensus.silence). `new`: its store has never signed; `reason`:
+    why it never signs again, or nothing while it asks."""
 
-    through: int | None
-    heard: dict[int, tuple[int, Tip | None]] = field(default_factory=dict)
+    new: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """Where a peer stood when it answered, and in which epoch this node took the answer in."""
+
+    epoch: int
+    final_view: int
+    final_height: int
+    taken_in: int
+
+
+@dataclass(slots=True)
+class Memory:
+    """What the store knew at the start, and what the peers said of it (consensus.recall).
+
+    `floor`: (epoch, final view), `cosigned`: the executed or certified height, `votes`: (kind,
+    epoch, view, hash) of own votes and proposals, all at the start. `signs_above`, `cosigns_above`:
+    what this life signs lies above these; None while it has signed nothing.
+    """
+
+    start: int
+    floor: tuple[int, int]
+    cosigned: int
+    votes: set[tuple[int, int, int, bytes]]
+    signs_above: tuple[int, int] | None = None
+    cosigns_above: int | None = None
+    answered: dict[int, Answered] = field(default_factory=dict)
+    shown: dict[bytes, tuple[int, Tip]] = field(default_factory=dict)
+    """Own batches that answers named: hash → (by whom, tip)."""
+    later: list[tuple[int, Vote | Proposal]] = field(default_factory=list)
+    """What was shown of an epoch that has not begun here, and by whom (f = 0)."""
     until: int | None = None
+    """When (steady ms) a new store waits no longer for peers that do not answer."""
+    ask_at: int | None = None
 
 
 @dataclass(slots=True)
@@ -171,6 +204,9 @@ class State:
     """Lane → (tip that a block under way needs, who should hold it); renewed with each input."""
     evidence: dict[bytes, Evidence] = field(default_factory=dict)
     silence: Silence | None = None
+    memory: Memory = field(default_factory=lambda: Memory(0, (0, 0), 0, set()))
+    newest: dict[int, Vote] = field(default_factory=dict)
+    """Validator → its newest vote of views that are closed here (consensus.holdings)."""
     waits: Waits = field(default_factory=Waits)
     rows: dict[int, list[bytes]] = field(default_factory=dict)
     """Keys of this epoch's rows by view, to be removed once a block is final above them."""

@@ -70,7 +70,6 @@ def receive_status(state: State, number: int, status: Status) -> None:
     peer = state.peers[number]
     peer.final_height = max(peer.final_height, status.final_height)
     note_hint(state, number, Hint(status.tips, False))
-    silence.hear(state, number, status)
     behind = (status.epoch, status.view) < (state.epoch, state.view) or (
         status.certified_height < state.checkpoints.certified
     )
@@ -100,6 +99,7 @@ def receive_blocks(state: State, number: int, message: Blocks) -> None:
     except InvalidInput:
         state.refuse(number, "blocks_finalization")
         return
+    silence.look(state, number, certificate)
     commit(state, chain, certificate, message.tail)
     if message.checkpoint is not None:
         cosign.take_row(state, number, message.checkpoint)

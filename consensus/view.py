@@ -31,6 +31,15 @@ class Description:
     waits: tuple[str, ...]
 
 
+def follows(state: State) -> bool:
+    """Whether this node has certified what an honest peer among those linked had final."""
+    heights = sorted((peer.final_height for peer in state.peers.values()), reverse=True)
+    heard = sum(height > 0 for height in heights)
+    if not heights or heard < state.seats.quorum - 1:
+        return not heights
+    return state.checkpoints.certified >= heights[state.seats.witnesses - 1]
+
+
 def pending_records(state: State) -> int:
     """The own records that are sealed in batches and not under a final cut."""
     lane = state.lanes.lanes[state.config.me]

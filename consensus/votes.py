@@ -4,6 +4,7 @@ The first vote of a validator counts. A later one for another block is a conflic
 keeps as evidence; it never counts.
 """
 
+from collections.abc import Iterable
 from enum import Enum
 
 from consensus.certificate import Signed
@@ -42,6 +43,10 @@ class Tally:
     def vote_of(self, number: int) -> tuple[bytes, bytes] | None:
         """The (hash, signature) that counts for a validator."""
         return self._votes.get(number)
+
+    def items(self) -> Iterable[tuple[int, tuple[bytes, bytes]]]:
+        """All that count: (number, (hash, signature))."""
+        return self._votes.items()
 
     def count(self, hash_: bytes) -> int:
         """How many validators voted for a block."""

@@ -31,7 +31,7 @@ from node.aliases import Aliases
 from node.api.app import make_app
 from node.bounds import BOUNDS, Bounds
 from node.config import Config
-from node.driver import Driver, now
+from node.driver import NEVER_SIGNS, Driver, now
 from node.eraser import Eraser
 from node.events import Events
 from node.foresight import Foresight
@@ -121,12 +121,14 @@ class Node:
             raise Misconfigured(f"api.listen: {listen}: {error.strerror}") from error
         self._serving = True
         self._outside.start()
+        if self.forgotten:
+            log.error("%s", self.forgotten)
         log.info("platform %s serves http://%s:%d", self._parts.own.code, *self.api_address)
 
     @property
     def ready(self) -> bool:
-        """Whether the node serves, and knows its own lane (consensus/silence.py)."""
-        return self._serving and self._parts.driver.knows_own_lane()
+        """Whether the node serves, and may sign (consensus/silence.py)."""
+        return self._serving and self._parts.driver.may_sign()
 
     @property
     def api_address(self) -> tuple[str, int]:
@@ -162,9 +164,15 @@ class Node:
 
     @property
     def certified(self) -> Certificate | None:
-        """The newest certified checkpoint; None before the first, and while a node with a new
-        store does not know how far it had come: its log line must not go back."""
-        return self._parts.tracking.certificate if self._parts.driver.knows_own_lane() else None
+        """The newest certified checkpoint; None before the first, and while a node does not know
+        how far it had come: its log line must not go back."""
+        return self._parts.tracking.certificate if self._parts.driver.knows_log() else None
+
+    @property
+    def forgotten(self) -> str:
+        """Why this node's keys never sign again, and what to do; or nothing."""
+        reason = self._parts.driver.forgotten
+        return f"{reason}. {NEVER_SIGNS}" if reason else ""
 
     def certificate(self, size: int) -> Certificate | None:
         """The certified checkpoint of this size, or None. Asked only where `certified` is known."""
@@ -310,7 +318,7 @@ def _make_intake(driver: Driver, store: LevelStore, bounds: Bounds) -> Intake:
         bounds=bounds,
         wall_ms=lambda: now().wall_ms,
         seal=driver.seal,
-        accepting=driver.knows_own_lane,
+        accepting=driver.may_sign,
     )
     lanes = consensus.lanes
     own = sorted(lanes.lanes[number].branch.items())

@@ -15,6 +15,7 @@ A failing disk, a damaged row, a `Halt` or our own bug stops the pump for good: 
 """
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
@@ -29,6 +30,7 @@ from consensus.effects import (
     Certified,
     Effect,
     Execute,
+    Forgotten,
     Halt,
     Persist,
     Refuse,
@@ -46,8 +48,9 @@ from consensus.inputs import (
     TimerFired,
 )
 from consensus.messages import Batches, Blocks, RemainsMessage, decode_message, encode_message
-from consensus.silence import may_seal
+from consensus.silence import may_sign
 from consensus.state import State as ConsensusState
+from consensus.view import follows
 from ledger.batch import Submission
 from ledger.errors import Malformed, StandingError
 from ledger.position import Applied, State
@@ -59,11 +62,19 @@ from node.links.peers import Peers
 from node.metrics import Metrics
 from node.storage.leveldb import LevelStore
 
+log = logging.getLogger(__name__)
+
 BULK: Final = (Batches, Blocks, RemainsMessage)
 """Messages that may be long: votes and certificates go before them."""
 
 
 DISK_WAIT_S: Final = 0.005
+
+NEVER_SIGNS: Final = (
+    "These keys never sign again: the node follows the others as an observer, serves reads and "
+    "takes no records. Keep this store, restore no other copy of it, and use these keys nowhere "
+    "else. The platform comes back under new keys, by a rotation signed with its root key."
+)
 
 Turns = Generator[None, None, tuple[State, Applied]]
 """A block's execution, turn by turn."""
@@ -115,14 +126,26 @@ class Driver:
         self._blocks: deque[Execute] = deque()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._scheduled = False
-        self._over = False
+        self._over = self._followed = False
         store.on_failure = self._disk_failed
 
     # --- life ---
 
-    def knows_own_lane(self) -> bool:
-        """Whether own records may be sealed."""
-        return may_seal(self.consensus)
+    def may_sign(self) -> bool:
+        """Whether this node's keys may sign, so that own records may be sealed."""
+        return may_sign(self.consensus)
+
+    @property
+    def forgotten(self) -> str:
+        """Why this node's keys never sign again (consensus/silence.py), or nothing."""
+        return self.consensus.silence.reason if self.consensus.silence else ""
+
+    def knows_log(self) -> bool:
+        """Whether this node's log line goes back no more: its store is no new one, as far as it
+        knows; else it has caught up with its peers once since the start."""
+        silence = self.consensus.silence
+        self._followed = self._followed or follows(self.consensus)
+        return silence is None or self._followed or not (silence.new or silence.reason)
 
     def watch(self, watcher: Watcher) -> None:
         """Tell this one too."""
@@ -274,6 +297,8 @@ class Driver:
                     watcher.certified(row)
             case Halt(reason):
                 self.halt(reason)
+            case Forgotten(reason):
+                log.error("%s. %s", reason, NEVER_SIGNS)
             case _:
                 raise AssertionError(f"{type(effect).__name__} is done at once")
 

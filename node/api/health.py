@@ -11,6 +11,7 @@ from node.api.problems import NotReady
 from node.api.routes import TEXT, Content, Route
 
 READY_RETRY_S: Final = 1
+FORGOTTEN_RETRY_S: Final = 3_600
 _WORD: Final = {"type": "string"}
 
 
@@ -21,7 +22,10 @@ async def livez(request: web.Request) -> web.Response:  # noqa: ARG001
 
 async def readyz(request: web.Request) -> web.Response:
     """The node takes records and serves reads."""
-    if not request.app[NODE].ready:
+    node = request.app[NODE]
+    if node.forgotten:
+        raise NotReady(node.forgotten, FORGOTTEN_RETRY_S)
+    if not node.ready:
         raise NotReady("the node starts, or is catching up with its peers", READY_RETRY_S)
     return web.Response(text="ready\n")
 

@@ -56,7 +56,8 @@ class CertifiedCheckpoint(msgspec.Struct, frozen=True):
 
 
 class Network(msgspec.Struct, frozen=True):
-    """What a node says of itself and of the network."""
+    """What a node says of itself and of the network. `forgotten`: why its keys never sign again,
+    and what to do; or nothing."""
 
     origin: str
     chain: bytes
@@ -64,6 +65,7 @@ class Network(msgspec.Struct, frozen=True):
     platform: int
     code: str
     ready: bool
+    forgotten: str
     quorum: int
     members: tuple[Member, ...]
     executed: Executed
@@ -116,6 +118,7 @@ async def get_network(request: web.Request) -> web.Response:
         platform=node.number,
         code=next(each.code for each in node.validators if each.number == node.number),
         ready=node.ready,
+        forgotten=node.forgotten,
         quorum=count - (count - 1) // 3,
         members=members,
         executed=describe(node.state),

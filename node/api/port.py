@@ -55,6 +55,8 @@ class Node(Protocol):
     def linked(self) -> Sequence[int]: ...  # noqa: D102
     @property
     def ready(self) -> bool: ...  # noqa: D102
+    @property
+    def forgotten(self) -> str: ...  # noqa: D102
 
     def certificate(self, size: int) -> "Certificate | None":
         """The certified checkpoint of this size, or None; only where `certified` is not None."""

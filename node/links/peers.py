@@ -313,7 +313,8 @@ class Peers:
 
     async def _carry(self, listener: Listener, link: Link) -> None:
         def deliver(message: bytes) -> None:
-            listener.received(link.peer, message)
+            if self._links.get(link.peer) is link:  # what is left of an older link is dropped
+                listener.received(link.peer, message)
 
         tasks = [
             asyncio.create_task(link.send_all(self._sent_bytes)),

@@ -149,7 +149,7 @@ def need_ready(request: web.Request) -> None:
         PageProblem: it starts, or catches up.
     """
     node = request.app[NODE]
-    if not node.ready or node.certified is None:
+    if not (node.ready or node.forgotten) or node.certified is None:
         raise PageProblem(
             503,
             "The node is not ready",

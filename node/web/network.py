@@ -22,6 +22,7 @@ class NetworkView:
 
     number: int
     ready: bool
+    forgotten: str
     height: int
     executed: int
     epoch: int
@@ -42,6 +43,7 @@ def network_view(node: Any, ground: Ground | None) -> NetworkView:
     return NetworkView(
         number=node.number,
         ready=node.ready,
+        forgotten=node.forgotten,
         height=state.height,
         executed=state.time,
         epoch=state.epoch,

@@ -21,6 +21,7 @@ from consensus.config import Config, Head
 from consensus.effects import Broadcast, Effect, Persist, Refuse, Send
 from consensus.inputs import LinkDown, LinkUp, Now, Received, SealBatch, TimerFired
 from consensus.messages import (
+    Answer,
     Batches,
     CertificateMessage,
     Cosignature,
@@ -60,6 +61,10 @@ def machine(me: int = 1) -> State:
     state, _ = simplex.restore(config, MemoryStore(), HEAD, NOW)
     for peer in range(1, 5):
         state, _ = simplex.handle(state, LinkUp(peer), NOW)
+    for peer in sorted({1, 2, 3, 4} - {me})[:2]:  # q − 1 say that they hold nothing of it
+        answer = Answer(state.memory.start, 1, 0, 0, (), (), (), None)
+        state, _ = simplex.handle(state, Received(peer, answer), NOW)
+    assert state.silence is None
     return state
 
 
@@ -314,8 +319,10 @@ def test_two_notarizes_are_evidence() -> None:
     assert [(each.kind, each.number) for each in state.evidence.values()] == [(3, 2)]
 
 
-def certificate(kind: int, hash_: bytes, view_: int) -> Certificate:
-    signed = [(n, vote(n, kind, hash_, view_).signature) for n in (2, 3, 4)]
+def certificate(
+    kind: int, hash_: bytes, view_: int, signers: tuple[int, ...] = (2, 3, 4)
+) -> Certificate:
+    signed = [(n, vote(n, kind, hash_, view_).signature) for n in signers]
     return Certificate(kind, 1, view_, hash_, tuple(Signed(*each) for each in signed))
 
 

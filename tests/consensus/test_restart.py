@@ -9,7 +9,7 @@ from consensus.certificate import NOTARIZE
 from consensus.config import Config, Head
 from consensus.effects import Execute
 from consensus.inputs import LinkUp, Now, Received, SealBatch
-from consensus.messages import Blocks, Cosignature, FetchBlocks
+from consensus.messages import Answer, Blocks, Cosignature, FetchBlocks
 from consensus.safety import VOTE, final_key
 from ledger.errors import StoreDamaged
 from ledger.store import SUBMISSION, MemoryStore, after
@@ -70,7 +70,8 @@ def test_final_and_not_executed_blocks_are_executed_after_a_crash() -> None:
     cluster = worked()
     node = cluster.nodes[3]
     node.cluster.submit(1)
-    cluster.run_until(lambda: node.state.issued > 0, 5_000, "no Execute under way")
+    while not node.state.issued:
+        assert cluster.clock.step(), "no Execute under way"
     height = node.executed_height()
     cluster.crash(3, keep=99)
     state, effects = rebuilt(node, node.store)
@@ -108,6 +109,9 @@ def test_an_own_batch_that_was_never_sent_keeps_its_height() -> None:
     rows.write(effects[0].changes)
     state, _ = rebuilt(node, rows)
     assert state.lanes.lanes[2].top.height == height + 1
+    for peer in (1, 3):
+        answer = Answer(state.memory.start, 1, 0, 0, (), (), (), None)
+        state, _ = simplex.handle(state, Received(peer, answer), node.now())
     _, effects = simplex.handle(state, SealBatch(cluster.submissions(1)), node.now())
     assert state.lanes.lanes[2].top.height == height + 2
 

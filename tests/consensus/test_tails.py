@@ -13,6 +13,9 @@ from ledger.genesis import FIRST_BOUNDS
 from tests.consensus.test_handle import CHAIN, certificate, machine, proposal, tell, votes_of
 
 
+OTHERS = (1, 3, 4)
+
+
 def ending() -> State:
     """Epoch 1 has one block."""
     state = machine(2)
@@ -24,13 +27,13 @@ def ending() -> State:
 def notarize(state: State, made: Proposal) -> bytes:
     """Its view's notarization and the block come from a peer."""
     name = block_hash(CHAIN, made.block)
-    found = certificate(NOTARIZE, name, made.block.view)
+    found = certificate(NOTARIZE, name, made.block.view, OTHERS)
     tell(state, 3, CertificateMessage(found, made.block))
     return name
 
 
 def nullify(state: State, view: int) -> None:
-    tell(state, 3, CertificateMessage(certificate(NULLIFY, bytes(32), view), None))
+    tell(state, 3, CertificateMessage(certificate(NULLIFY, bytes(32), view, OTHERS), None))
 
 
 def notarizes(state: State, view: int, **fields: object) -> bool:
@@ -78,6 +81,6 @@ def test_blocks_that_were_fetched_move_the_view_on() -> None:
     """The rows of views up to a finalization's go: nothing may be signed there again."""
     state = machine(2)
     made = proposal(state, state.leader(5), view=5)
-    final = certificate(FINALIZE, block_hash(CHAIN, made.block), 5)
+    final = certificate(FINALIZE, block_hash(CHAIN, made.block), 5, OTHERS)
     tell(state, 3, Blocks((made.block,), None, final, None))
     assert (state.final.block, state.final_view, state.view) == (made.block, 5, 6)

@@ -78,7 +78,7 @@ async def test_a_new_store_serves_no_checkpoint_before_it_knows_how_far_it_was(
         results = await node.submit([Offer(each, b"") for each in records(5)])
         await node.wait_final([each.record_id for each in results], 20)
         assert node.certified is not None
-        monkeypatch.setattr(node._parts.driver, "knows_own_lane", lambda: False)
+        monkeypatch.setattr(node._parts.driver, "knows_log", lambda: False)
         assert node.certified is None
     finally:
         await node.stop()

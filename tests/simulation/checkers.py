@@ -53,12 +53,17 @@ class Checker:
         self.proposals: dict[tuple[int, int, int], bytes] = {}
         self.cosigned: dict[tuple[int, int], tuple[int, bytes]] = {}
         self.batches: dict[tuple[int, int], bytes] = {}
+        self.sealed_at: dict[tuple[int, int], bytes] = {}
+        """(Node, height) → the batch of its own lane that it has shown."""
         self.lanes: dict[int, dict[int, int]] = defaultdict(lambda: defaultdict(int))
         self.acknowledged: dict[bytes, int] = {}
         self.final: set[bytes] = set()
         self.written: dict[int, set[bytes]] = defaultdict(set)
         """Node → keys of the consensus rows and headers that it has ever had durable."""
         self.may_halt: set[int] = set()
+        self.may_forget: set[int] = set()
+        """Nodes whose stores were lost or set back."""
+        self.forgotten: dict[int, str] = {}
         self.halts: dict[int, str] = {}
 
     # --- messages of honest nodes ---
@@ -85,7 +90,12 @@ class Checker:
                     self._stood(source, HEADER + tip.hash, message)
             case Batches(batches) | RemainsMessage(batches):
                 for batch in batches:
-                    self._stood(source, HEADER + header_hash(chain, batch.header), message)
+                    name = header_hash(chain, batch.header)
+                    self._stood(source, HEADER + name, message)
+                    if batch.header.lane == source:
+                        own = (source, batch.header.height)
+                        known_name = self.sealed_at.setdefault(own, name)
+                        check(known_name == name, f"{source} sealed two batches at {own[1]}")
             case CertificateMessage(certificate):
                 self._certificate(certificate)
             case Blocks(finalization=certificate):
@@ -183,6 +193,11 @@ class Checker:
 
     def sealed(self, node: int, effect: BatchSealed) -> None:
         self.acknowledged[effect.hash] = node
+
+    def forgot(self, node: int, reason: str) -> None:
+        known = node in self.may_forget or self.forks_only
+        check(known, f"honest node {node} never signs again: {reason}")
+        self.forgotten[node] = reason
 
     def halted(self, node: int, effect: Halt) -> None:
         check(node in self.may_halt, f"honest node {node} halted: {effect.reason}")

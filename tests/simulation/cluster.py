@@ -20,6 +20,7 @@ from consensus.effects import (
     Certified,
     Effect,
     Execute,
+    Forgotten,
     Halt,
     Persist,
     Refuse,
@@ -34,7 +35,7 @@ from ledger.batch import Submission
 from ledger.block import Block
 from ledger.genesis import FIRST_BOUNDS, Bounds, Genesis, chain_id
 from ledger.membership import Validator
-from ledger.store import HEADER, MemoryStore
+from ledger.store import HEADER, Changes, MemoryStore
 from tests.ledger.world import key_of
 from tests.simulation.checkers import Checker, Violation, check
 from tests.simulation.clock import Clock
@@ -81,6 +82,8 @@ class Node:
         self.number = config.me
         self.skew_ms = skew_ms
         self.store = MemoryStore()
+        self.history: list[Changes] = []
+        """All groups of rows that were ever durable, in order."""
         self.up = False
         self.honest = True
         self.outgoing: Outgoing | None = None
@@ -115,6 +118,7 @@ class Node:
         if self.honest:
             self.cluster.checker.restarted(self.number, head.height, dict(head.cut))
         self.state, effects = simplex.restore(self.config, self.store, head, self.now())
+        self._speak_if_byzantine()
         self.carry_out(effects)
         self._plan_erasing()
 
@@ -154,9 +158,15 @@ class Node:
 
     def _handle(self, given: Input) -> None:
         self.state, effects = simplex.handle(self.state, given, self.now())
+        self._speak_if_byzantine()
         self.carry_out(effects)
         if isinstance(self.ledger, RealLedger) and self.honest:
             self.cluster.checker.holds(self.number, self.state.lanes)
+
+    def _speak_if_byzantine(self) -> None:
+        """Whoever breaks rules does not stop for having forgotten what he signed."""
+        if not self.honest:
+            self.state.silence = None
 
     def carry_out(self, effects: tuple[Effect, ...]) -> None:
         for effect in effects:
@@ -197,6 +207,7 @@ class Node:
 
     def _write(self, effect: Persist) -> None:
         self.store.write(effect.changes)
+        self.history.append(effect.changes)
         if self.honest:
             self.cluster.checker.persisted(self.number, effect.changes)
 
@@ -219,6 +230,9 @@ class Node:
                     cluster.checker.certified_row(self.number, effect)
             case Refuse(peer, reason):
                 cluster.refused(self, peer, reason)
+            case Forgotten(reason):
+                if self.honest:
+                    cluster.checker.forgot(self.number, reason)
             case Halt():
                 if self.honest:
                     cluster.checker.halted(self.number, effect)
@@ -344,6 +358,13 @@ class Cluster:
         for node in self.nodes.values():
             node.start()
         self.link_all()
+        return self.hear_answers()
+
+    def hear_answers(self, limit_ms: int = 2_000) -> "Cluster":
+        """Run until the nodes may sign, or for so long."""
+        until = self.clock.now_us + limit_ms * 1_000
+        while any(node.state.silence for node in self.honest()) and self.clock.now_us < until:
+            self.run_ms(1)
         return self
 
     def run_ms(self, duration_ms: int) -> None:
@@ -461,15 +482,20 @@ class Cluster:
 
     def lose_store(self, number: int) -> None:
         """Crash, and find a new, empty disk at the next start."""
+        self.set_back(number, MemoryStore())
+        self.nodes[number].store.write(silence.mark_new())
+        self.checker.written[number].clear()
+
+    def set_back(self, number: int, store: MemoryStore) -> None:
+        """Crash, and find an older store at the next start."""
         self.crash(number)
         self.checker.certified[number] = 0
-        self.checker.written[number].clear()
+        self.checker.may_forget.add(number)
         others = [node.store for node in self.nodes.values() if node.number != number]
         for hash_, owner in list(self.checker.acknowledged.items()):
             if owner == number and not any(store.get(HEADER + hash_) for store in others):
                 del self.checker.acknowledged[hash_]  # nobody else has ever had it
-        self.nodes[number].store = MemoryStore()
-        self.nodes[number].store.write(silence.mark_new())
+        self.nodes[number].store = store
 
     def restart(self, number: int) -> None:
         if self.nodes[number].up:
@@ -498,9 +524,9 @@ class Cluster:
         self.seal(number, self.submissions(count))
 
     def seal(self, number: int, submissions: tuple[Submission, ...]) -> None:
-        """Offer records to a node; one that may not seal yet takes none (as intake does)."""
+        """Offer records to a node; one that may not sign yet takes none (as intake does)."""
         node = self.nodes[number]
-        if not node.up or silence.may_seal(node.state):
+        if not node.up or silence.may_sign(node.state):
             node.feed(SealBatch(submissions))
 
     # --- conditions ---

@@ -1,6 +1,5 @@
 """Consensus over the real ledger: records executed by every node alike, across crashes."""
 
-from consensus.inputs import SealBatch
 from ledger.rows import BlockRow, block_key, need_row
 from tests.ledger.world import World, genesis_of
 from tests.simulation.cluster import Cluster, quick_bounds
@@ -14,7 +13,7 @@ def test_four_nodes_execute_alike_across_crashes_and_epochs() -> None:
 
     def seal(number: int, *records: object) -> None:
         items = tuple(world.submit(record) for record in records)  # type: ignore[arg-type]
-        cluster.nodes[number].feed(SealBatch(items))
+        cluster.seal(number, items)
         cluster.run_ms(260)
 
     for number in range(1, 5):
@@ -33,6 +32,7 @@ def test_four_nodes_execute_alike_across_crashes_and_epochs() -> None:
             cluster.crash(1 + (step + 1) % 4, keep=step % 2)
             cluster.run_ms(400)
             cluster.restart(1 + (step + 1) % 4)
+            cluster.hear_answers()
     cluster.settle()
     heads = {node.ledger.head.root for node in cluster.nodes.values()}
     assert len(heads) == 1

@@ -45,6 +45,7 @@ class LiveNode:
         self.world = World(genesis or genesis_of(4))
         self.number = 1
         self.ready = True
+        self.forgotten = ""
         self.hold = False
         self.metrics = CollectorRegistry()
         self.events = Events(64)

@@ -50,6 +50,7 @@ class SiteNode:
 
     world: World
     ready: bool = True
+    forgotten: str = ""
     number: int = 1
     config: Config = field(default_factory=Config)
     certified: Certified | None = None
