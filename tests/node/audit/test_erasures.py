@@ -14,7 +14,7 @@ from node.audit.folder import FolderLedger
 from node.audit.run import Audit
 from node.storage.sealing import Sealing
 from node.storage.vault import open_vault
-from tests.ledger.test_erasure import Eraser
+from tests.ledger.eraser import Eraser
 from tests.ledger.world import DAY, World, genesis_of, handle
 from tests.node.audit.test_run import checkpoint_row, flip, policy, rows_of, write_folder
 

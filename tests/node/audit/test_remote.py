@@ -15,7 +15,7 @@ from ledger.store import BLOCK, CHECKPOINT, LEAF, SUBMISSION, after
 from node.api import subjects
 from node.cli import audit, submit
 from node.client import Client
-from tests.ledger.test_erasure import Eraser
+from tests.ledger.eraser import Eraser
 from tests.node.api.live_node import BOTH
 from tests.node.api.test_cli import Served, lines_of
 
