@@ -11,24 +11,38 @@ number means is looked up by epoch (`Seats`).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Final, Self
+from typing import Annotated, Self
 
 import msgspec
 
 from consensus.config import Verify
 from consensus.leader import leader
 from consensus.quorum import quorum, witnesses
-from ledger.encoding import Hash, PlatformNumber, Signature, Uint, Value, encode
+from ledger.encoding import Hash, PlatformNumber, Signature, Uint, Value
 from ledger.errors import BadSignature, Malformed
 from ledger.hashing import ZERO_HASH
 from ledger.membership import VALIDATORS_MAX, Validator
-from ledger.signing import signed_message
+from ledger.statements import (
+    FINALIZE,
+    KIND_NAMES,
+    NOTARIZE,
+    NULLIFY,
+    PROPOSE,
+    statement_message,
+)
 
-PROPOSE: Final = 0
-NOTARIZE: Final = 1
-NULLIFY: Final = 2
-FINALIZE: Final = 3
-KIND_NAMES: Final = ("propose", "notarize", "nullify", "finalize")
+__all__ = [
+    "FINALIZE",
+    "KIND_NAMES",
+    "NOTARIZE",
+    "NULLIFY",
+    "PROPOSE",
+    "Certificate",
+    "Seats",
+    "Signed",
+    "check_certificate",
+    "statement_message",
+]
 
 Kind = Annotated[int, msgspec.Meta(ge=NOTARIZE, le=FINALIZE)]
 
@@ -78,11 +92,6 @@ class Seats:
     def leader(self, epoch: int, view: int) -> int:
         """Who may propose in a view."""
         return leader(self.numbers, epoch, view)
-
-
-def statement_message(chain: bytes, kind: int, epoch: int, view: int, hash_: bytes) -> bytes:
-    """The bytes that a vote key signs."""
-    return signed_message(KIND_NAMES[kind], chain, encode((epoch, view, hash_)))
 
 
 def check_certificate(chain: bytes, seats: Seats, verify: Verify, certificate: Certificate) -> None:

@@ -2,33 +2,29 @@
 
 A closed list, per key: two batches at a height; two proposals, two notarizes, or finalize and
 nullify in a view; two roots for a size. One row per (key, slot), `Ke`, so that it survives a crash.
-Both messages carry their signatures: anyone can verify them offline, so nobody can be framed."""
+Both messages carry their signatures: anyone can verify them offline, so nobody can be framed. What
+the parts are, and how they are judged again, is said in `ledger/statements.py`."""
 
-from typing import Annotated, Final
+from ledger.statements import (
+    FINALIZE_AND_NULLIFY,
+    TWO_BATCHES,
+    TWO_NOTARIZES,
+    TWO_PROPOSALS,
+    TWO_ROOTS,
+    Evidence,
+    part,
+)
 
-import msgspec
-
-from ledger.encoding import PlatformNumber, Small, Uint, Value, encode
-
-TWO_BATCHES: Final = 1
-TWO_PROPOSALS: Final = 2
-TWO_NOTARIZES: Final = 3
-FINALIZE_AND_NULLIFY: Final = 4
-TWO_ROOTS: Final = 5
-
-Part = Annotated[bytes, msgspec.Meta(max_length=65_535)]
-
-
-class Evidence(Value):
-    """What a platform signed twice. `epoch` is 0 and `slot` the height or size where there is no
-    view; each part is the signed statement's MessagePack, then its 64-byte signature."""
-
-    kind: Small
-    number: PlatformNumber
-    epoch: Uint
-    slot: Uint
-    first: Part
-    second: Part
+__all__ = [
+    "FINALIZE_AND_NULLIFY",
+    "TWO_BATCHES",
+    "TWO_NOTARIZES",
+    "TWO_PROPOSALS",
+    "TWO_ROOTS",
+    "Evidence",
+    "evidence_key",
+    "part",
+]
 
 
 def evidence_key(prefix: bytes, evidence: Evidence) -> bytes:
@@ -40,8 +36,3 @@ def evidence_key(prefix: bytes, evidence: Evidence) -> bytes:
         evidence.epoch.to_bytes(8),
         evidence.slot.to_bytes(8),
     )
-
-
-def part(statement: object, signature: bytes) -> bytes:
-    """One signed message as evidence keeps it."""
-    return encode(statement) + signature

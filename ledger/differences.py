@@ -28,6 +28,7 @@ from ledger.store import (
     ENGAGEMENT,
     ERASURE,
     FILE,
+    GOVERNANCE,
     INDEX,
     LANE,
     LEAF,
@@ -65,6 +66,7 @@ EXECUTED: Final = (
     RECORD,
     ERASURE,
     REFUSED,
+    GOVERNANCE,
 )
 """The prefixes of all rows that execution writes."""
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ledger.binding import Candidate, Outlook
 from ledger.block import Refusal, Seal, Tip
 from ledger.genesis import Foundation
 from ledger.index import Index
@@ -19,7 +20,8 @@ class State:
 
     `cut`: lane → the tip under the newest block. `time`: the block's, in ms. `epoch`: the block's;
     `validators`: those of the epoch that the next block belongs to. `oldest_erasure`: the log index
-    of the first erasure that is not done, or None; all behind it are not done either.
+    of the first erasure that is not done, or None; all behind it are not done either. `outlook`:
+    what changes of the membership the epoch of the next block may end with.
     """
 
     chain: bytes
@@ -36,6 +38,17 @@ class State:
     log: Frontier
     index: Index
     oldest_erasure: int | None = None
+    outlook: Outlook = Outlook()
+
+    @property
+    def change_waits(self) -> bool:
+        """Whether a change would bind if the epoch of the next block ended: blocks must go on."""
+        return self.outlook.waits
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """Whose joining or rotation is approved and has not bound: they may follow the ledger."""
+        return self.outlook.candidates
 
     @property
     def erasing(self) -> bool:
@@ -57,7 +70,8 @@ class Applied:
     id, its log index or None, and the rule that it broke or an empty string. `erased`: lane, batch
     height and position of each record, accepted or refused, whose opening is to be destroyed from
     now on, with the erasure's log index; in the order of erasing, whether or not this node still
-    holds the opening.
+    holds the opening. `bound`: the log indices of the changes that bind with this block, an epoch's
+    last; the set that follows stands in the seal.
     """
 
     changes: Changes
@@ -68,3 +82,4 @@ class Applied:
     refusals: tuple[Refusal, ...]
     records: tuple[tuple[bytes, int | None, str], ...]
     erased: tuple[tuple[int, int, int, int], ...] = ()
+    bound: tuple[int, ...] = ()

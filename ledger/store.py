@@ -28,6 +28,7 @@ platform (u32) ‖ handle (32). Row formats are in `ledger/rows.py` and, for `C�
 | `X` | record id ‖ u32 lane ‖ u64 height ‖ u16 position | refused there, and by which rule |
 | `O` | u64 log index | an erasure: its scope, how far it is done, who has acknowledged it |
 | `J` | subject or u32 0 ‖ u64 log index, ‖ a refused record's place | erasable (`ledger/rows.py`) |
+| `A` | … | changes of members, taken names, evidence (`ledger/governance_rows.py`) |
 | `Z` | u64 block height | what the index overwrote there, for the window of older checkpoints |
 | `K` | … | consensus: votes, proposals, hints, evidence |
 | `N` | … | node only: idempotence, aliases, tokens' inquiry log |
@@ -60,6 +61,7 @@ INDEX: Final = b"I"
 RECORD: Final = b"X"
 ERASURE: Final = b"O"
 REFUSED: Final = b"J"
+GOVERNANCE: Final = b"A"
 UNDO: Final = b"Z"
 CONSENSUS: Final = b"K"
 NODE: Final = b"N"

@@ -12,8 +12,22 @@ import msgspec
 from ledger.encoding import decode_with, encode
 from ledger.records.engagement import EngagementOpen, EngagementOutcome
 from ledger.records.erasure import Erasure, ErasureAck
+from ledger.records.evidence import Evidence
+from ledger.records.membership import (
+    KeyRotate,
+    MemberApprove,
+    MemberLeave,
+    MemberPropose,
+    MemberReady,
+    MemberRemove,
+)
 from ledger.records.rating import Rating
 from ledger.records.subject import SubjectLink, SubjectRegister
+
+Governance = (
+    MemberPropose | MemberApprove | MemberReady | MemberRemove | MemberLeave | KeyRotate | Evidence
+)
+"""Records about the network itself: in no file, published in full, never erased."""
 
 Record = (
     SubjectRegister
@@ -23,6 +37,7 @@ Record = (
     | Rating
     | Erasure
     | ErasureAck
+    | Governance
 )
 
 RECORD_TYPES: Final = (
@@ -33,6 +48,13 @@ RECORD_TYPES: Final = (
     Rating,
     Erasure,
     ErasureAck,
+    MemberPropose,
+    MemberApprove,
+    MemberReady,
+    MemberRemove,
+    MemberLeave,
+    KeyRotate,
+    Evidence,
 )
 TAGS: Final[dict[type, int]] = {
     kind: int(kind.__struct_config__.tag)  # type: ignore[arg-type]
@@ -48,6 +70,13 @@ NAMES: Final = {
     Rating: "rating",
     Erasure: "erasure",
     ErasureAck: "erasure.ack",
+    MemberPropose: "member.propose",
+    MemberApprove: "member.approve",
+    MemberReady: "member.ready",
+    MemberRemove: "member.remove",
+    MemberLeave: "member.leave",
+    KeyRotate: "key.rotate",
+    Evidence: "evidence",
 }
 TYPE_OF_NAME: Final = {name: kind for kind, name in NAMES.items()}
 NAME_OF_TAG: Final = {TAGS[kind]: name for kind, name in NAMES.items()}
