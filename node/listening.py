@@ -12,7 +12,9 @@
 import asyncio
 import contextlib
 import logging
+import os
 import resource
+import socket
 import ssl
 from typing import Any, Final, cast
 
@@ -71,10 +73,17 @@ class BoundedSite(web.BaseSite):
         self._address = address
         self._connections_max, self._handshake_s = connections_max, handshake_s
 
+        self._servers: list[asyncio.Server] = []
+
     @property
     def name(self) -> str:
         """The address."""
         return str(self._address)
+
+    @property
+    def context(self) -> ssl.SSLContext | None:
+        """What new connections are greeted with."""
+        return self._ssl_context
 
     async def start(self) -> None:
         """Listen.
@@ -83,13 +92,38 @@ class BoundedSite(web.BaseSite):
             OSError: the address cannot be listened on.
         """
         await super().start()
-        self._server = await asyncio.get_running_loop().create_server(
+        self._server = await self._listen(host=self._address.host, port=self._address.port)
+        self._servers = [self._server]
+
+    async def renew(self, ssl_context: ssl.SSLContext) -> None:
+        """Greet new connections with another context. The sockets stay, so nobody is turned away,
+        and so do the connections that stand.
+
+        Raises:
+            OSError: it cannot be listened on any more.
+        """
+        old, self._ssl_context = self._servers, ssl_context
+        copies = [
+            socket.socket(fileno=os.dup(each.fileno())) for server in old for each in server.sockets
+        ]
+        self._servers = [await self._listen(sock=each) for each in copies]
+        self._server = self._servers[0]
+        for server in old:
+            server.close()
+
+    async def stop(self) -> None:
+        """Listen no more."""
+        for server in self._servers[1:]:
+            server.close()
+        await super().stop()
+
+    async def _listen(self, **where: Any) -> asyncio.Server:
+        return await asyncio.get_running_loop().create_server(
             self._take,
-            self._address.host,
-            self._address.port,
             ssl=self._ssl_context,
             backlog=self._backlog,
             ssl_handshake_timeout=self._handshake_s if self._ssl_context else None,
+            **where,
         )
 
     def _take(self) -> asyncio.BaseProtocol:

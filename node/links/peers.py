@@ -1,18 +1,25 @@
-"""The links to all peers: one for each pair, dialled by the lower number, kept up for ever.
+"""The links to all peers: one for each pair, kept up for ever; with whom, changes with the set.
 
-A link stands once TLS has shown the expected member's key and both sides have said hello with the
-same chain and version. A link that breaks is dialled again after a jittered, growing, bounded
-pause. Two bounds for each peer: what waits to be sent (on overflow the link is dropped and what
-waited is lost: consensus asks again), and what was received and is not yet handled (beyond it
-nothing more is read, so that the sender waits). Whatever a peer sends, the node goes on: refusals
-are counted by reason and at worst end that one link.
+**Who dials.** Whoever has an address dials; whoever is dialled accepts. The lower number dials at
+once, the higher one only after a pause in which no link came to stand: so a platform that joins
+dials all, and nobody needs to be told its address. Where both have dialled, the lower number's link
+stays. A link that breaks is dialled again after a jittered, growing, bounded pause.
+
+A link stands once TLS has shown a trusted key of the expected platform and both sides have said
+hello with the same chain and version. Whatever a peer sends, the node goes on: refusals are counted
+by reason and at worst end that one link.
+
+**Who is trusted** is said by `trust`, again and again as the ledger goes on (node/membership.py): a
+platform may have two certificates while its keys change. Each change makes new contexts, listens
+with them on the same socket, so that nobody is turned away meanwhile, and closes the links whose
+key is trusted no more; the other links stay.
 """
 
 import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -23,8 +30,9 @@ from ledger.errors import Malformed, Misconfigured
 from ledger.membership import Validator
 from node.bounds import Bounds
 from node.config import Address
-from node.links.tls import contexts, member_keys, member_of
-from node.links.wire import VERSION, Assembler, Hello, Outbox, Overflow, decode_hello, encode_hello
+from node.links.link import Link
+from node.links.tls import contexts, key_of, member_keys
+from node.links.wire import VERSION, Hello, decode_hello, encode_hello
 from node.listening import HANDLER_ARGS, BoundedSite
 
 log = logging.getLogger(__name__)
@@ -49,63 +57,6 @@ class Listener(Protocol):
         """Something of a peer's was refused (peer 0: a stranger)."""
 
 
-class Link:
-    """One standing link: its queue out, and how much of what came in is not handled yet."""
-
-    def __init__(self, peer: int, socket: Any, bounds: Bounds) -> None:
-        self.peer, self.socket = peer, socket
-        self.outbox = Outbox(
-            frame_bytes_max=bounds.frame_bytes_max, queue_bytes_max=bounds.send_queue_bytes_max
-        )
-        self.assembler = Assembler(message_bytes_max=bounds.message_bytes_max)
-        self.unhandled_bytes = 0
-        self.undecodable = 0
-        self.closed = asyncio.Event()
-        self._ready = asyncio.Event()
-        self._room = asyncio.Event()
-        self._bounds = bounds
-
-    def put(self, message: bytes, *, bulk: bool) -> None:
-        """Queue a message; on overflow the link closes."""
-        try:
-            self.outbox.put(message, bulk=bulk)
-        except Overflow:
-            self.closed.set()
-        self._ready.set()
-
-    def handled(self, size: int) -> None:
-        """A received message of this size has been handled (it may have come on an older link)."""
-        self.unhandled_bytes = max(0, self.unhandled_bytes - size)
-        if self.unhandled_bytes <= self._bounds.received_bytes_max:
-            self._room.set()
-
-    async def send_all(self, sent_bytes: Counter) -> None:
-        """Send whatever is queued, as frames, for ever; count their bytes."""
-        while True:
-            await self._ready.wait()
-            self._ready.clear()
-            while (frame := self.outbox.next_frame()) is not None:
-                await self.socket.send_bytes(frame)
-                sent_bytes.inc(len(frame))
-
-    async def receive_all(self, deliver: Callable[[bytes], None]) -> None:
-        """Hand every message on, until the link ends.
-
-        Raises:
-            Malformed: a frame without form.
-        """
-        while True:
-            frame = await self.socket.receive()
-            if frame.type is not WSMsgType.BINARY:
-                return
-            for message in self.assembler.feed(frame.data):
-                self.unhandled_bytes += len(message)
-                deliver(message)
-            while self.unhandled_bytes > self._bounds.received_bytes_max:
-                self._room.clear()
-                await self._room.wait()
-
-
 class Peers:
     """All links of one node."""
 
@@ -121,21 +72,20 @@ class Peers:
         bounds: Bounds,
         sent_bytes: Counter,
     ) -> None:
-        self._own, self._listen, self._bounds = own, listen, bounds
+        self._own, self._seed = own, link_seed
+        self._listen, self._addresses, self._bounds = listen, addresses, bounds
         self._sent_bytes = sent_bytes
-        self._keys = member_keys(validators)
         self._hello = Hello(VERSION, chain, own.number)
-        self._serving, self._dialling = contexts(link_seed, own, validators)
-        self._to_dial = {each.number: addresses.get(each.code) for each in validators}
-        self._missing = [
-            each.code
-            for each in validators
-            if each.number > own.number and each.code not in addresses
-        ]
+        self._trusted: tuple[Validator, ...] = ()
+        self._keys: dict[bytes, int] = {}
         self._links: dict[int, Link] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._dials: dict[int, asyncio.Task[None]] = {}
+        self._renewal: asyncio.Task[None] | None = None
+        self._listener: Listener | None = None
         self._runner: web.AppRunner | None = None
-        self._stopping = False
+        self._site: BoundedSite | None = None
+        self._stopping = self._shows_old = False
+        self._take(tuple(validators))
 
     # --- life ---
 
@@ -143,18 +93,14 @@ class Peers:
         """Listen, begin to dial, and tell the listener what happens from now on.
 
         Raises:
-            Misconfigured: the address cannot be listened on, or a peer's address is missing.
+            Misconfigured: the address cannot be listened on, or nobody's address is known.
         """
-        if self._missing:
-            raise Misconfigured(
-                f"peers.addresses lacks {', '.join(self._missing)}; "
-                f'add {self._missing[0]} = "host:port" to it'
-            )
+        self._check_addresses()
         application = web.Application(handler_args=HANDLER_ARGS)
         application.router.add_get(PATH, partial(self._serve, listener))
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=CLOSE_S)
         await self._runner.setup()
-        site = BoundedSite(
+        self._site = BoundedSite(
             self._runner,
             self._listen,
             connections_max=self._bounds.links_max,
@@ -162,21 +108,92 @@ class Peers:
             ssl_context=self._serving,
         )
         try:
-            await site.start()
+            await self._site.start()
         except OSError as error:
             await self._runner.cleanup()
             raise Misconfigured(f"peers.listen: {self._listen}: {error.strerror}") from error
-        for number, address in self._to_dial.items():
-            if number > self._own.number and address is not None:
-                task = asyncio.create_task(self._keep_dialling(listener, number, address))
-                self._tasks.add(task)
+        self._listener = listener
+        self._dial_all()
+
+    def _check_addresses(self) -> None:
+        others = sorted({(each.number, each.code) for each in self._trusted})
+        later = [code for number, code in others if number > self._own.number]
+        missing = [code for code in later if code not in self._addresses]
+        if missing and not any(code in self._addresses for _, code in others):
+            raise Misconfigured(
+                f'peers.addresses lacks {", ".join(missing)}; add {missing[0]} = "host:port" to it'
+            )
+        for code in missing:
+            log.warning("peers.addresses lacks %s: no link stands until it dials", code)
+
+    # --- whom to trust ---
+
+    def trust(self, validators: Sequence[Validator]) -> None:
+        """Make links with these from now on, and with nobody else; a number may stand there twice.
+
+        Raises:
+            Malformed: a certificate that cannot be read, or a key that two platforms share.
+        """
+        trusted = tuple(validators)
+        if trusted == self._trusted:
+            return
+        self._take(trusted)
+        for peer, link in self._links.items():
+            if self._keys.get(link.key) != peer:
+                link.closed.set()
+        self._renew()
+
+    def become(self, own: Validator, link_seed: bytes) -> None:
+        """Show another certificate from now on: every link is made anew."""
+        self._own, self._seed = own, link_seed
+        self._take(self._trusted)
+        self._shows_old = True
+        self._renew()
+
+    def _take(self, trusted: tuple[Validator, ...]) -> None:
+        self._keys = member_keys(trusted)
+        self._trusted = trusted
+        self._serving, self._dialling = contexts(self._seed, self._own, trusted)
+
+    def _renew(self) -> None:
+        if self._site is None or self._stopping:
+            return
+        self._dial_all()
+        if self._renewal is None or self._renewal.done():
+            self._renewal = asyncio.create_task(self._listen_anew(self._site))
+
+    async def _listen_anew(self, site: BoundedSite) -> None:
+        try:
+            while site.context is not self._serving:
+                await site.renew(self._serving)
+            if self._shows_old:
+                self._shows_old = False
+                for link in self._links.values():
+                    link.closed.set()
+        except OSError:
+            log.exception("the peers' port cannot be listened on with new certificates")
+
+    def _dial_all(self) -> None:
+        """Dial all who are trusted and whose address is known, and nobody else."""
+        assert self._listener is not None, "the links are started"
+        codes = {
+            each.number: each.code for each in self._trusted if each.number != self._own.number
+        }
+        for peer in [peer for peer in self._dials if peer not in codes]:
+            self._dials.pop(peer).cancel()
+        for peer, code in codes.items():
+            address = self._addresses.get(code)
+            if address is not None and peer not in self._dials:
+                dialling = self._keep_dialling(self._listener, peer, address)
+                self._dials[peer] = asyncio.create_task(dialling)
 
     async def stop(self) -> None:
         """Close every link and stop listening."""
         self._stopping = True
-        for task in self._tasks:
+        tasks = [*self._dials.values(), *([self._renewal] if self._renewal else [])]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         for link in list(self._links.values()):
             link.closed.set()
         if self._runner is not None:
@@ -224,8 +241,9 @@ class Peers:
     async def _serve(self, listener: Listener, request: web.Request) -> web.StreamResponse:
         transport = request.transport
         certificate = _certificate(transport.get_extra_info("ssl_object") if transport else None)
-        peer = member_of(self._keys, certificate)
-        if peer is None or peer >= self._own.number:
+        key = key_of(certificate)
+        peer = self._keys.get(key) if key else None
+        if key is None or peer is None or peer == self._own.number:
             listener.refused(peer or 0, "stranger")
             raise web.HTTPForbidden
         socket = web.WebSocketResponse(
@@ -235,22 +253,34 @@ class Peers:
             timeout=CLOSE_S,
         )
         await socket.prepare(request)
-        await self._run(listener, peer, socket)
+        await self._run(listener, self._link(peer, key, socket, is_dialled=False))
         return socket
 
+    def _link(self, peer: int, key: bytes, socket: Any, *, is_dialled: bool) -> Link:
+        is_first = is_dialled == (self._own.number < peer)
+        return Link(peer, key, socket, self._bounds, is_first=is_first)
+
     async def _keep_dialling(self, listener: Listener, peer: int, address: Address) -> None:
-        timeout = ClientTimeout(total=None, sock_connect=self._bounds.handshake_s)
-        connector = TCPConnector(ssl=self._dialling, limit=0, force_close=True)
+        bounds = self._bounds
+        timeout = ClientTimeout(total=None, sock_connect=bounds.handshake_s)
+        connector = TCPConnector(limit=0, force_close=True)
         async with ClientSession(connector=connector, timeout=timeout) as session:
-            pause_ms = self._bounds.redial_first_ms
+            waits = self._own.number > peer
+            pause_ms = first_ms = bounds.redial_longest_ms if waits else bounds.redial_first_ms
             while not self._stopping:
+                if waits:
+                    await asyncio.sleep(pause_ms / 1_000)
+                standing = self._links.get(peer)
+                if standing is not None:
+                    await standing.over.wait()
+                    continue
                 try:
                     if await self._dial(session, listener, peer, address):
-                        pause_ms = self._bounds.redial_first_ms
+                        pause_ms = first_ms
                 except Exception:  # whatever it was, this peer must be dialled again
                     log.exception("the link to peer %d failed", peer)
                 await asyncio.sleep(pause_ms * random.uniform(0.5, 1.0) / 1_000)  # noqa: S311
-                pause_ms = min(2 * pause_ms, self._bounds.redial_longest_ms)
+                pause_ms = min(2 * pause_ms, bounds.redial_longest_ms)
 
     async def _dial(
         self, session: ClientSession, listener: Listener, peer: int, address: Address
@@ -263,22 +293,24 @@ class Peers:
                     heartbeat=self._bounds.heartbeat_s,
                     max_msg_size=self._bounds.frame_bytes_max + 1,
                     compress=0,
+                    ssl=self._dialling,
                 )
         except (ClientError, OSError, TimeoutError, ValueError) as error:
             log.debug("peer %d cannot be reached: %s", peer, error)
             return False
         try:
             certificate = _certificate(socket.get_extra_info("ssl_object"))
-            if member_of(self._keys, certificate) != peer:
+            key = key_of(certificate)
+            if key is None or self._keys.get(key) != peer:
                 listener.refused(peer, "wrong-key")
                 return False
-            return await self._run(listener, peer, socket)
+            return await self._run(listener, self._link(peer, key, socket, is_dialled=True))
         finally:
             await _close(socket)
 
-    async def _run(self, listener: Listener, peer: int, socket: Any) -> bool:
+    async def _run(self, listener: Listener, link: Link) -> bool:
         """Say hello, then carry messages until the link ends; whether it ever stood."""
-        link = Link(peer, socket, self._bounds)
+        peer = link.peer
         try:
             async with asyncio.timeout(self._bounds.handshake_s):
                 await self._greet(link)
@@ -286,17 +318,23 @@ class Peers:
             log.warning("peer %d was refused at hello: %s", peer, error)
             listener.refused(peer, "hello")
             return False
-        old = self._links.pop(peer, None)
+        old = self._links.get(peer)
+        if old is not None and old.is_first and not link.is_first and not old.closed.is_set():
+            return True  # both have dialled
         if old is not None:
+            del self._links[peer]
             old.closed.set()
+            old.over.set()
             listener.link_down(peer)
         self._links[peer] = link
-        if self._stopping:  # greeted just now: `stop` could not know of it
+        # Greeted just now: `stop` and `trust` could not know of it.
+        if self._stopping or self._keys.get(link.key) != peer:
             link.closed.set()
         listener.link_up(peer)
         try:
             await self._carry(listener, link)
         finally:
+            link.over.set()
             if self._links.get(peer) is link:
                 del self._links[peer]
                 listener.link_down(peer)

@@ -1,13 +1,13 @@
-"""TLS 1.3 between members: self-signed Ed25519 certificates, pinned by genesis.
+"""TLS 1.3 between members: self-signed Ed25519 certificates, pinned by the ledger.
 
 Each context trusts exactly the members' certificates; there is no authority, no name check and no
 older version of TLS. After the handshake the raw public key of the other side's certificate is
-looked up among the members' (`member_of`); a dialler demands the key of the platform it dialled.
+looked up among the members' (`member_keys`); a dialler demands a key of the platform it dialled.
 """
 
 import ssl
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -59,23 +59,24 @@ def certificate_key(der: bytes) -> bytes:
 
 
 def member_keys(validators: Sequence[Validator]) -> dict[bytes, int]:
-    """Raw link key → platform number.
+    """Raw link key → platform number; a platform may have several.
 
     Raises:
         Malformed: a certificate that cannot be read, or a key that two members share.
     """
-    keys = {certificate_key(each.certificate): each.number for each in validators}
-    if len(keys) != len(validators):
-        raise Malformed("two members share one link key", field="certificate")
+    keys: dict[bytes, int] = {}
+    for each in validators:
+        if keys.setdefault(certificate_key(each.certificate), each.number) != each.number:
+            raise Malformed("two members share one link key", field="certificate")
     return keys
 
 
-def member_of(keys: Mapping[bytes, int], certificate_der: bytes | None) -> int | None:
-    """Whose certificate this is: the platform number, or None for a stranger's."""
+def key_of(certificate_der: bytes | None) -> bytes | None:
+    """The raw key of the certificate that the other side showed, or None if it showed none."""
     if certificate_der is None:
         return None
     try:
-        return keys.get(certificate_key(certificate_der))
+        return certificate_key(certificate_der)
     except Malformed:
         return None
 
@@ -85,9 +86,10 @@ def contexts(
 ) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     """The (listening, dialling) contexts of a node."""
     trusted = "".join(
-        ssl.DER_cert_to_PEM_cert(each.certificate)
-        for each in validators
-        if each.number != own.number
+        ssl.DER_cert_to_PEM_cert(certificate)
+        for certificate in sorted(
+            {each.certificate for each in validators if each.number != own.number}
+        )
     )
     made = (
         _context(ssl.PROTOCOL_TLS_SERVER, link_seed, own.certificate, trusted),

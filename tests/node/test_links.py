@@ -17,7 +17,7 @@ from ledger.signing import SigningKey
 from node.bounds import BOUNDS, Bounds
 from node.config import Address
 from node.links.peers import PATH, Peers
-from node.links.tls import certificate_key, contexts, make_certificate, member_keys, member_of
+from node.links.tls import certificate_key, contexts, key_of, make_certificate, member_keys
 
 CHAIN = b"c" * 32
 FAST = replace(BOUNDS, redial_first_ms=5, redial_longest_ms=20, handshake_s=2.0)
@@ -256,14 +256,85 @@ async def test_a_taken_port_and_a_missing_address_are_named() -> None:
         await lonely.start(Heard())
 
 
+async def test_the_higher_number_dials_whoever_does_not_know_its_address() -> None:
+    ports = _ports(3)
+    first = _peers(1, {1: ports[1]})
+    first.trust(MEMBERS)
+    async with _running(first) as one, _running(_peers(3, {**ports, 2: ports[3]})) as three:
+        await one.until_event("up", 3)
+        await three.until_event("up", 1)
+        first.send(3, b"hello", bulk=False)
+        await three.until_event("got", 1, b"hello")
+
+
+async def test_where_both_dial_one_link_stays() -> None:
+    ports = _ports(2)
+    slow = replace(FAST, redial_first_ms=20)  # now and then the higher number comes first
+    async with _running(_peers(1, ports, bounds=slow)) as one, _running(_peers(2, ports)) as two:
+        await one.until_event("up", 2)
+        await two.until_event("up", 1)
+        await asyncio.sleep(0.2)
+        assert len([event for event in one.events if event[0] == "up"]) <= 2
+        assert one.events[-1][0] == two.events[-1][0] == "up"
+
+
+async def test_a_change_of_the_set_lets_in_whoever_is_new_and_closes_whoever_is_gone() -> None:
+    ports = _ports(3)
+    nodes = {number: _peers(number, ports) for number in (1, 2)}
+    for node in nodes.values():
+        node.trust(MEMBERS[:2])
+    async with _running(nodes[1]) as one, _running(nodes[2]) as two:
+        await one.until_event("up", 2)
+        async with _running(_peers(3, ports)) as three:
+            await asyncio.sleep(0.1)
+            assert three.events == []
+            for node in nodes.values():
+                node.trust(MEMBERS)
+            for other in (1, 2):
+                await three.until_event("up", other)
+            assert ("down", 2) not in one.events, "the other links stay"
+            nodes[1].trust(MEMBERS[:2])
+            await one.until_event("down", 3)
+            nodes[1].send(2, b"still there", bulk=False)
+            await two.until_event("got", 1, b"still there")
+            assert ("down", 1) not in two.events
+
+
+async def test_a_platform_shows_its_new_certificate_and_the_old_one_is_trusted_no_more() -> None:
+    ports = _ports(2)
+    first, second = _peers(1, ports), _peers(2, ports)
+    seed = b"\x66" * 32
+    renewed = _validator(2, seed)
+    async with _running(first) as one, _running(second) as two:
+        await one.until_event("up", 2)
+        first.trust([*MEMBERS[:2], renewed])
+        assert ("down", 2) not in one.events
+        await two.until_event("up", 1)
+        one.events.clear()
+        two.events.clear()
+        second.become(renewed, seed)
+        await one.until_event("up", 2)
+        await two.until_event("up", 1)
+        first.trust([MEMBERS[0], renewed])
+        second.send(1, b"under the new key", bulk=False)
+        await one.until_event("got", 2, b"under the new key")
+        one.events.clear()
+        second.become(MEMBERS[1], _seed(2))
+        await one.until_event("down", 2)
+        await asyncio.sleep(0.1)
+        assert ("up", 2) not in one.events
+        assert two.events[-1][0] == "down"
+
+
 def test_certificates_are_the_same_for_the_same_seed() -> None:
     assert make_certificate(_seed(1), "p1") == make_certificate(_seed(1), "p1")
     keys = member_keys(MEMBERS)
-    assert member_of(keys, MEMBERS[1].certificate) == 2
-    assert certificate_key(MEMBERS[0].certificate) == SigningKey.from_seed(_seed(1)).public
-    assert member_of(keys, make_certificate(b"\x55" * 32, "p1")) is None
-    assert member_of(keys, b"not a certificate") is None
-    assert member_of(keys, None) is None
+    key = SigningKey.from_seed(_seed(2)).public
+    assert key_of(MEMBERS[1].certificate) == certificate_key(MEMBERS[1].certificate) == key
+    assert keys[key] == 2
+    assert key_of(make_certificate(b"\x55" * 32, "p1")) not in keys
+    assert key_of(b"not a certificate") is None
+    assert key_of(None) is None
     with pytest.raises(Malformed):
         member_keys([MEMBERS[0], replace_certificate(MEMBERS[1], MEMBERS[0].certificate)])
 
