@@ -14,6 +14,11 @@ Verify = Callable[[bytes, bytes, bytes], bool]
 class Signer(Protocol):
     """A private key: a `ledger.signing.SigningKey`, or a cheap keyed hash in simulation."""
 
+    @property
+    def public(self) -> bytes:
+        """The 32 bytes that a validator set names."""
+        ...
+
     def sign(self, message: bytes, /) -> bytes:
         """The 64-byte signature of a message."""
         ...
@@ -26,6 +31,11 @@ class Keys:
     lane: Signer
     vote: Signer
     cosigner: Signer
+
+    def fit(self, seat: Validator) -> bool:
+        """Whether a set's seat names these very keys."""
+        held = (self.lane.public, self.vote.public, self.cosigner.public)
+        return held == (seat.lane_key, seat.vote_key, seat.cosigner_key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,23 +102,28 @@ class Limits:
     served_bytes_max: int = 64 * 1_024 * 1_024
     """A peer's fetches are answered up to this many bytes (as estimated) per second."""
     evidence_per_validator_max: int = 16
+    peers_max: int = 256
+    """Members and others (observers, former members) whose links are known."""
     resent_votes_max: int = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
     """Everything that stays the same while a node runs. `verify` is (public key, message,
-    signature) → bool; `validators` is the genesis set, ascending by number."""
+    signature) → bool; `validators` is the genesis set, ascending by number. `me` is this platform's
+    number, of whatever epoch. `keys` and `further_keys` (made for a rotation) sign in the epochs
+    whose set names them; a node without keys only follows."""
 
     chain: bytes
     origin: str
     me: int
     validators: tuple[Validator, ...]
-    keys: Keys
+    keys: Keys | None
     verify: Verify
     bounds: Bounds
     timing: Timing = field(default_factory=Timing)
     limits: Limits = field(default_factory=Limits)
+    further_keys: tuple[Keys, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +132,8 @@ class Head:
 
     `cut` maps a lane to its tip (lanes without a final batch are absent); `time` is the block's, in
     ms; before the first block it is genesis: height 0, hash = chain id, size 1. `is_erasing`: an
-    accepted erasure still lacks leaves, which only further blocks can hold.
+    accepted erasure still lacks leaves, which only further blocks can hold. `is_changing`: an
+    approved change of membership can bind at the end of the epoch that the next block belongs to.
     """
 
     height: int
@@ -127,3 +143,4 @@ class Head:
     root: bytes
     cut: Mapping[int, Tip]
     is_erasing: bool = False
+    is_changing: bool = False

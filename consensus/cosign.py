@@ -16,14 +16,13 @@ halts: either its execution or f + 1 others are wrong, and going on would certif
 from consensus import evidence, safety
 from consensus.certificate import Seats
 from consensus.effects import Broadcast, Certified, Halt
-from consensus.epochs import seats_of
+from consensus.epochs import epoch_at
 from consensus.gate import keep_evidence
 from consensus.messages import Cosignature
 from consensus.silence import may_sign
 from consensus.state import State
 from ledger.checkpoint import Checkpoint, cosignature_message
 from ledger.encoding import encode
-from ledger.genesis import epoch_of
 from ledger.rows import CheckpointRow, CosignatureRow
 from ledger.store import CHECKPOINT
 
@@ -52,10 +51,11 @@ def cosign_all(state: State) -> None:
 
 
 def _cosign(state: State, height: int, size: int, root: bytes) -> None:
-    config = state.config
+    config, keys = state.config, state.keys
+    assert keys is not None, "a member cosigns"
     time_s = max(0, state.now.wall_ms // 1_000)
     message = cosignature_message(time_s, Checkpoint(config.origin, size, root).text())
-    signature = config.keys.cosigner.sign(message)
+    signature = keys.cosigner.sign(message)
     own = Cosignature(height, size, root, time_s, signature, False)
     state.checkpoints.own[height] = own
     row = safety.CosignedRow(size, root, time_s, signature)
@@ -78,7 +78,7 @@ def receive(state: State, number: int, cosignature: Cosignature) -> None:
     if known is not None and (known.size, known.root) == (cosignature.size, cosignature.root):
         return
     config = state.config
-    seats = seats_of(config, epoch_of(height, config.bounds.epoch_blocks))
+    seats = state.sets.need(epoch_at(config, height))
     text = Checkpoint(config.origin, cosignature.size, cosignature.root).text()
     message = cosignature_message(cosignature.time_s, text)
     seat = seats.by_number.get(number)
@@ -97,7 +97,7 @@ def count(state: State, number: int, cosignature: Cosignature) -> None:
     checked = state.checkpoints.checked.setdefault(height, {})
     checked[number] = cosignature
     size, root = state.checkpoints.results[height]
-    seats = seats_of(state.config, epoch_of(height, state.config.bounds.epoch_blocks))
+    seats = state.sets.need(epoch_at(state.config, height))
     equal = {n: each for n, each in checked.items() if (each.size, each.root) == (size, root)}
     if len(checked) - len(equal) >= seats.witnesses:
         _halt(state, height, size, root)
@@ -119,7 +119,7 @@ def take_row(state: State, peer: int | None, row: CheckpointRow) -> None:
             checkpoints.ahead[peer] = highest
         return
     config = state.config
-    seats = seats_of(config, epoch_of(height, config.bounds.epoch_blocks))
+    seats = state.sets.need(epoch_at(config, height))
     if not row_holds(state, seats, row):
         if peer is not None:
             state.refuse(peer, "checkpoint")

@@ -7,6 +7,7 @@ returned may be done only when that `Persist` is durable (fsync). The shell may 
 from dataclasses import dataclass
 
 from consensus.messages import Message
+from ledger.batch import Submission
 from ledger.block import Block
 from ledger.residue import AnyBatch
 from ledger.rows import CheckpointRow
@@ -72,6 +73,38 @@ class BatchSealed:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchVoid:
+    """An own batch never becomes final: the lane key was rotated or the membership ended before a
+    cut reached it. Its submissions are sealed again under the new key (`BatchResealed`, later), or
+    have no place any more (`is_lost`)."""
+
+    hash: bytes
+    height: int
+    count: int
+    root: bytes
+    """Of its submissions: that of the batch in which they are sealed again too."""
+    is_lost: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResealed:
+    """The submissions of a void batch stand, in their order, in another under the new key."""
+
+    void: bytes
+    void_height: int
+    hash: bytes
+    height: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unsealed:
+    """A `SealBatch` came while this node may not seal (`silence.may_seal`): nothing was done."""
+
+    submissions: tuple[Submission, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Certified:
     """A checkpoint has q cosignatures and may be served. Heights only rise."""
 
@@ -109,6 +142,9 @@ Effect = (
     | CancelTimer
     | Execute
     | BatchSealed
+    | BatchVoid
+    | BatchResealed
+    | Unsealed
     | Certified
     | Refuse
     | Halt

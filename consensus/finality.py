@@ -4,16 +4,17 @@ Upon a finalization whose block and ancestors are known: all of them down to the
 become final, in order of height: rows `Kf`, and what stood in the views up to the finalization's is
 removed in the same write. A tail block makes E final and is dropped.
 Upon a final block whose batches are all held, in order: `Execute`, a bounded number at a time.
-Upon `Executed`: lanes move their bases, `Kh` rows go, the checkpoint is cosigned.
+Upon `Executed`: lanes move their bases, `Kh` rows go, the checkpoint is cosigned; E's names the
+next set (consensus.seating).
 Upon q cosignatures of E's checkpoint, E being executed: the next epoch begins at view 1.
 """
 
 from collections.abc import Sequence
 
-from consensus import cosign, safety
+from consensus import cosign, safety, seating
 from consensus.certificate import FINALIZE, Certificate
 from consensus.effects import Execute
-from consensus.epochs import epoch_end, seats_of
+from consensus.epochs import epoch_end
 from consensus.gate import drop_siblings
 from consensus.holdings import close_views
 from consensus.inputs import Executed
@@ -123,7 +124,8 @@ def executed(state: State, result: Executed) -> None:
     final = state.queue.popleft()
     state.issued -= 1
     assert final.candidate.block.height == height, "results come in order"
-    state.executed_height, state.is_erasing = height, result.is_erasing
+    state.executed_height = height
+    state.is_erasing, state.is_changing = result.is_erasing, result.is_changing
     done = state.lanes.execute(final.candidate.cut)
     changes: Changes = {
         safety.pending_key(held.header.lane, held.header.height, held.hash): None for held in done
@@ -131,6 +133,10 @@ def executed(state: State, result: Executed) -> None:
     if changes:
         state.persist(changes)
     drop_siblings(state)
+    ends = height == epoch_end(state.config, state.epoch)
+    assert ends == (result.validators is not None), "an epoch's last seal names the next set"
+    if result.validators is not None:
+        seating.prepare(state, result.validators)
     cosign.executed(state, height, result.size, result.root)
 
 
@@ -149,8 +155,8 @@ def begin_epoch(state: State) -> bool:
     state.blocks.clear()
     state.candidates.clear()
     state.epoch += 1
-    state.seats = seats_of(state.config, state.epoch)
     state.view, state.final_view = 1, 0
     state.waits.view_waited = 0
     state.waits.entered_at = state.now.steady_ms
+    seating.take_seats(state)
     return True

@@ -2,9 +2,10 @@
 
 A batch is accepted from anyone on its header alone: the lane is a platform's; its predecessor is
 held (or it waits for it, as an orphan, within bounds); count, byte bounds and root hold; its time
-is later and its epoch not earlier than its predecessor's; the lane key of its epoch signed it. No
-clock and no record decides. An accepted batch is persisted (`H`, `S`, `Kh` rows), then hinted to
-all if it is on this node's branch (one hint for all lanes that grew, at most every `hint_gap_ms`).
+is later and its epoch not earlier than its predecessor's; the lane key of its epoch signed it, and
+still is the lane's key (else it is void: consensus.seating). No clock and no record decides. An
+accepted batch is persisted (`H`, `S`, `Kh` rows), then hinted to all if it is on this node's branch
+(one hint for all lanes that grew, at most every `hint_gap_ms`).
 
 What remains of a batch of which something is erased (`ledger.residue`) passes the same gate, but
 only under a final cut, where nothing is voted on any more, and only once f + 1 peers vouch for its
@@ -21,13 +22,12 @@ import msgspec
 
 from consensus import evidence
 from consensus.claims import claim_of, contradicts
-from consensus.effects import BatchSealed, Broadcast, Send
-from consensus.epochs import seats_of
+from consensus.effects import BatchSealed, Broadcast, Send, Unsealed
 from consensus.lanes import Held, Lane
 from consensus.messages import Batches, Hint
 from consensus.quorum import witnesses
 from consensus.safety import EVIDENCE, pending_key
-from consensus.silence import BATCH, Shown, forget, knows_batch, may_sign
+from consensus.silence import BATCH, Shown, forget, knows_batch, may_seal
 from consensus.state import State
 from ledger.batch import (
     Batch,
@@ -38,6 +38,7 @@ from ledger.batch import (
     header_hash,
     header_message,
 )
+from ledger.block import Tip
 from ledger.encoding import decoder, encode
 from ledger.errors import StoreDamaged
 from ledger.residue import AnyBatch, Remains, Residue, form_of
@@ -52,9 +53,26 @@ Row = TypeVar("Row", Submission, Residue)
 
 def seal(state: State, submissions: tuple[Submission, ...]) -> None:
     """Upon `SealBatch`: make the own lane's next batch, store it, push it to all."""
+    if not may_seal(state):
+        state.emit(Unsealed(submissions))
+        return
+    header = seal_next(state, submissions, {})
+    state.emit(BatchSealed(header_hash(state.config.chain, header), header.height, header.count))
+    push(state, header)
+
+
+def push(state: State, header: Header) -> None:
+    """Send an own batch to all."""
+    held = state.lanes.held[header_hash(state.config.chain, header)]
+    assert isinstance(held.batch, Batch), "an own batch is whole until it is executed"
+    state.emit(Broadcast(Batches((held.batch,))))
+
+
+def seal_next(state: State, submissions: tuple[Submission, ...], also: Changes) -> Header:
+    """Make and store the own lane's next batch; `also` is written in the same write."""
     config = state.config
+    assert state.keys is not None, "a member seals"
     lane = state.lanes.lanes[config.me]
-    assert may_sign(state), "intake takes nothing while the node may not sign"
     assert len(submissions) <= config.bounds.batch_records_max, "intake bounds a batch's records"
     below = state.lanes.time_of(lane.top)
     header = Header(
@@ -66,19 +84,21 @@ def seal(state: State, submissions: tuple[Submission, ...]) -> None:
         batch_root([commitment(each) for each in submissions]),
         max(below + 1, state.now.wall_ms),
     )
-    signature = config.keys.lane.sign(header_message(config.chain, header))
+    signature = state.keys.lane.sign(header_message(config.chain, header))
     batch = Batch(header, signature, submissions)
     held = Held(header_hash(config.chain, header), batch, len(encode(batch)))
     assert held.bytes <= config.bounds.batch_bytes_max, "intake bounds a batch's bytes"
-    _take_in(state, lane, held)
-    state.emit(BatchSealed(held.hash, header.height, header.count))
-    state.emit(Broadcast(Batches((batch,))))
+    _take_in(state, lane, held, also)
+    return header
 
 
 def receive(state: State, peer: int, batch: AnyBatch) -> None:
     """Upon a batch from a peer, pushed or asked for, or what remains of one."""
     header = batch.header
     lane = state.lanes.get(header.lane)
+    if header.epoch > state.lane_epoch:
+        _expect(state, peer, lane, header)
+        return
     if lane is None:
         state.refuse(peer, "batch_lane")
         return
@@ -88,8 +108,8 @@ def receive(state: State, peer: int, batch: AnyBatch) -> None:
         return
     if isinstance(batch, Remains) and header.height > lane.final.height:
         return  # the peer is ahead: this is asked for again once the cut is final here
-    if header.epoch > state.epoch + 1:
-        return  # its key cannot be known yet; no block that this node can vote for holds it
+    if lane.closed or _is_void(state, header):
+        return  # no block holds it any more; its sender may not know yet
     if header.lane == state.config.me:
         _look_at_own(state, peer, batch, hash_)
     below = state.lanes.successor_of(lane, header)
@@ -115,12 +135,33 @@ def receive(state: State, peer: int, batch: AnyBatch) -> None:
         receive(state, *waiting)
 
 
+def _expect(state: State, peer: int, lane: Lane | None, header: Header) -> None:
+    """A batch of an epoch whose set is not known here: its key may not be, and no block that this
+    node can vote for holds it. It is taken for a hint, and asked for later."""
+    if lane is not None:
+        tip = Tip(header.lane, header.height, header_hash(state.config.chain, header))
+        note_hint(state, peer, Hint((tip,), False))
+
+
+def _is_void(state: State, header: Header) -> bool:
+    """Whether the lane's key of the header's epoch is no longer its key: what it signed and no cut
+    has reached is void."""
+    return lane_key(state, header) != lane_key(state, header, now=True)
+
+
+def lane_key(state: State, header: Header, *, now: bool = False) -> bytes | None:
+    """The key of a header's lane in the header's epoch, or now; None where it had none."""
+    seats = state.lane_seats if now else state.sets.of(header.epoch)
+    seat = seats.by_number.get(header.lane) if seats is not None else None
+    return seat.lane_key if seat is not None else None
+
+
 def _look_at_own(state: State, peer: int, batch: AnyBatch, hash_: bytes) -> None:
     """A batch of the own lane that the store does not know ends all signing (`silence`)."""
     config, header = state.config, batch.header
-    if knows_batch(state, header.height, hash_):
+    if state.keys is None or knows_batch(state, header.height, hash_):
         return
-    key = state.seats.by_number[config.me].lane_key
+    key = state.keys.lane.public
     if config.verify(key, header_message(config.chain, header), batch.signature):
         forget(state, Shown(BATCH, header.epoch, header.height, peer))
 
@@ -187,20 +228,20 @@ def _fault(state: State, batch: AnyBatch, below: tuple[int, int], size: int) -> 
         return "batch_time"
     if header.epoch < max(1, below[1]):
         return "batch_epoch"
-    seat = seats_of(config, header.epoch).by_number.get(header.lane)
-    if seat is None:
+    key = lane_key(state, header)
+    if key is None:
         return "batch_lane"
-    if not config.verify(seat.lane_key, header_message(config.chain, header), batch.signature):
+    if not config.verify(key, header_message(config.chain, header), batch.signature):
         return "batch_signature"
     if header.root != batch_root(batch.commitments):
         return "batch_root"
     return ""
 
 
-def _take_in(state: State, lane: Lane, held: Held) -> None:
+def _take_in(state: State, lane: Lane, held: Held, also: Changes | None = None) -> None:
     header = held.header
     other = _sibling(state, lane, header)
-    state.persist(_rows(state, held))
+    state.persist({**_rows(state, held), **(also or {})})
     state.claims.forget(lane.number, header.height)
     on_branch = state.lanes.hold(lane, held)
     if other is not None:
@@ -255,10 +296,11 @@ def _rows(state: State, held: Held) -> Changes:
 
 def _move_time(state: State, time: int) -> None:
     """The rule of the quiet lane (module docstring)."""
+    if not may_seal(state):
+        return
     own = state.lanes.time_of(state.lanes.lanes[state.config.me].top)
     late_from = own + state.config.timing.quiet_lane_ms
-    known = may_sign(state)
-    if known and time > late_from and state.now.wall_ms > late_from:
+    if time > late_from and state.now.wall_ms > late_from:
         seal(state, ())
 
 
@@ -272,6 +314,8 @@ def note_hint(state: State, peer: int, hint: Hint) -> None:
         lanes = [state.lanes.get(tip.lane) for tip in hint.tips]
         tips = tuple(lane.top for lane in lanes if lane is not None and lane.top.height)
         state.emit(Send(peer, Hint(tips, False)))
+    if not state.is_member(peer) and peer not in state.lane_seats.by_number:
+        return
     for tip in hint.tips:
         if state.lanes.hint(peer, tip):
             lane = state.lanes.lanes[tip.lane]
@@ -302,14 +346,22 @@ def drop_siblings(state: State) -> None:
     named = [tip.hash for block in state.blocks.values() for tip in block.tips]
     for lane in state.lanes:
         for held in state.lanes.prune(lane, state.config.limits.siblings_max, named):
-            header = held.header
-            changes[HEADER + held.hash] = None
-            changes[pending_key(header.lane, header.height, held.hash)] = None
-            for position, each in enumerate(held.batch.submissions):
-                prefix = RESIDUE if isinstance(each, Residue) else SUBMISSION
-                changes[prefix + held.hash + position.to_bytes(2)] = None
+            changes.update(gone(held))
     if changes:
         state.persist(changes)
+
+
+def gone(held: Held) -> Changes:
+    """What removes the rows of a batch that can no longer become final."""
+    header = held.header
+    changes: Changes = {
+        HEADER + held.hash: None,
+        pending_key(header.lane, header.height, held.hash): None,
+    }
+    for position, each in enumerate(held.batch.submissions):
+        prefix = RESIDUE if isinstance(each, Residue) else SUBMISSION
+        changes[prefix + held.hash + position.to_bytes(2)] = None
+    return changes
 
 
 def stored_batch(reader: Reader, hash_: bytes) -> AnyBatch | None:

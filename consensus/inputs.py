@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from consensus.messages import Message
 from ledger.batch import Submission
+from ledger.membership import Validator
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +56,17 @@ class Executed:
     """A final block has been applied to the ledger, and the result is in the same write queue.
 
     `is_erasing`: an accepted erasure still lacks leaves, which only further blocks can hold.
+    `is_changing`: an approved change of membership can bind at the end of the epoch that the next
+    block belongs to. `validators`: with an epoch's last block, and only then, the next epoch's set,
+    as the block's seal names it.
     """
 
     height: int
     size: int
     root: bytes
     is_erasing: bool = False
+    is_changing: bool = False
+    validators: tuple[Validator, ...] | None = None
 
 
 Input = LinkUp | LinkDown | Received | TimerFired | SealBatch | Executed

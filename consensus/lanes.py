@@ -65,6 +65,8 @@ class Lane:
     ahead: dict[int, Tip] = field(default_factory=dict)
     off: set[bytes] = field(default_factory=set)
     bytes: int = 0
+    closed: bool = False
+    """A former member's: it ends at its base."""
     wanted_at: int | None = None
     """When (steady ms) hinted batches that did not come are to be pulled."""
 
@@ -84,10 +86,14 @@ def new_lane(number: int, chain: bytes) -> Lane:
 class Lanes:
     """All lanes of a node. Arithmetic only: what is persisted and sent is decided in `gate`."""
 
-    def __init__(self, me: int, quorum: int, lanes: Iterable[Lane]) -> None:
+    def __init__(
+        self, me: int, quorum: int, lanes: Iterable[Lane], members: Iterable[int] | None = None
+    ) -> None:
+        """`members`: whose hints count; if not given, those who have a lane."""
         self.me = me
         self.quorum = quorum
         self.lanes = {lane.number: lane for lane in lanes}
+        self.members = frozenset(self.lanes if members is None else members)
         self.held: dict[bytes, Held] = {}
         self.orphans: dict[bytes, tuple[int, Batch]] = {}
 
@@ -142,7 +148,7 @@ class Lanes:
     def hint(self, peer: int, tip: Tip) -> bool:
         """Note a peer's hint; True if its batch is not held here and so may have to be pulled."""
         lane = self.lanes.get(tip.lane)
-        if lane is None or tip.height <= lane.final.height:
+        if lane is None or lane.closed or tip.height <= lane.final.height:
             return False
         if tip.hash in self.held:
             self._set_hint(lane, peer, tip)
@@ -171,7 +177,11 @@ class Lanes:
 
     def cover(self, lane: Lane) -> None:
         """Recompute the highest batch that q hints cover."""
-        above = [tip for tip in lane.hints.values() if tip.height > lane.final.height]
+        above = [
+            tip
+            for peer, tip in lane.hints.items()
+            if peer in self.members and tip.height > lane.final.height
+        ]
         lane.covered = lane.final
         if len(above) < self.quorum:
             return
@@ -196,7 +206,7 @@ class Lanes:
         """
         if lane.top.height <= max(lane.final.height, lane.covered.height):
             return []
-        return [peer for peer in self.lanes if peer != self.me and self._lacks(lane, peer)]
+        return [peer for peer in self.members if peer != self.me and self._lacks(lane, peer)]
 
     def _lacks(self, lane: Lane, peer: int) -> bool:
         for tip in (lane.hints.get(peer), lane.ahead.get(peer)):
@@ -248,6 +258,32 @@ class Lanes:
             if header.lane == tip.lane and header.height <= lane.top.height + 1:
                 return lane.base.height
         return min(lane.top.height, tip.height - 1)
+
+    # --- epochs ---
+
+    def clear(self, lane: Lane) -> list[Held]:
+        """Forget everything above an executed lane's base; the batches, lowest first."""
+        assert lane.final == lane.base, "all that is final is executed"
+        gone = [held for held in self.held.values() if held.header.lane == lane.number]
+        for held in gone:
+            del self.held[held.hash]
+        for previous, (_, batch) in [*self.orphans.items()]:
+            if batch.header.lane == lane.number:
+                del self.orphans[previous]
+        for known in (lane.branch, lane.hints, lane.ahead, lane.off):
+            known.clear()
+        lane.top = lane.covered = lane.base
+        lane.bytes, lane.wanted_at = 0, None
+        return sorted(gone, key=lambda held: held.header.height)
+
+    def seat(self, quorum: int, members: Iterable[int]) -> None:
+        """Another set: q of these count from now on."""
+        self.quorum, self.members = quorum, frozenset(members)
+        for lane in self:
+            for known in (lane.hints, lane.ahead):
+                for peer in [each for each in known if each not in (*self.members, self.me)]:
+                    del known[peer]
+            self.cover(lane)
 
     # --- final and executed cuts ---
 

@@ -3,9 +3,10 @@
 **Work waits** at a node while
 
 - a tip that q hints report is not under its last final cut, or the last final block is executed and
-  an erasure still lacks leaves, which only further blocks can hold (and that block is less than 64
-  heights past the last certified checkpoint: else both must wait for that), or a notarized block is
-  not final (*view work*: timers of views run, leaders propose, an unchanged cut if need be), or
+  an erasure still lacks leaves, or a change of membership can bind at the epoch's end, for which
+  only further blocks can help (and that block is less than 64 heights past the last certified
+  checkpoint: else all must wait for that), or a notarized block is not final (*view work*: timers
+  of views run, leaders propose, an unchanged cut if need be), or
 - a final block lacks q cosignatures (own cosignatures are sent again; views cannot help it, so none
   are opened for it alone; nor does any view open once the epoch's last block is final).
 
@@ -22,7 +23,7 @@ in it.
 **Again.** Without progress for `resend_ms` (doubled each time to `resend_max_ms`), a node with work
 waiting, or with a lane short of q hints, sends again: the newest notarization, its proposal and
 votes of the current view, its finalize votes of views above the last final one, its newest
-cosignatures, its hints.
+cosignatures, its hints. A node that may not sign sends its status instead: who is ahead answers.
 """
 
 from typing import TypeVar
@@ -36,8 +37,9 @@ from consensus.epochs import ends_epoch
 from consensus.messages import CertificateMessage, Cosignature, Hint, Proposal, Vote
 from consensus.proposals import Verdict, best_parent, judge, make_block, next_tips, not_held
 from consensus.rounds import sign_proposal, sign_vote
+from consensus.silence import may_sign
 from consensus.state import State
-from consensus.sync import fetch_views
+from consensus.sync import fetch_views, status_of
 from ledger.hashing import ZERO_HASH
 
 COSIGNATURES_AGAIN = 4
@@ -52,7 +54,9 @@ def view_work(state: State) -> bool:
     limit = state.checkpoints.certified + state.config.limits.uncertified_heights_max
     room = state.final.block.height < limit
     if room and (
-        erase_work(state) or any(lane.covered.height > lane.final.height for lane in state.lanes)
+        erase_work(state)
+        or change_work(state)
+        or any(lane.covered.height > lane.final.height for lane in state.lanes)
     ):
         return True
     return any(round_.notarized is not None for round_ in state.rounds.values())
@@ -61,6 +65,11 @@ def view_work(state: State) -> bool:
 def erase_work(state: State) -> bool:
     """Whether leaves of an erasure wait for a further block: known once the last is executed."""
     return state.is_erasing and state.executed_height == state.final.block.height
+
+
+def change_work(state: State) -> bool:
+    """Whether a change of membership waits for the epoch's end, as of the last final block."""
+    return state.is_changing and state.executed_height == state.final.block.height
 
 
 def cosign_work(state: State) -> bool:
@@ -73,7 +82,7 @@ def notarize(state: State) -> bool:
     round_ = state.rounds.get(state.view)
     if round_ is None or round_.proposal is None or round_.invalid:
         return False
-    if state.silence is not None or not safety.may_notarize(round_):
+    if not may_sign(state) or not safety.may_notarize(round_):
         return False
     judged = judge(state, round_)
     leader = state.leader(state.view)
@@ -98,7 +107,7 @@ def propose(state: State) -> bool:
     round_ = state.rounds.get(state.view)
     leads = state.leader(state.view) == state.config.me
     taken = round_ is not None and (round_.proposal is not None or NULLIFY in round_.own)
-    if not leads or taken or state.silence is not None or not view_work(state):
+    if not leads or taken or not may_sign(state) or not view_work(state):
         state.cancel_timer("propose")
         return False
     parent = best_parent(state, state.view)
@@ -169,7 +178,7 @@ def on_view_timer(state: State) -> None:
     if state.waits.view_waited != state.view:
         return
     round_ = state.round(state.view)
-    if state.silence is None and safety.may_nullify(round_):
+    if may_sign(state) and safety.may_nullify(round_):
         sign_vote(state, round_, NULLIFY, ZERO_HASH)
 
 
@@ -180,6 +189,9 @@ def on_resend_timer(state: State) -> None:
         waits.resend_ms = timing.resend_ms
         return
     waits.resend_ms = min(2 * waits.resend_ms, timing.resend_max_ms)
+    if not may_sign(state):
+        state.emit(Broadcast(status_of(state)))
+        return
     _send_votes_again(state)
     checkpoints = state.checkpoints
     for height in sorted(checkpoints.own)[-COSIGNATURES_AGAIN:]:

@@ -33,6 +33,7 @@ from typing import Final
 
 from consensus import cosign, silence
 from consensus.certificate import PROPOSE, statement_message
+from consensus.config import Keys
 from consensus.effects import Send
 from consensus.messages import Answer, Cosignature, Proposal, Question, Vote
 from consensus.rounds import keep_proposal
@@ -60,9 +61,18 @@ def begin(state: State) -> None:
     start = max(0, state.now.wall_ms)
     cosigned = max(state.executed_height, state.checkpoints.certified)
     state.memory = Memory(start, floor, cosigned, votes)
-    state.silence = silence.read(state.reader)
-    if state.seats.quorum == 1:
+    state.silence = silence.read(state.reader, state.keys)
+    if state.seats.quorum == 1 and state.keys is not None:
         _speak(state)
+
+
+def begin_keys(state: State) -> None:
+    """Upon an epoch in which other keys sign, or none: as after a start, for these keys."""
+    start = max(state.now.wall_ms, state.memory.start + 1)
+    begin(state)
+    state.memory.start = start
+    for number in _missing(state):
+        state.emit(Send(number, Question(start)))
 
 
 # --- asking ---
@@ -70,7 +80,11 @@ def begin(state: State) -> None:
 
 def on_link_up(state: State, number: int) -> None:
     """Upon a new link: ask, unless this peer has answered."""
-    if not silence.has_forgotten(state) and number not in state.memory.answered:
+    if (
+        state.keys is not None
+        and not silence.has_forgotten(state)
+        and number not in state.memory.answered
+    ):
         state.emit(Send(number, Question(state.memory.start)))
 
 
@@ -84,9 +98,13 @@ def on_timer(state: State) -> None:
 
 def _missing(state: State) -> list[int]:
     """The linked peers whose answers are still needed."""
-    if state.silence is None or state.silence.reason:
+    if state.silence is None or state.silence.reason or state.keys is None:
         return []
-    return [number for number in state.peers_up() if not _serves(state, number)]
+    return [
+        number
+        for number in state.peers_up()
+        if state.is_member(number) and not _serves(state, number)
+    ]
 
 
 def _serves(state: State, number: int) -> bool:
@@ -120,26 +138,27 @@ def arm(state: State) -> None:
 
 def receive(state: State, number: int, answer: Answer) -> None:
     """Upon an answer."""
-    if answer.start != state.memory.start or silence.has_forgotten(state):
+    keys = state.keys
+    if keys is None or answer.start != state.memory.start or silence.has_forgotten(state):
         return
     for row in answer.headers:
-        _take_header(state, number, row)
+        _take_header(state, keys, number, row)
     for proposal in answer.proposals:
-        _take_proposal(state, number, proposal)
+        _take_proposal(state, keys, number, proposal)
     for vote in answer.votes:
-        if _is_own_vote(state, vote):
+        if _is_own_vote(state, keys, vote):
             _take_vote(state, number, vote)
     if answer.cosignature is not None:
-        _take_cosignature(state, number, answer.cosignature)
+        _take_cosignature(state, keys, number, answer.cosignature)
     state.memory.answered[number] = Answered(
         answer.epoch, answer.final_view, answer.final_height, state.epoch
     )
 
 
-def _take_header(state: State, number: int, row: HeaderRow) -> None:
+def _take_header(state: State, keys: Keys, number: int, row: HeaderRow) -> None:
     config, header = state.config, row.header
     if header.lane != config.me or not config.verify(
-        state.seats.by_number[config.me].lane_key,
+        keys.lane.public,
         header_message(config.chain, header),
         row.signature,
     ):
@@ -151,10 +170,10 @@ def _take_header(state: State, number: int, row: HeaderRow) -> None:
         state.memory.shown[hash_] = number, Tip(config.me, header.height, hash_)
 
 
-def _is_own_vote(state: State, vote: Vote) -> bool:
+def _is_own_vote(state: State, keys: Keys, vote: Vote) -> bool:
     config = state.config
     message = statement_message(config.chain, vote.kind, vote.epoch, vote.view, vote.hash)
-    return config.verify(state.seats.by_number[config.me].vote_key, message, vote.signature)
+    return config.verify(keys.vote.public, message, vote.signature)
 
 
 def _take_vote(state: State, number: int, vote: Vote) -> None:
@@ -164,12 +183,11 @@ def _take_vote(state: State, number: int, vote: Vote) -> None:
         silence.note_vote(state, number, vote)
 
 
-def _take_proposal(state: State, number: int, proposal: Proposal) -> None:
+def _take_proposal(state: State, keys: Keys, number: int, proposal: Proposal) -> None:
     config, block = state.config, proposal.block
     hash_ = block_hash(config.chain, block)
     message = statement_message(config.chain, PROPOSE, block.epoch, block.view, hash_)
-    key = state.seats.by_number[config.me].vote_key
-    if not config.verify(key, message, proposal.signature):
+    if not config.verify(keys.vote.public, message, proposal.signature):
         return
     if silence.knows_vote(state, PROPOSE, block.epoch, block.view, hash_):
         return
@@ -183,11 +201,11 @@ def _take_proposal(state: State, number: int, proposal: Proposal) -> None:
             keep_proposal(state, round_, proposal, hash_)
 
 
-def _take_cosignature(state: State, number: int, cosignature: Cosignature) -> None:
+def _take_cosignature(state: State, keys: Keys, number: int, cosignature: Cosignature) -> None:
     config, height = state.config, cosignature.height
     text = Checkpoint(config.origin, cosignature.size, cosignature.root).text()
     message = cosignature_message(cosignature.time_s, text)
-    key = state.seats.by_number[config.me].cosigner_key
+    key = keys.cosigner.public
     if config.verify(key, message, cosignature.signature) and not silence.knows_cosignature(
         state, height
     ):
@@ -197,11 +215,14 @@ def _take_cosignature(state: State, number: int, cosignature: Cosignature) -> No
 def begin_epoch(state: State) -> None:
     """Upon a new epoch: take over what was shown of it before it began here (f = 0)."""
     later, state.memory.later = state.memory.later, []
+    keys = state.keys
+    if keys is None:
+        return
     for number, message in later:
         if isinstance(message, Vote):
             _take_vote(state, number, message)
         else:
-            _take_proposal(state, number, message)
+            _take_proposal(state, keys, number, message)
 
 
 # --- the end ---
@@ -209,9 +230,9 @@ def begin_epoch(state: State) -> None:
 
 def end(state: State) -> bool:
     """End the silence if it is time; True if it did."""
-    if state.silence is None or state.silence.reason:
+    if state.silence is None or state.silence.reason or state.keys is None:
         return False
-    heard = sum(_serves(state, number) for number in state.peers)
+    heard = sum(_serves(state, number) for number in state.peers if state.is_member(number))
     if heard < state.seats.quorum - 1 or not _holds_lane(state):
         return False
     if state.silence.new and _missing(state) and not _waited(state):

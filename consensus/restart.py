@@ -16,16 +16,16 @@ from consensus import safety
 from consensus.certificate import Certificate
 from consensus.claims import Claims
 from consensus.config import Config, Head
-from consensus.epochs import epoch_end, seats_of
+from consensus.epochs import Sets, epoch_at, epoch_end
 from consensus.evidence import Evidence
-from consensus.gate import held_of, stored_batch
+from consensus.gate import held_of, lane_key, stored_batch
 from consensus.inputs import Now
-from consensus.lanes import Lane, Lanes, new_lane
+from consensus.lanes import Lanes, new_lane
 from consensus.messages import CertificateMessage, Cosignature, Proposal, Vote
+from consensus.seating import keys_of, note_void
 from consensus.state import Candidate, Checkpoints, Final, Peer, State, Waits
 from ledger.block import Block, block_hash
 from ledger.errors import StoreDamaged
-from ledger.genesis import epoch_of
 from ledger.hashing import ZERO_HASH
 from ledger.rows import CheckpointRow, HeaderRow, decode_row, header_key, need_row, read_row
 from ledger.store import CHECKPOINT, Changes, Reader, after
@@ -44,23 +44,30 @@ def rebuild(config: Config, reader: Reader, head: Head, now: Now) -> State:
     newest = rows[-1][1] if rows else _row_at(reader, head.height)
     checkpoints = _checkpoints(reader)
     final = rows[-1][0] if rows else before
-    epoch = max(1, epoch_of(final.block.height, config.bounds.epoch_blocks))
+    epoch = max(1, epoch_at(config, final.block.height))
     end = epoch_end(config, epoch)
     if head.height == end and checkpoints.certified >= end:
         epoch += 1
+    sets = Sets(config, reader)
+    seats = sets.of(epoch)
+    if seats is None:
+        raise StoreDamaged(f"row M validators/{epoch}", f"is missing: {_REPAIR}")
     state = State(
         config=config,
         reader=reader,
         now=now,
         epoch=epoch,
         view=1,
-        seats=seats_of(config, epoch),
+        sets=sets,
+        seats=seats,
+        keys=keys_of(config, seats),
         final=final,
         final_view=0,
         executed_height=head.height,
-        lanes=_lanes(config, reader, head, seats_of(config, epoch).quorum),
+        lanes=Lanes(config.me, seats.quorum, (), seats.numbers),
         claims=Claims(config.limits.residue_claims_max),
         is_erasing=head.is_erasing,
+        is_changing=head.is_changing,
         checkpoints=checkpoints,
     )
     _start_waits(state)
@@ -70,6 +77,7 @@ def rebuild(config: Config, reader: Reader, head: Head, now: Now) -> State:
         below = candidate
     if newest is not None:
         _take_finalization(state, newest)
+    _read_lanes(state, head)
     _read_batches(state)
     state.lanes.finalize(final.cut)
     _read_rounds(state)
@@ -158,17 +166,17 @@ def _checkpoints(reader: Reader) -> Checkpoints:
 # --- lanes ---
 
 
-def _lanes(config: Config, reader: Reader, head: Head, quorum: int) -> Lanes:
-    lanes: list[Lane] = []
-    for validator in config.validators:
-        lane = new_lane(validator.number, config.chain)
-        tip = head.cut.get(lane.number)
+def _read_lanes(state: State, head: Head) -> None:
+    """The lanes of those who may write them now, and former members'."""
+    members = state.lane_seats.numbers
+    for number in sorted({*members, *head.cut}):
+        lane = state.lanes.lanes[number] = new_lane(number, state.config.chain)
+        lane.closed = number not in members
+        tip = head.cut.get(number)
         if tip is not None:
-            signed = need_row(reader, HeaderRow, header_key(tip.hash))
+            signed = need_row(state.reader, HeaderRow, header_key(tip.hash))
             lane.base = lane.final = lane.covered = lane.top = tip
             lane.base_time, lane.base_epoch = signed.header.time, signed.header.epoch
-        lanes.append(lane)
-    return Lanes(config.me, quorum, lanes)
 
 
 def _read_batches(state: State) -> None:
@@ -187,10 +195,14 @@ def _read_batches(state: State) -> None:
         if batch is None:
             where = f"rows H, S, Y of lane {number}, {hash_.hex()}"
             raise StoreDamaged(where, _REPAIR)
+        held = held_of(hash_, batch)
+        if lane.closed or lane_key(state, batch.header) != lane_key(state, batch.header, now=True):
+            stale.update(note_void(state, lane, held))
+            continue
         if state.lanes.successor_of(lane, batch.header) is None:
             stale[key] = None
             continue
-        state.lanes.hold(lane, held_of(hash_, batch))
+        state.lanes.hold(lane, held)
     if stale:
         state.persist(stale)
 

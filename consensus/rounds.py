@@ -24,6 +24,7 @@ from consensus.certificate import (
 from consensus.effects import Broadcast
 from consensus.gate import keep_evidence, seal
 from consensus.messages import CertificateMessage, Proposal, Vote
+from consensus.silence import may_seal, may_sign
 from consensus.state import Round, State
 from consensus.votes import Counted
 from ledger.block import Block, block_hash
@@ -36,10 +37,11 @@ from ledger.hashing import ZERO_HASH
 
 def sign_vote(state: State, round_: Round, kind: int, hash_: bytes) -> None:
     """Make, store, send and count an own vote; the rules of `safety` have been asked."""
-    config = state.config
+    config, keys = state.config, state.keys
+    assert keys is not None, "a member votes"
     begin_lane(state)
     message = statement_message(config.chain, kind, state.epoch, round_.view, hash_)
-    signature = config.keys.vote.sign(message)
+    signature = keys.vote.sign(message)
     vote = round_.own[kind] = Vote(kind, state.epoch, round_.view, hash_, signature, False)
     key = safety.vote_key(state.epoch, round_.view, kind)
     keep_row(state, round_.view, key, encode(safety.VoteRow(hash_, signature)))
@@ -48,18 +50,19 @@ def sign_vote(state: State, round_: Round, kind: int, hash_: bytes) -> None:
 
 
 def begin_lane(state: State) -> None:
-    """Seal an empty batch, if the own lane has none yet."""
-    if not state.lanes.lanes[state.config.me].top.height:
+    """Seal an empty batch, if the own lane has none yet (and is not about to end)."""
+    if may_seal(state) and not state.lanes.lanes[state.config.me].top.height:
         seal(state, ())
 
 
 def sign_proposal(state: State, block: Block) -> None:
     """Store and send an own proposal."""
-    config = state.config
+    config, keys = state.config, state.keys
+    assert keys is not None, "a member proposes"
     begin_lane(state)
     hash_ = block_hash(config.chain, block)
     message = statement_message(config.chain, PROPOSE, state.epoch, block.view, hash_)
-    proposal = Proposal(block, config.keys.vote.sign(message), False)
+    proposal = Proposal(block, keys.vote.sign(message), False)
     keep_proposal(state, state.round(block.view), proposal, hash_)
     state.emit(Broadcast(proposal))
 
@@ -241,7 +244,7 @@ def add_certificate(state: State, certificate: Certificate) -> None:
 def vote_finalize(state: State) -> bool:
     """Finalize every notarized view that the rules allow; True if a vote was signed."""
     voted = False
-    if state.silence is not None:
+    if not may_sign(state):
         return voted
     for view in sorted(state.rounds):
         round_ = state.rounds[view]

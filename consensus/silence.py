@@ -16,25 +16,27 @@ nothing knows everything that anyone can show.
 
 **Forgotten.** The first thing that is shown under an own signature and that the store does not know
 (in an answer, in a certificate, as a batch of the own lane; at any time) ends all signing for good:
-row `Kn` with what was shown, before anything else is done; then the effect `Forgotten`. The keys
-never sign again, whatever happens to the store later; the node follows as an observer.
+row `Kn` with what was shown and under which vote key, before anything else is done; then the effect
+`Forgotten`. Those keys never sign again, whatever happens to the store later; the node follows as
+an observer, until an epoch's set names it with new keys (a rotation): they begin as after a start.
 
 **Where f = 0** (n ≤ 3) a quorum is everybody, and a network whose one member never signs again
 would be dead. There the votes that are shown are taken over instead (`recall`): all others hold
 everything that can ever count, and nothing becomes final or certified meanwhile.
 
-Row `Kn`: [what was shown, or nil], with a new store (`mark_new`) and with a forgotten signature. A
-new store's node has signed nothing: it removes the row when it begins to sign.
-"""
+Row `Kn`: [what was shown, or nil; vote key, or nil], with a new store (`mark_new`) and with a
+forgotten signature. A new store's node has signed nothing: it removes the row when it begins to
+sign."""
 
 from typing import Final
 
 from consensus import safety
 from consensus.certificate import KIND_NAMES, Certificate
+from consensus.config import Keys
 from consensus.effects import Forgotten
 from consensus.messages import Vote
 from consensus.state import Silence, State
-from ledger.encoding import PlatformNumber, Small, Uint, Value, encode
+from ledger.encoding import Hash, PlatformNumber, Small, Uint, Value, encode
 from ledger.rows import header_key, read_row
 from ledger.store import CONSENSUS, Changes, Reader
 
@@ -57,20 +59,23 @@ class Shown(Value):
 
 
 class SilenceRow(Value):
-    """`shown`: nil while the store is only new."""
+    """`shown`, `key`: nil while the store is only new."""
 
     shown: Shown | None
+    key: Hash | None
 
 
 def mark_new() -> Changes:
     """What a new store begins with."""
-    return {NEW: encode(SilenceRow(None))}
+    return {NEW: encode(SilenceRow(None, None))}
 
 
-def read(reader: Reader) -> Silence:
-    """The silence that a start begins with."""
+def read(reader: Reader, keys: Keys | None) -> Silence:
+    """The silence that a start begins with, or the first epoch of other keys."""
     row = read_row(reader, SilenceRow, NEW)
-    reason = describe(row.shown) if row is not None and row.shown is not None else ""
+    reason = ""
+    if row is not None and row.shown is not None and keys and keys.vote.public == row.key:
+        reason = describe(row.shown)
     return Silence(new=row is not None, reason=reason)
 
 
@@ -85,8 +90,20 @@ def describe(shown: Shown) -> str:
 
 
 def may_sign(state: State) -> bool:
-    """Whether the node may sign at all."""
-    return state.silence is None
+    """Whether the node may sign at all: it is a member of this epoch, and not silent."""
+    return state.silence is None and state.keys is not None
+
+
+def may_seal(state: State) -> bool:
+    """Whether it may seal batches: not once it is known that its lane key's time is over."""
+    seat = state.lane_seats.by_number.get(state.config.me)
+    keys = state.keys
+    return (
+        may_sign(state)
+        and keys is not None
+        and seat is not None
+        and (seat.lane_key == keys.lane.public)
+    )
 
 
 def has_forgotten(state: State) -> bool:
@@ -106,7 +123,8 @@ def forget(state: State, shown: Shown) -> None:
     reason = describe(shown)
     new = state.silence is not None and state.silence.new
     state.silence = Silence(new=new, reason=reason)
-    state.persist({NEW: encode(SilenceRow(shown))})
+    key = state.keys.vote.public if state.keys is not None else None
+    state.persist({NEW: encode(SilenceRow(shown, key))})
     state.emit(Forgotten(reason))
 
 
@@ -136,8 +154,8 @@ def knows_batch(state: State, height: int, hash_: bytes) -> bool:
     row stands, or where signing has ended.)"""
     if hash_ in state.lanes.held or state.reader.get(header_key(hash_)) is not None:
         return True
-    lane = state.lanes.lanes[state.config.me]
-    return height <= lane.base.height and hash_ == lane.base.hash
+    lane = state.lanes.get(state.config.me)
+    return lane is not None and height <= lane.base.height and hash_ == lane.base.hash
 
 
 def knows_cosignature(state: State, height: int) -> bool:
@@ -158,7 +176,7 @@ def look(state: State, peer: int, certificate: Certificate) -> None:
     """Upon a certificate that holds: is the own signature under it known?"""
     me = state.config.me
     for each in certificate.signatures:
-        if each.number == me:
+        if each.number == me and state.keys is not None:
             kind, hash_ = certificate.kind, certificate.hash
             vote = Vote(kind, certificate.epoch, certificate.view, hash_, each.signature, False)
             note_vote(state, peer, vote)

@@ -15,9 +15,9 @@ The protocol, view by view (the rules stand in the modules named, each as a smal
 5. Final blocks are executed in order and their checkpoints cosigned (`finality`, `cosign`); epochs
    follow each other (`epochs`, `finality.begin_epoch`).
 
-Everything else brings nodes together: `gate` and `lanes` (batches, hints), `sync` (status,
-fetches), `serving` (answers), `pacing` (work waits, timers, sending again), `safety` (what is
-durable before what).
+`seating` follows the sets from epoch to epoch. Everything else brings nodes together: `gate` and
+`lanes` (batches, hints), `sync` (status, fetches), `serving` (answers), `pacing` (work waits,
+timers, sending again), `safety` (what is durable before what).
 
 The caller hands the state over: `handle` changes it in place and returns it. Nothing else is kept,
 no clock is read, nothing is sent or written but through the returned effects, in their order. A
@@ -26,7 +26,7 @@ peer's bad message yields `Refuse` and never an exception. Once halted, a node d
 
 from collections.abc import Callable
 
-from consensus import cosign, finality, gate, pacing, recall, rounds, serving, sync
+from consensus import cosign, finality, gate, pacing, recall, rounds, seating, serving, sync
 from consensus.certificate import FINALIZE, NULLIFY
 from consensus.config import Config, Head
 from consensus.effects import Effect
@@ -51,7 +51,7 @@ from consensus.messages import (
     Vote,
 )
 from consensus.restart import rebuild
-from consensus.state import State
+from consensus.state import Peer, State
 from ledger.batch import Batch
 from ledger.genesis import epoch_of
 from ledger.store import Reader
@@ -101,12 +101,20 @@ def _take(state: State, given: Input) -> None:
         case TimerFired(timer):
             _fire(state, timer)
         case LinkUp(peer):
-            if peer in state.peers:
+            if _admits(state, peer):
                 sync.on_link_up(state, peer)
                 recall.on_link_up(state, peer)
         case LinkDown(peer):
             if peer in state.peers:
                 sync.on_link_down(state, peer)
+
+
+def _admits(state: State, number: int) -> bool:
+    """Whether a link is known: a member's, or (so many) another's that the node let in."""
+    room = len(state.peers) < state.config.limits.peers_max
+    if number not in state.peers and number != state.config.me and room:
+        state.peers[number] = Peer()
+    return number in state.peers
 
 
 def _fire(state: State, timer: str) -> None:
@@ -131,6 +139,7 @@ _RULES: tuple[Callable[[State], bool], ...] = (
     finality.finalize,
     finality.execute,
     recall.end,
+    seating.reseal,
     rounds.vote_finalize,
     pacing.notarize,
     pacing.propose,
@@ -175,7 +184,8 @@ def _chase_blocks(state: State) -> None:
 
 
 def receive(state: State, peer: int, message: Message) -> None:
-    """Upon a message from an authenticated validator."""
+    """Upon a message of an authenticated peer. What only a member can say counts for nothing from
+    others; whoever asks or is behind is answered."""
     match message:
         case Vote():
             _on_vote(state, peer, message)
@@ -215,13 +225,15 @@ def _on_batches(state: State, peer: int, message: Batches | RemainsMessage) -> N
 
 def _on_vote(state: State, peer: int, vote: Vote) -> None:
     asks = vote.again or vote.kind == NULLIFY
-    if _is_current(state, peer, vote, vote.epoch, vote.view, asks=asks):
+    current = _is_current(state, peer, vote, vote.epoch, vote.view, asks=asks)
+    if current and state.is_member(peer):
         rounds.receive_vote(state, peer, vote)
 
 
 def _on_proposal(state: State, peer: int, proposal: Proposal) -> None:
     block = proposal.block
-    if _is_current(state, peer, proposal, block.epoch, block.view, asks=proposal.again):
+    current = _is_current(state, peer, proposal, block.epoch, block.view, asks=proposal.again)
+    if current and state.is_member(peer):
         rounds.receive_proposal(state, peer, proposal)
 
 

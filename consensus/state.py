@@ -16,11 +16,12 @@ from consensus.certificate import (
     Seats,
 )
 from consensus.claims import Claims
-from consensus.config import Config
+from consensus.config import Config, Keys
 from consensus.effects import CancelTimer, Effect, Persist, Refuse, SetTimer
+from consensus.epochs import Sets, epoch_at
 from consensus.evidence import Evidence
 from consensus.inputs import Now
-from consensus.lanes import Lanes
+from consensus.lanes import Held, Lanes
 from consensus.messages import CertificateMessage, Cosignature, Message, Proposal, Vote
 from consensus.votes import Tally
 from ledger.block import Block, Tip
@@ -181,7 +182,11 @@ class State:
     now: Now
     epoch: int
     view: int
+    sets: Sets
     seats: Seats
+    keys: Keys | None
+    """What this node signs with in this epoch; None while its set does not name it with keys that
+    it holds: then it only follows (an *observer*)."""
     final: Candidate
     final_view: int
     executed_height: int
@@ -189,6 +194,11 @@ class State:
     claims: Claims
     is_erasing: bool = False
     """Whether erasing was under way after the last executed block."""
+    is_changing: bool = False
+    """Whether, after the last executed block, a change of membership could bind at the end of the
+    epoch that the next one belongs to."""
+    void: list[Held] = field(default_factory=list)
+    """Own batches under a rotated key, to be sealed again (consensus.seating)."""
     finalization: CertificateMessage | None = None
     rounds: dict[int, Round] = field(default_factory=dict)
     blocks: dict[bytes, Block] = field(default_factory=dict)
@@ -244,6 +254,20 @@ class State:
     def leader(self, view: int) -> int:
         """Who leads a view of this epoch."""
         return self.seats.leader(self.epoch, view)
+
+    @property
+    def lane_epoch(self) -> int:
+        """The epoch of the next block to be executed: its set's lane keys write the lanes."""
+        return epoch_at(self.config, self.executed_height + 1)
+
+    @property
+    def lane_seats(self) -> Seats:
+        """Who may write a lane now, under which key."""
+        return self.sets.need(self.lane_epoch)
+
+    def is_member(self, number: int) -> bool:
+        """Whether a platform votes in this epoch."""
+        return number in self.seats.by_number
 
     def set_timer(self, timer: str, at: int) -> None:
         """Ask for a timer, unless it is set for that time already."""

@@ -40,7 +40,7 @@ from ledger.errors import InvalidInput
 
 def status_of(state: State) -> Status:
     """Where this node stands."""
-    tips = tuple(lane.top for lane in state.lanes if lane.top.height)
+    tips = tuple(lane.top for lane in state.lanes if lane.top.height and not lane.closed)
     return Status(
         state.epoch,
         state.view,
@@ -60,6 +60,8 @@ def on_link_up(state: State, number: int) -> None:
 def on_link_down(state: State, number: int) -> None:
     """Upon a lost link: what it was asked for is asked of another."""
     state.peers[number].up = False
+    if not state.is_member(number):
+        del state.peers[number]
     state.lanes.forget_peer(number)
     for key in [key for key, fetch in state.fetches.items() if fetch.peer == number]:
         del state.fetches[key]
@@ -249,7 +251,7 @@ def _hinted(state: State, lane: Lane) -> tuple[Tip | None, list[int]]:
     """The highest tip of a lane that was hinted and did not come, and who hinted it."""
     if lane.wanted_at is None or lane.wanted_at > state.now.steady_ms:
         return None, []
-    ahead = [number for number in lane.ahead if state.peers[number].up]
+    ahead = [number for number in lane.ahead if number in state.peers_up()]
     lane.wanted_at = None
     if not ahead or lane.bytes >= state.config.limits.lane_bytes_max:
         return None, []

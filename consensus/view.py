@@ -9,6 +9,7 @@ from ledger.block import Tip
 
 TIPS_WAIT: Final = "tips that a quorum holds are not final"
 LEAVES_WAIT: Final = "leaves of an erasure wait for further blocks"
+CHANGE_WAITS: Final = "a change of membership waits for the epoch's end"
 COSIGNATURES_WAIT: Final = "a final block lacks cosignatures"
 
 
@@ -42,9 +43,12 @@ def follows(state: State) -> bool:
 
 def pending_records(state: State) -> int:
     """The own records that are sealed in batches and not under a final cut."""
-    lane = state.lanes.lanes[state.config.me]
+    lane = state.lanes.get(state.config.me)
+    if lane is None:
+        return 0
     held = (state.lanes.held[hash_] for hash_ in lane.branch.values())
-    return sum(each.header.count for each in held if each.header.height > lane.final.height)
+    pending = sum(each.header.count for each in held if each.header.height > lane.final.height)
+    return pending + sum(each.header.count for each in state.void)
 
 
 def describe(state: State) -> Description:
@@ -54,6 +58,8 @@ def describe(state: State) -> Description:
         waits.append(TIPS_WAIT)
     if pacing.erase_work(state):
         waits.append(LEAVES_WAIT)
+    if pacing.change_work(state):
+        waits.append(CHANGE_WAITS)
     if pacing.view_work(state) and not waits:
         waits.append("a notarized block is not final")
     if pacing.cosign_work(state):

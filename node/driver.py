@@ -325,8 +325,15 @@ class Driver:
         for watcher in self._watchers:
             watcher.executed(block, applied)
         self._store.submit(applied.changes)
-        is_erasing = self.ledger.erasing
-        self.feed(Executed(block.block.height, applied.size, applied.root, is_erasing))
+        self.feed(
+            Executed(
+                block.block.height,
+                applied.size,
+                applied.root,
+                self.ledger.erasing,
+                validators=applied.seal.validators,
+            )
+        )
         self._blocks.popleft()
         if self._blocks:
             self._loop.call_soon(self._guarded, self._execute_next)

@@ -206,9 +206,16 @@ def test_a_lane_is_held_up_to_its_bound_of_bytes() -> None:
 
 def test_a_batch_of_an_earlier_epoch_than_its_predecessor() -> None:
     state = machine()
-    first = batch(epoch=2)
-    second = batch(epoch=1, height=2, previous=header_hash(CHAIN, first.header))
-    assert refusals(tell(state, 2, Batches((first, second)))) == ["batch_epoch"]
+    state.lanes.lanes[2].base_epoch = 2
+    assert refusals(tell(state, 2, Batches((batch(epoch=1),)))) == ["batch_epoch"]
+
+
+def test_a_batch_of_an_epoch_whose_set_is_unknown_is_taken_for_a_hint() -> None:
+    state = machine()
+    early = batch(epoch=2)
+    assert refusals(tell(state, 2, Batches((early,)))) == []
+    assert not state.lanes.held
+    assert state.lanes.lanes[2].ahead[2].hash == header_hash(CHAIN, early.header)
 
 
 # --- proposals and votes ---

@@ -14,8 +14,8 @@ from consensus.safety import VOTE, final_key
 from ledger.errors import StoreDamaged
 from ledger.store import SUBMISSION, MemoryStore, after
 from tests.simulation.actors import sign_vote
-from tests.simulation.cluster import CHAIN, Cluster, Node, quick_bounds
-from tests.simulation.execution import HEAD_KEY, load
+from tests.simulation.cluster import Cluster, Node, quick_bounds
+from tests.simulation.execution import HEAD_KEY
 from tests.simulation.test_scenarios import drop
 
 
@@ -30,7 +30,7 @@ def worked(seed: int = 1) -> Cluster:
 
 def rebuilt(node: Node, store: MemoryStore, head: Head | None = None) -> tuple:
     config: Config = node.config
-    return simplex.restore(config, store, head or load(store, CHAIN).head, node.now())
+    return simplex.restore(config, store, head or node.cluster.load_ledger(store).head, node.now())
 
 
 def test_what_is_rebuilt_is_what_was() -> None:

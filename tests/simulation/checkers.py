@@ -2,8 +2,17 @@
 
 from collections import defaultdict
 
-from consensus.certificate import FINALIZE, NOTARIZE, NULLIFY, Certificate
-from consensus.effects import BatchSealed, Certified, Execute, Halt
+from consensus.certificate import (
+    FINALIZE,
+    NOTARIZE,
+    NULLIFY,
+    PROPOSE,
+    Certificate,
+    Seats,
+    statement_message,
+)
+from consensus.config import Verify
+from consensus.effects import BatchSealed, BatchVoid, Certified, Execute, Halt
 from consensus.lanes import Lanes
 from consensus.messages import (
     Batches,
@@ -17,14 +26,22 @@ from consensus.messages import (
     Status,
     Vote,
 )
-from consensus.quorum import quorum, witnesses
 from consensus.safety import CERTIFICATE, cosigned_key, proposal_key, vote_key
 from ledger.batch import header_hash
 from ledger.block import block_hash
+from ledger.checkpoint import Checkpoint, cosignature_message
 from ledger.encoding import decoder
-from ledger.genesis import Bounds
+from ledger.genesis import Bounds, epoch_of
+from ledger.membership import Validator
 from ledger.residue import Remains
-from ledger.store import CONSENSUS, HEADER, RESIDUE, SUBMISSION, Changes
+from ledger.store import CONSENSUS, HEADER, RESIDUE, SUBMISSION, Changes, MemoryStore
+
+VOTE = "vote_key"
+COSIGNER = "cosigner_key"
+
+
+def statement(chain: bytes, vote: Vote) -> bytes:
+    return statement_message(chain, vote.kind, vote.epoch, vote.view, vote.hash)
 
 
 class Violation(AssertionError):
@@ -39,11 +56,22 @@ def check(condition: bool, text: str) -> None:
 class Checker:
     """Sees every message that an honest node sends and every effect that it carries out."""
 
-    def __init__(self, n: int) -> None:
-        self.n = n
+    def __init__(
+        self,
+        validators: tuple[Validator, ...],
+        epoch_blocks: int,
+        chain: bytes,
+        origin: str,
+        verify: Verify,
+    ) -> None:
+        self.sets = {1: Seats.of(validators)}
+        """Epoch → its set, as the first honest node executed it."""
+        self.epoch_blocks = epoch_blocks
+        self.chain = chain
+        self.origin = origin
+        self.verify = verify
         self.forks_only = False
         """Whether only conflicting blocks count: for networks whose rules are broken on purpose."""
-        self.quorum = quorum(n)
         self.blocks: dict[int, bytes] = {}
         self.roots: dict[int, tuple[int, bytes]] = {}
         self.heights: dict[int, int] = defaultdict(int)
@@ -53,8 +81,11 @@ class Checker:
         self.proposals: dict[tuple[int, int, int], bytes] = {}
         self.cosigned: dict[tuple[int, int], tuple[int, bytes]] = {}
         self.batches: dict[tuple[int, int], bytes] = {}
-        self.sealed_at: dict[tuple[int, int], bytes] = {}
-        """(Node, height) → the batch of its own lane that it has shown."""
+        self.sealed_at: dict[tuple[int, int, bytes], bytes] = {}
+        """(Node, height, lane key) → the batch of its own lane that it has shown."""
+        self.owed: dict[bytes, int] = {}
+        """Roots of void batches that are to be sealed again → whose."""
+        self.final_roots: set[bytes] = set()
         self.lanes: dict[int, dict[int, int]] = defaultdict(lambda: defaultdict(int))
         self.acknowledged: dict[bytes, int] = {}
         self.final: set[bytes] = set()
@@ -72,18 +103,26 @@ class Checker:
         match message:
             case Vote(kind, epoch, view, hash_):
                 self._vote(source, message)
+                self._signed(source, epoch, VOTE, statement(chain, message), message.signature)
                 self._stood(source, vote_key(epoch, view, kind), message)
                 if kind == NOTARIZE:
                     self._stood(source, proposal_key(epoch, view, hash_), message)
             case Proposal(block, signature):
                 slot = (source, block.epoch, block.view)
                 known = self.proposals.setdefault(slot, signature)
+                name = block_hash(chain, block)
+                said = statement_message(chain, PROPOSE, block.epoch, block.view, name)
+                self._signed(source, block.epoch, VOTE, said, signature)
                 check(known == signature, f"{source} proposed twice in {slot}")
                 key = proposal_key(block.epoch, block.view, block_hash(chain, block))
                 self._stood(source, key, message)
             case Cosignature(height, size, root):
                 known_result = self.cosigned.setdefault((source, height), (size, root))
                 check(known_result == (size, root), f"{source} cosigned two roots at {height}")
+                epoch = epoch_of(height, self.epoch_blocks)
+                text = Checkpoint(self.origin, size, root).text()
+                said = cosignature_message(message.time_s, text)
+                self._signed(source, epoch, COSIGNER, said, message.signature)
                 self._stood(source, cosigned_key(height), message)
             case Hint(tips) | Status(tips=tips):
                 for tip in tips:
@@ -93,7 +132,8 @@ class Checker:
                     name = header_hash(chain, batch.header)
                     self._stood(source, HEADER + name, message)
                     if batch.header.lane == source:
-                        own = (source, batch.header.height)
+                        seat = self.sets[batch.header.epoch].by_number[source]
+                        own = (source, batch.header.height, seat.lane_key)
                         known_name = self.sealed_at.setdefault(own, name)
                         check(known_name == name, f"{source} sealed two batches at {own[1]}")
             case CertificateMessage(certificate):
@@ -108,6 +148,15 @@ class Checker:
         if key not in self.written[source] and not self.forks_only:
             raise Violation(f"{source} sent before it wrote: {message}")
 
+    def _signed(self, source: int, epoch: int, key: str, said: bytes, signature: bytes) -> None:
+        """Only members sign, with the keys that the epoch's set names."""
+        if self.forks_only:
+            return
+        seat = self.sets[epoch].by_number.get(source)
+        check(seat is not None, f"{source} signs in epoch {epoch} and is no member")
+        good = self.verify(getattr(seat, key), said, signature)
+        check(good, f"{source} signs in epoch {epoch} with another key than its set names")
+
     def _vote(self, source: int, vote: Vote) -> None:
         slot = (source, vote.epoch, vote.view, vote.kind)
         known = self.votes.setdefault(slot, vote.hash)
@@ -121,9 +170,11 @@ class Checker:
     def _certificate(self, certificate: Certificate) -> None:
         if self.forks_only:
             return
+        seats = self.sets[certificate.epoch]
         numbers = {each.number for each in certificate.signatures}
-        full = len(numbers) == len(certificate.signatures) == self.quorum
+        full = len(numbers) == len(certificate.signatures) == seats.quorum
         check(full, "a certificate has not q distinct signers")
+        check(numbers <= set(seats.numbers), "a certificate is signed by others than its members")
 
     # --- effects of honest nodes ---
 
@@ -137,7 +188,14 @@ class Checker:
                 known = self.notarized.setdefault(key, name)
                 check(known == name, f"two notarized blocks in one view, seen by {node}")
 
-    def executed(self, node: int, effect: Execute, stores: list, bounds: Bounds) -> None:
+    def seated(self, epoch: int, validators: tuple[Validator, ...]) -> None:
+        """All nodes know one set of an epoch."""
+        known = self.sets.setdefault(epoch, Seats.of(validators))
+        check(known.validators == validators, f"fork: two sets of epoch {epoch}")
+
+    def executed(
+        self, node: int, effect: Execute, stores: dict[int, MemoryStore], bounds: Bounds
+    ) -> None:
         height = effect.block.height
         records = sum(batch.header.count for _, batch in effect.batches)
         check(records <= bounds.cut_records_max, f"a cut of {records} records")
@@ -153,23 +211,26 @@ class Checker:
             name = self.batches.setdefault((lane, at), hash_)
             check(name == hash_, f"two final batches in lane {lane} at {at}")
             self.final.add(hash_)
+            self.final_roots.add(batch.header.root)
         for tip in effect.block.tips:
             check(lanes[tip.lane] == tip.height, f"lane {tip.lane} does not reach its tip")
         if height > self.heights[node] and known is effect.hash:
             self._durable(effect, stores)
         self.heights[node] = max(self.heights[node], height)
 
-    def _durable(self, effect: Execute, stores: list) -> None:
+    def _durable(self, effect: Execute, stores: dict[int, MemoryStore]) -> None:
         if self.forks_only:
             return
-        need = witnesses(self.n) if len(stores) == self.n else 1
+        seats = self.sets[effect.block.epoch]
+        members = [stores[number] for number in seats.numbers if number in stores]
+        need = seats.witnesses if len(members) == len(seats.numbers) else 1
         for hash_, batch in effect.batches:
             last = hash_ + max(0, batch.header.count - 1).to_bytes(2)
             rows = (SUBMISSION + last, RESIDUE + last)
             holders = sum(
                 store.get(HEADER + hash_) is not None
                 and (not batch.header.count or any(store.get(row) is not None for row in rows))
-                for store in stores
+                for store in members
             )
             check(holders >= need, f"a final batch is durable at {holders} nodes only")
 
@@ -188,11 +249,19 @@ class Checker:
         known = self.roots.setdefault(row.height, (row.size, row.root))
         check(known == (row.size, row.root), f"two certified roots at {row.height}")
         numbers = {each.number for each in row.cosignatures}
-        full = len(numbers) == len(row.cosignatures) == self.quorum
+        seats = self.sets[epoch_of(row.height, self.epoch_blocks)]
+        full = len(numbers) == len(row.cosignatures) == seats.quorum
+        full = full and numbers <= set(seats.numbers)
         check(full or self.forks_only, "not q distinct cosigners")
 
     def sealed(self, node: int, effect: BatchSealed) -> None:
         self.acknowledged[effect.hash] = node
+
+    def void(self, node: int, effect: BatchVoid) -> None:
+        """A void batch is sealed again, unless its platform is no member any more."""
+        self.acknowledged.pop(effect.hash, None)
+        if not effect.is_lost:
+            self.owed[effect.root] = node
 
     def forgot(self, node: int, reason: str) -> None:
         known = node in self.may_forget or self.forks_only

@@ -14,7 +14,9 @@ from random import Random
 from consensus import silence, simplex, view
 from consensus.config import Config, Keys, Limits, Timing
 from consensus.effects import (
+    BatchResealed,
     BatchSealed,
+    BatchVoid,
     Broadcast,
     CancelTimer,
     Certified,
@@ -26,6 +28,7 @@ from consensus.effects import (
     Refuse,
     Send,
     SetTimer,
+    Unsealed,
 )
 from consensus.inputs import Executed, Input, LinkDown, LinkUp, Now, Received, SealBatch, TimerFired
 from consensus.messages import Message
@@ -39,7 +42,7 @@ from ledger.store import HEADER, Changes, MemoryStore
 from tests.ledger.world import key_of
 from tests.simulation.checkers import Checker, Violation, check
 from tests.simulation.clock import Clock
-from tests.simulation.execution import Ledger, RealLedger, load
+from tests.simulation.execution import Ledger, RealLedger, join, load, turn
 from tests.simulation.network import Network, Weather
 
 CHAIN = sha256(b"a simulated network").digest()
@@ -64,15 +67,18 @@ def cheap_verify(public: bytes, message: bytes, signature: bytes) -> bool:
 
 
 def make_keys(n: int, *, real: bool) -> tuple[list[Keys], tuple[Validator, ...]]:
-    keys, validators = [], []
-    for number in range(1, n + 1):
-        seeds = [sha256(f"{number} {purpose}".encode()).digest() for purpose in range(6)]
-        make = signing.SigningKey.from_seed if real else CheapKey
-        lane, vote, cosigner = (make(seed) for seed in seeds[:3])
-        keys.append(Keys(lane, vote, cosigner))
-        publics = [seeds[3], lane.public, vote.public, cosigner.public, seeds[4]]
-        validators.append(Validator(number, f"p{number}", *publics, seeds[5]))
-    return keys, tuple(validators)
+    made = [make_member(number, real=real) for number in range(1, n + 1)]
+    return [keys for keys, _ in made], tuple(validator for _, validator in made)
+
+
+def make_member(number: int, generation: int = 0, *, real: bool = False) -> tuple[Keys, Validator]:
+    """A platform's keys, of the first or a later generation."""
+    name = f"{number} {generation}" if generation else f"{number}"
+    seeds = [sha256(f"{name} {purpose}".encode()).digest() for purpose in range(6)]
+    make = signing.SigningKey.from_seed if real else CheapKey
+    lane, vote, cosigner = (make(seed) for seed in seeds[:3])
+    publics = [seeds[3], lane.public, vote.public, cosigner.public, seeds[4]]
+    return Keys(lane, vote, cosigner), Validator(number, f"p{number}", *publics, seeds[5])
 
 
 class Node:
@@ -129,6 +135,10 @@ class Node:
         self.up = False
         self.life += 1
         self.outbox.clear()
+
+    def is_asking(self) -> bool:
+        """Whether it is a member that may not sign yet."""
+        return self.state.keys is not None and self.state.silence is not None
 
     def executed_height(self) -> int:
         return self.ledger.head.height
@@ -222,8 +232,8 @@ class Node:
                         self._send(peer, message)
             case Execute():
                 self._execute(effect)
-            case BatchSealed():
-                cluster.checker.sealed(self.number, effect)
+            case BatchSealed() | BatchVoid() | BatchResealed() | Unsealed():
+                self._tell_intake(effect)
             case Certified():
                 cluster.note("certified", self.number, effect.row.height)
                 if self.honest:
@@ -240,18 +250,33 @@ class Node:
             case _:
                 raise AssertionError(effect)
 
+    def _tell_intake(self, effect: Effect) -> None:
+        checker = self.cluster.checker
+        match effect:
+            case BatchSealed():
+                checker.sealed(self.number, effect)
+            case BatchVoid():
+                checker.void(self.number, effect)
+            case _:
+                pass
+
     def _execute(self, effect: Execute) -> None:
         if self.honest:
-            stores = [node.store for node in self.cluster.nodes.values() if node.honest]
+            nodes = self.cluster.nodes.values()
+            stores = {node.number: node.store for node in nodes if node.honest}
             self.cluster.checker.executed(self.number, effect, stores, self.config.bounds)
-        changes = self.ledger.apply(effect)
+        changes, validators = self.ledger.apply(effect)
+        if validators is not None and self.honest:
+            self.cluster.checker.seated(effect.block.epoch + 1, validators)
         if self.twist:
             head = self.ledger.head
-            self.ledger = Ledger(replace(head, root=sha256(head.root + self.twist).digest()))
+            self.ledger.head = replace(head, root=sha256(head.root + self.twist).digest())
         head = self.ledger.head
         self.cluster.note("executed", self.number, head.height)
         self.outbox.append(Persist(changes))
-        result = Executed(head.height, head.size, head.root, head.is_erasing)
+        result = Executed(
+            head.height, head.size, head.root, head.is_erasing, head.is_changing, validators
+        )
         self.cluster.clock.after(200, self._same_life(lambda: self.feed(result)))
         self._plan_erasing()
 
@@ -314,7 +339,6 @@ class Cluster:
         self.clock = Clock()
         self.network = Network(self.clock, self.random, weather or Weather())
         self.network.deliver = self._deliver
-        self.checker = Checker(n)
         self.trace = sha256()
         self.refusals: dict[tuple[int, int, str], int] = {}
         self.unexpected: list[str] = []
@@ -323,7 +347,7 @@ class Cluster:
         keys, validators = make_keys(n, real=real_signatures)
         chain, origin = CHAIN, ORIGIN
         self.load_ledger: Callable[[MemoryStore], Ledger | RealLedger]
-        self.load_ledger = lambda store: load(store, CHAIN)
+        self.load_ledger = lambda store: load(store, CHAIN, bounds.epoch_blocks, validators)
         if genesis is not None:
             foundation, real_signatures = genesis.foundation, True
             chain, origin = chain_id(foundation), foundation.origin
@@ -334,6 +358,7 @@ class Cluster:
             ]
             self.load_ledger = lambda store: RealLedger(store, genesis)
         verify = signing.verify if real_signatures else cheap_verify
+        self.checker = Checker(validators, bounds.epoch_blocks, chain, origin, verify)
         self.nodes: dict[int, Node] = {}
         for number in range(1, n + 1):
             config = Config(
@@ -363,7 +388,7 @@ class Cluster:
     def hear_answers(self, limit_ms: int = 2_000) -> "Cluster":
         """Run until the nodes may sign, or for so long."""
         until = self.clock.now_us + limit_ms * 1_000
-        while any(node.state.silence for node in self.honest()) and self.clock.now_us < until:
+        while any(node.is_asking() for node in self.honest()) and self.clock.now_us < until:
             self.run_ms(1)
         return self
 
@@ -505,6 +530,39 @@ class Cluster:
             if other != number:
                 self.link(number, other)
 
+    # --- members ---
+
+    def add_node(self, number: int) -> Node:
+        """A further platform's node, from an empty store; it follows until a set names it."""
+        keys, _ = make_member(number)
+        config = replace(self.nodes[min(self.nodes)].config, me=number, keys=keys, further_keys=())
+        node = self.nodes[number] = Node(self, config, self.random.randrange(-20, 21))
+        node.store.write(silence.mark_new())
+        self.restart(number)
+        return node
+
+    def record(self, by: int, record: bytes) -> None:
+        """Have a platform seal one record: `join`, `turn` or `leave`."""
+        self._records += 1
+        salt = sha256(self._records.to_bytes(8)).digest()[:16]
+        self.seal(by, (Submission(salt, record, b""),))
+
+    def admit(self, number: int, by: int) -> None:
+        """Have a platform join, whose node follows already or not."""
+        self.record(by, join(make_member(number)[1]))
+
+    def rotate(self, number: int, by: int, generation: int = 1) -> None:
+        """Give a platform's node new keys, and have the network take them."""
+        keys, validator = make_member(number, generation)
+        node = self.nodes[number]
+        node.config = replace(node.config, further_keys=(*node.config.further_keys, keys))
+        node.state.config = node.config
+        self.record(by, turn(validator))
+
+    def members(self) -> tuple[int, ...]:
+        """Who votes in the newest epoch that any honest node is in."""
+        return max((node.state for node in self.honest()), key=lambda s: s.epoch).seats.numbers
+
     def make_byzantine(self, number: int, outgoing: Outgoing | None = None) -> Node:
         node = self.nodes[number]
         node.honest, node.outgoing = False, outgoing
@@ -526,7 +584,7 @@ class Cluster:
     def seal(self, number: int, submissions: tuple[Submission, ...]) -> None:
         """Offer records to a node; one that may not sign yet takes none (as intake does)."""
         node = self.nodes[number]
-        if not node.up or silence.may_sign(node.state):
+        if not node.up or silence.may_seal(node.state):
             node.feed(SealBatch(submissions))
 
     # --- conditions ---
@@ -549,6 +607,8 @@ class Cluster:
         for hash_, owner in self.checker.acknowledged.items():
             if self.nodes[owner].honest and hash_ not in self.checker.final:
                 return False
+        if any(root not in self.checker.final_roots for root in self.checker.owed):
+            return False
         return all(
             node.store.get(HEADER + hash_) is not None
             for node in nodes

@@ -20,8 +20,7 @@ from ledger.block import Block, Tip
 from ledger.errors import Malformed, StoreDamaged
 from ledger.store import CHECKPOINT, CONSENSUS, HEADER, SUBMISSION, Changes, after
 from tests.simulation import actors
-from tests.simulation.cluster import CHAIN, Cluster, Node, quick_bounds
-from tests.simulation.execution import load
+from tests.simulation.cluster import Cluster, Node, quick_bounds
 from tests.simulation.test_scenarios import drop, is_vote, keep_all, ready, work
 
 # --- execution ---
@@ -190,7 +189,7 @@ def test_log_torn_tail_bitflip_truncate(harm: str) -> None:
         rows = node.store.copy()
         rows.write(changes)
         try:
-            simplex.restore(node.config, rows, load(rows, CHAIN).head, node.now())
+            simplex.restore(node.config, rows, node.cluster.load_ledger(rows).head, node.now())
         except StoreDamaged:
             damaged += 1
         else:
