@@ -13,8 +13,8 @@ members, f = ⌊(n − 1) / 3⌋, q = n − f:
 4. Void from then on: what is about a platform that is not in the new set (but for joins), and
    rotations of a platform that has just got other keys.
 
-The new set ascends by number. All others stay open; their approvals stay, a `member.ready` counts in
-its own epoch only.
+The new set ascends by number. All others stay open; their approvals stay, a `member.ready` counts
+in its own epoch only.
 """
 
 from collections.abc import Mapping, Sequence
@@ -63,6 +63,9 @@ class Outlook:
 
     waits: bool = False
     candidates: tuple[Candidate, ...] = ()
+
+
+NOTHING_AHEAD: Final = Outlook()
 
 
 @dataclass(frozen=True, slots=True)

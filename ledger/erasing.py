@@ -41,7 +41,6 @@ from ledger.records.engagement import (
     Fault,
     Status,
 )
-from ledger.records.erasure import Erasure, ErasureAck
 from ledger.records.rating import Rating
 from ledger.records.subject import SubjectLink, SubjectRegister
 from ledger.residue import Residue
@@ -147,8 +146,8 @@ class _Residues:
                 return self._outcome(record, leaf)
             case Rating():
                 return self._rating(record, _annotation(leaf))
-            case Erasure() | ErasureAck():
-                raise StoreDamaged(_where(place), "is an erasure's, which is never erased")
+            case _:
+                raise StoreDamaged(_where(place), "is of a type that is never erased")
 
     def _open(self, record: EngagementOpen) -> EngagementOpen:
         return replace(

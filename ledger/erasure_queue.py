@@ -41,9 +41,8 @@ from ledger.errors import StoreDamaged
 from ledger.files import FilePlace, file_row_key, leaf_of, place_of
 from ledger.merkle import leaf_hash
 from ledger.overlay import Overlay
-from ledger.records import TAGS, Record
+from ledger.records import NEVER_ERASED, TAGS, Record
 from ledger.records.engagement import EngagementOpen, EngagementOutcome
-from ledger.records.erasure import Erasure, ErasureAck
 from ledger.records.rating import Rating
 from ledger.records.subject import SubjectLink, SubjectRegister
 from ledger.rows import (
@@ -61,7 +60,7 @@ ERASURE_LEAVES_PER_BLOCK: Final = 1_024
 ERASURE_LOOKS_PER_BLOCK: Final = 8_192
 TURN_LOOKS: Final = 128
 """After so many positions whoever executes may do other things."""
-NEVER_ERASED: Final = frozenset({TAGS[Erasure], TAGS[ErasureAck]})
+_STAYING: Final = frozenset(TAGS[kind] for kind in NEVER_ERASED)
 
 Erased = tuple[int, int, int, int]
 """Lane, batch height, position, the erasure's log index."""
@@ -90,7 +89,7 @@ def subjects_named(overlay: Overlay, record: Record) -> tuple[bytes, ...]:
             row = overlay.engagements.get(engagement_key(platform, record.reference))
             if row is not None:
                 named |= {subject_key(platform, each) for each in (row.worker, row.client)}
-        case Erasure() | ErasureAck():
+        case _:  # it is never erased
             return ()
     return tuple(sorted(named))
 
@@ -200,7 +199,7 @@ class ErasureQueue:
     def _take(self, erasure: int, own: LeafRow, target: int) -> bool:
         """Erase a record, if it is to be; False where its leaves find no room."""
         row = self._leaf(target)
-        if row.type in NEVER_ERASED or row.erasure is not None:
+        if row.type in _STAYING or row.erasure is not None:
             return True
         files = self._files(row)
         if len(files) > self._left:

@@ -18,6 +18,8 @@ For each record, in order of lane, height and position:
 | rating | worker's, client's | the open | annotated | rated party, pair |
 | erasure | each in its scope | – | [] | – |
 | erasure.ack | the erasure's subject's | the erasure | [] | – |
+| member.approve, .ready | none | the change | [] | – |
+| member.propose, .remove, .leave, key.rotate, evidence | none | – | [] | – |
 
 *annotated*: [k, standing, retrospective] (`ledger.bureau.standing.Annotation`). *Counterparty*: of
 an outcome the client, of a rating the rater. k counts, from 1, the outcomes (or ratings) that the
@@ -33,6 +35,7 @@ from hashlib import sha256 as _sha256
 from typing import Any, ClassVar, Final
 
 from ledger.batch import Header, Submission, entry_of
+from ledger.binding import Bound, Outlook
 from ledger.block import Refusal, rule_hash
 from ledger.bureau.standing import (
     Annotation,
@@ -47,11 +50,21 @@ from ledger.encoding import encode
 from ledger.erasure_queue import Erased, ErasureQueue
 from ledger.errors import Refused
 from ledger.files import KIND_PLATFORM, KIND_RATER, file_value
+from ledger.governing import Footing
+from ledger.membership import Validator
 from ledger.merkle import frontier_root
 from ledger.overlay import DAY_MS, TURN_ROWS, Overlay
-from ledger.records import TAGS, Record, decode_checked
+from ledger.records import GOVERNANCE_TYPES, NEVER_ERASED, TAGS, Record, decode_checked
 from ledger.records.engagement import EngagementOpen, EngagementOutcome
 from ledger.records.erasure import Erasure, ErasureAck
+from ledger.records.membership import (
+    KeyRotate,
+    MemberApprove,
+    MemberLeave,
+    MemberPropose,
+    MemberReady,
+    MemberRemove,
+)
 from ledger.records.rating import Rating
 from ledger.records.subject import SubjectLink, SubjectRegister
 from ledger.residue import AnyBatch, Residue
@@ -74,6 +87,9 @@ EMPTY_ANNOTATION: Final = encode(())
 _RATER: Final = bytes([KIND_RATER])
 _PLATFORM: Final = bytes([KIND_PLATFORM])
 _ERASURE: Final = TAGS[Erasure]
+_CHANGES: Final = frozenset(
+    TAGS[kind] for kind in (MemberPropose, MemberRemove, MemberLeave, KeyRotate)
+)
 
 
 Place = tuple[int, int, int]
@@ -96,15 +112,18 @@ class BlockRun:
     """One block under way. Collects every change; the store stays as it is."""
 
     def __init__(
-        self, chain: bytes, vocabulary: Vocabulary, reader: Reader, first: int, block_time: int
+        self, footing: Footing, vocabulary: Vocabulary, reader: Reader, block_time: int
     ) -> None:
-        self.overlay = Overlay(reader, vocabulary)
+        first = footing.size
+        self.overlay = Overlay(reader, vocabulary, footing)
         self.changes: Changes = {}
         self.leaf_hashes: list[bytes] = []
         self.refusals: list[Refusal] = []
         self.records: list[tuple[bytes, int | None, str]] = []
         self.queue = ErasureQueue(reader, self.overlay, self.changes, first)
-        self._chain = chain
+        self.is_governed = False
+        """Whether a record of the block concerns the network itself."""
+        self._chain = footing.chain
         self._vocabulary = vocabulary
         self._reader = reader
         self._first = first
@@ -179,7 +198,7 @@ class BlockRun:
 
     def _read_stand_in(self, data: bytes) -> Record:
         record = read_record(data, self._vocabulary.bounds)
-        if isinstance(record, Erasure | ErasureAck):
+        if isinstance(record, NEVER_ERASED):
             raise Refused(MALFORMED, "stands for a record that is never erased")
         return record
 
@@ -217,6 +236,16 @@ class BlockRun:
             self.overlay.append_leaf(self.changes, subject, index_bytes, leaf_hash)
         if tag == _ERASURE:
             self.queue.accept(log_index, record_id)
+        elif tag in _CHANGES:
+            self._name_change(log_index, record_id)
+
+    def _name_change(self, log_index: int, record_id: bytes) -> None:
+        """The change that was asked for here is found by its record id from now on."""
+        governance = self.overlay.governance
+        row = governance.need(log_index)
+        row.commitment = record_id
+        governance.changes.put(log_index.to_bytes(8), row)
+        governance.fresh[record_id] = log_index
 
     # --- effects by type ---
 
@@ -301,6 +330,14 @@ class BlockRun:
         subject = row.platform.to_bytes(4) + row.handle
         return (subject,), log_index, EMPTY_ANNOTATION, ()
 
+    def _governance(self, record: Record) -> Effect:
+        """In no file; what is about a change has that for its target."""
+        self.is_governed = True
+        target = None
+        if isinstance(record, MemberApprove | MemberReady):
+            target = self.overlay.governance.log_index_of(record.change)
+        return (), target, EMPTY_ANNOTATION, ()
+
     _EFFECTS: ClassVar[dict[type[Record], Callable[["BlockRun", Any], Effect]]] = {
         SubjectRegister: _register,
         SubjectLink: _link,
@@ -309,6 +346,7 @@ class BlockRun:
         Rating: _rating,
         Erasure: _erasure,
         ErasureAck: _ack,
+        **dict.fromkeys(GOVERNANCE_TYPES, _governance),
     }
 
     def _parties(self, prefix: bytes, reference: bytes) -> tuple[EngagementRow, bytes, bytes]:
@@ -318,6 +356,15 @@ class BlockRun:
         return row, prefix + row.worker, prefix + row.client
 
     # --- the block's end ---
+
+    def bind(self) -> Bound:
+        """The epoch ends: the next set, and which changes made it."""
+        self.is_governed = True
+        return self.overlay.governance.end_epoch()
+
+    def outlook(self, validators: tuple[Validator, ...], epoch: int) -> Outlook:
+        """What the epoch of the next block, with this set, may end with."""
+        return self.overlay.governance.outlook(validators, epoch)
 
     def erase(self, oldest: int | None, height: int) -> Generator[None, None, int | None]:
         """Append what leaves of erasures the block may, in turns; the oldest not done after it."""

@@ -6,6 +6,7 @@ from ledger.erasure_rows import oldest_erasure
 from ledger.errors import BadProof, InvalidInput, Malformed, StoreDamaged
 from ledger.files import entry_at
 from ledger.genesis import Foundation, Genesis, chain_id, check_genesis, epoch_of
+from ledger.governing import read_outlook
 from ledger.membership import Validator
 from ledger.merkle import Frontier
 from ledger.parameters import Parameters, parameters_hash
@@ -65,6 +66,7 @@ def load(reader: Reader, window_blocks: int = WINDOW_BLOCKS) -> State:
         log=_load_log(reader, head),
         index=index,
         oldest_erasure=oldest_erasure(reader),
+        outlook=read_outlook(reader, validators, epoch_of(head.height + 1, bounds.epoch_blocks)),
     )
 
 

@@ -13,6 +13,18 @@ from ledger.bureau.standing import PlatformTally, RaterTally
 from ledger.encoding import decoder, encode
 from ledger.erasure_rows import ErasureRow
 from ledger.errors import Malformed, StoreDamaged
+from ledger.governance_rows import (
+    ACCUSED,
+    CHANGE,
+    OPEN,
+    USED,
+    ChangeRow,
+    EvidenceRow,
+    OpenRow,
+    UsedRow,
+    change_id_key,
+)
+from ledger.governing import Footing, Governance
 from ledger.merkle import frontier_append
 from ledger.rows import (
     REPAIR,
@@ -150,6 +162,8 @@ class Overlay:
         "dues",
         "engagements",
         "erasures",
+        "governance",
+        "governance_tables",
         "pairs",
         "platforms",
         "raters",
@@ -158,7 +172,7 @@ class Overlay:
         "vocabulary",
     )
 
-    def __init__(self, reader: Reader, vocabulary: Vocabulary) -> None:
+    def __init__(self, reader: Reader, vocabulary: Vocabulary, footing: Footing) -> None:
         self.reader = reader
         self.vocabulary = vocabulary
         self.subjects = OverlayTable(reader, SUBJECT, SubjectRow)
@@ -169,6 +183,12 @@ class Overlay:
         self.erasures = OverlayTable(reader, ERASURE, ErasureRow)
         self.dues = DueDays(reader)
         self.accepted_erasures: dict[bytes, int] = {}
+        changes = OverlayTable(reader, CHANGE, ChangeRow)
+        used = OverlayTable(reader, USED, UsedRow)
+        open_ = OverlayTable(reader, OPEN, OpenRow)
+        accused = OverlayTable(reader, ACCUSED, EvidenceRow)
+        self.governance_tables = (changes, used, open_, accused)
+        self.governance = Governance(reader, footing, changes, used, open_, accused, {})
 
     def log_index_of(self, record_id: bytes) -> int | None:
         """The log index of a record that an earlier block has accepted, or of an erasure that this
@@ -218,4 +238,8 @@ class Overlay:
         yield from self.raters.flush(changes)
         yield from self.platforms.flush(changes)
         yield from self.erasures.flush(changes)
+        for table in self.governance_tables:
+            yield from table.flush(changes)
+        for record_id, log_index in self.governance.fresh.items():
+            changes[change_id_key(record_id)] = log_index.to_bytes(8)
         self.dues.flush(changes)

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ledger.binding import Candidate, Outlook
+from ledger.binding import NOTHING_AHEAD, Candidate, Outlook
 from ledger.block import Refusal, Seal, Tip
-from ledger.genesis import Foundation
+from ledger.genesis import Foundation, epoch_of
+from ledger.governing import Footing
 from ledger.index import Index
 from ledger.membership import Validator
 from ledger.merkle import Frontier
@@ -38,7 +39,13 @@ class State:
     log: Frontier
     index: Index
     oldest_erasure: int | None = None
-    outlook: Outlook = Outlook()
+    outlook: Outlook = NOTHING_AHEAD
+
+    @property
+    def footing(self) -> Footing:
+        """Where the next block stands."""
+        epoch = epoch_of(self.height + 1, self.foundation.bounds.epoch_blocks)
+        return Footing(self.chain, self.foundation.origin, epoch, self.validators, self.log.size)
 
     @property
     def change_waits(self) -> bool:

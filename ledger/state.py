@@ -9,8 +9,9 @@ What a block does, in order:
 1. days that its time leaves behind make open engagements overdue;
 2. its records are executed (`ledger/execution.py`);
 3. erasures that are under way go on (`ledger/erasure_queue.py`);
-4. if it is the last of its epoch, summaries changed in the epoch are entered in the index;
-5. the index takes in all changed heads, and its root stands in the seal;
+4. if it is the last of its epoch, changes of the membership bind (`ledger/binding.py`), and
+   summaries changed in the epoch are entered in the index;
+5. the index takes in all changed heads, and its root stands in the seal, with the next set;
 6. the seal is the last leaf; tiles, block row and head row follow.
 """
 
@@ -31,6 +32,7 @@ from ledger.encoding import encode
 from ledger.errors import BadProof, Malformed, StoreDamaged
 from ledger.execution import BlockRun
 from ledger.genesis import Genesis, chain_id, epoch_of, genesis_seal
+from ledger.governing import found_names, mark_checkpoint
 from ledger.hashing import ZERO_HASH
 from ledger.index import Index
 from ledger.loading import load
@@ -51,7 +53,7 @@ from ledger.rows import (
     validators_key,
 )
 from ledger.rules import Vocabulary
-from ledger.store import Changes, Reader
+from ledger.store import Changes, MemoryStore, Reader
 from ledger.tiles import TILE_WIDTH, ReadTile, append_to_tiles, frontier_of
 from ledger.window import WINDOW_BLOCKS, oldest_provable, window_changes
 
@@ -98,7 +100,9 @@ def found(genesis: Genesis, window_blocks: int = WINDOW_BLOCKS) -> tuple[State, 
         parameters_key(seal.parameters): encode(foundation.parameters),
     }
     block = Block(0, 0, 0, ZERO_HASH, (), foundation.created)
+    found_names(changes, foundation.validators)
     log = _append(_no_tile, Frontier(), [], seal, changes)
+    mark_checkpoint(MemoryStore(), changes, log.size, log.root(), 0)
     return _close(state, block, seal, (), log, changes=changes), changes
 
 
@@ -144,12 +148,19 @@ def apply_in_turns(
     """
     _assert_follows(state, block, batches)
     first = state.log.size
-    run = BlockRun(state.chain, state.vocabulary, reader, first, block.time)
+    footing = state.footing
+    epoch = footing.epoch
+    run = BlockRun(footing, state.vocabulary, reader, block.time)
     run.pass_days(state.time)
     for header_hash, batch in batches:
         yield from run.batch(header_hash, batch)
     epoch_ends = block.height % state.foundation.bounds.epoch_blocks == 0
     oldest_erasure = yield from run.erase(state.oldest_erasure, block.height)
+    bound = run.bind() if epoch_ends else None
+    validators = state.validators if bound is None else bound.validators
+    outlook = state.outlook
+    if run.is_governed:
+        outlook = run.outlook(validators, epoch + epoch_ends)
     updates = yield from run.finish(block.height, epoch_ends=epoch_ends)
     refusals = tuple(run.refusals)
     oldest = oldest_provable(block.height, state.foundation.bounds.epoch_blocks)
@@ -163,13 +174,15 @@ def apply_in_turns(
         index_root=index_root,
         refusals=refusals_hash(refusals),
         parameters=state.parameters_hash,
-        validators=state.validators if epoch_ends else None,
+        validators=validators if epoch_ends else None,
     )
 
     def read_tile(level: int, index: int) -> bytes:
         return reader.get(tile_key(level, index)) or b""
 
     log = _append(read_tile, state.log, run.leaf_hashes, seal, run.changes)
+    ended = epoch if epoch_ends else None
+    mark_checkpoint(reader, run.changes, log.size, log.root(), ended)
     after_block = _close(state, block, seal, refusals, log, changes=run.changes)
     applied = Applied(
         changes=run.changes,
@@ -180,8 +193,9 @@ def apply_in_turns(
         refusals=refusals,
         records=tuple(run.records),
         erased=run.erased,
+        bound=() if bound is None else bound.bound,
     )
-    return replace(after_block, oldest_erasure=oldest_erasure), applied
+    return replace(after_block, oldest_erasure=oldest_erasure, outlook=outlook), applied
 
 
 def _assert_follows(state: State, block: Block, batches: Sequence[tuple[bytes, AnyBatch]]) -> None:

@@ -19,7 +19,8 @@ from ledger.block import Tip
 from ledger.encoding import Hash, TimeMs, Uint, Value, decode, encode
 from ledger.erasure_rows import oldest_erasure
 from ledger.errors import InvalidInput, Malformed
-from ledger.genesis import Genesis, chain_id
+from ledger.genesis import Genesis, chain_id, epoch_of
+from ledger.governing import read_outlook
 from ledger.hashing import sha256
 from ledger.index import Index
 from ledger.membership import Validator
@@ -149,6 +150,11 @@ class ReplayOn(Replay):
             log=Frontier.decode(trust.size, trust.frontier),
             index=index,
             oldest_erasure=oldest_erasure(store),
+            outlook=read_outlook(
+                store,
+                trust.validators,
+                epoch_of(trust.height + 1, foundation.bounds.epoch_blocks),
+            ),
         )
         self.take_up(trust.validators)
         for each in trust.lanes:

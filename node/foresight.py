@@ -2,10 +2,12 @@
 
 Intake judges a record against what execution has written and, over it, what the own records before
 it will change: so an outcome is accepted right behind its open, and a second open is refused before
-the first is final. Only own records are looked ahead over; execution has the last word.
+the first is final. Only own records are looked ahead over; execution has the last word. Of records
+about the network itself nothing is looked ahead over: they are few, and anybody's.
 """
 
 from collections import deque
+from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
 import msgspec
@@ -13,12 +15,24 @@ import msgspec
 from ledger.encoding import decoder
 from ledger.erasure_rows import ErasureRow
 from ledger.errors import StoreDamaged
-from ledger.records import Record
+from ledger.governance_rows import (
+    ACCUSED,
+    CHANGE,
+    OPEN,
+    USED,
+    ChangeRow,
+    EvidenceRow,
+    OpenRow,
+    UsedRow,
+)
+from ledger.governing import Footing, Governance
+from ledger.records import GOVERNANCE_TYPES, Record
 from ledger.rows import (
     REPAIR,
     EngagementRow,
     RecordRow,
     SubjectRow,
+    decode_row,
     describe_key,
     read_row,
     record_key,
@@ -75,16 +89,48 @@ class AheadTable(Generic[Row]):
                 del self._rows[key], self._last[key]
 
 
+class StoredTable(Generic[Row]):
+    """Rows of one prefix as the store has them; what would change them is let go."""
+
+    def __init__(self, reader: Reader, prefix: bytes, kind: type[Row]) -> None:
+        self._reader, self._prefix, self._kind = reader, prefix, kind
+
+    def get(self, key: bytes) -> Row | None:
+        """The row, or None.
+
+        Raises:
+            StoreDamaged: the stored row cannot be read.
+        """
+        data = self._reader.get(self._prefix + key)
+        return None if data is None else decode_row(self._kind, self._prefix + key, data)
+
+    def put(self, key: bytes, row: Row) -> None:
+        """Nothing is looked ahead over."""
+
+
 class Foresight:
     """A `ledger.rules.Registry` that is ahead of the ledger by the own records under way."""
 
-    def __init__(self, reader: Reader, vocabulary: Vocabulary, lane: int) -> None:
+    def __init__(
+        self, reader: Reader, vocabulary: Vocabulary, lane: int, footing: Callable[[], Footing]
+    ) -> None:
+        """`footing`: where the next block will stand, asked for records about the network."""
         self.vocabulary = vocabulary
         self.subjects = AheadTable(reader, SUBJECT, SubjectRow)
         self.engagements = AheadTable(reader, ENGAGEMENT, EngagementRow)
         self.erasures = AheadTable(reader, ERASURE, ErasureRow)
         self._reader = reader
         self._lane = lane
+        self._footing = footing
+        self.governance = Governance(
+            reader,
+            footing(),
+            StoredTable(reader, CHANGE, ChangeRow),
+            StoredTable(reader, USED, UsedRow),
+            StoredTable(reader, OPEN, OpenRow),
+            StoredTable(reader, ACCUSED, EvidenceRow),
+            {},
+        )
 
     def admit(self, record: Record, time_ms: int, batch: int) -> None:
         """Judge a record that is to stand in the own batch of this number, and look ahead over it.
@@ -92,9 +138,12 @@ class Foresight:
         Raises:
             Refused: names the rule and the field; nothing has changed.
         """
+        if isinstance(record, GOVERNANCE_TYPES):
+            self.governance.footing = self._footing()
         check_stateful(self, record, self._lane, time_ms)
         self.subjects.batch = self.engagements.batch = self.erasures.batch = batch
-        enact(self, record, _NOT_YET, time_ms)
+        if not isinstance(record, GOVERNANCE_TYPES):
+            enact(self, record, _NOT_YET, time_ms)
 
     def log_index_of(self, record_id: bytes) -> int | None:
         """The log index of a record that execution has accepted, or None."""

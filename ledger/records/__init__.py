@@ -40,6 +40,18 @@ Record = (
     | Governance
 )
 
+GOVERNANCE_TYPES: Final = (
+    MemberPropose,
+    MemberApprove,
+    MemberReady,
+    MemberRemove,
+    MemberLeave,
+    KeyRotate,
+    Evidence,
+)
+NEVER_ERASED: Final = (Erasure, ErasureAck, *GOVERNANCE_TYPES)
+"""Types of records whose openings stay for ever."""
+
 RECORD_TYPES: Final = (
     SubjectRegister,
     SubjectLink,
@@ -48,13 +60,7 @@ RECORD_TYPES: Final = (
     Rating,
     Erasure,
     ErasureAck,
-    MemberPropose,
-    MemberApprove,
-    MemberReady,
-    MemberRemove,
-    MemberLeave,
-    KeyRotate,
-    Evidence,
+    *GOVERNANCE_TYPES,
 )
 TAGS: Final[dict[type, int]] = {
     kind: int(kind.__struct_config__.tag)  # type: ignore[arg-type]

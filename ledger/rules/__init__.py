@@ -20,6 +20,15 @@ from ledger.genesis import Bounds
 from ledger.records import Record, decode_record
 from ledger.records.engagement import EngagementOpen, EngagementOutcome
 from ledger.records.erasure import Erasure, ErasureAck
+from ledger.records.evidence import Evidence
+from ledger.records.membership import (
+    KeyRotate,
+    MemberApprove,
+    MemberLeave,
+    MemberPropose,
+    MemberReady,
+    MemberRemove,
+)
 from ledger.records.rating import Rating
 from ledger.records.subject import SubjectLink, SubjectRegister
 from ledger.rules.codes import (
@@ -45,6 +54,25 @@ from ledger.rules.erasure import (
     enact_erasure,
     judge_ack,
     judge_erasure,
+)
+from ledger.rules.evidence import check_evidence, enact_evidence, judge_evidence
+from ledger.rules.membership import (
+    check_by_batch,
+    check_propose,
+    check_ready,
+    check_rotate,
+    enact_approve,
+    enact_leave,
+    enact_propose,
+    enact_ready,
+    enact_remove,
+    enact_rotate,
+    judge_approve,
+    judge_leave,
+    judge_propose,
+    judge_ready,
+    judge_remove,
+    judge_rotate,
 )
 from ledger.rules.rating import check_rating, enact_rating, judge_rating
 from ledger.rules.registry import Registry, Vocabulary
@@ -91,6 +119,13 @@ _RULES: Final[dict[type[Record], _Rules]] = {
     Rating: _Rules(check_rating, judge_rating, enact_rating, 2),
     Erasure: _Rules(check_erasure, judge_erasure, enact_erasure, 0),
     ErasureAck: _Rules(check_ack, judge_ack, enact_ack, 0),
+    MemberPropose: _Rules(check_propose, judge_propose, enact_propose, 0),
+    MemberApprove: _Rules(check_by_batch, judge_approve, enact_approve, 0),
+    MemberReady: _Rules(check_ready, judge_ready, enact_ready, 0),
+    MemberRemove: _Rules(check_by_batch, judge_remove, enact_remove, 0),
+    MemberLeave: _Rules(check_by_batch, judge_leave, enact_leave, 0),
+    KeyRotate: _Rules(check_rotate, judge_rotate, enact_rotate, 0),
+    Evidence: _Rules(check_evidence, judge_evidence, enact_evidence, 0),
 }
 
 
@@ -128,7 +163,7 @@ def check_stateful(registry: Registry, record: Record, lane: int, batch_time: in
     if record.at > batch_time:
         raise Refused(DATED_AFTER_BATCH, "is later than the time of its batch", field="at")
     rules = _RULES[type(record)]
-    if record.platform != lane and not _signed_by_its_subject(record):
+    if record.platform != lane and not _carries_its_key(record):
         raise Refused(
             FOREIGN_PLATFORM, f"is {record.platform}, the lane is {lane}'s", field="platform"
         )
@@ -137,11 +172,11 @@ def check_stateful(registry: Registry, record: Record, lane: int, batch_time: in
     rules.judge(registry, record)
 
 
-def _signed_by_its_subject(record: Record) -> bool:
+def _carries_its_key(record: Record) -> bool:
     """Whether a key in the record signs it, so that it may come through any lane."""
     if isinstance(record, Rating):
         return bool(record.rater_key)
-    return isinstance(record, SubjectLink | Erasure)
+    return isinstance(record, SubjectLink | Erasure | MemberReady | KeyRotate)
 
 
 def enact(registry: Registry, record: Record, log_index: int, batch_time: int) -> None:

@@ -39,6 +39,29 @@ ERASURE_UNDER_WAY: Final = "erasure-under-way"
 UNKNOWN_ERASURE: Final = "unknown-erasure"
 ERASURE_NOT_DONE: Final = "erasure-not-done"
 ACK_EXISTS: Final = "ack-exists"
+NOT_A_MEMBER: Final = "not-a-member"
+KEYS_NOT_DISTINCT: Final = "keys-not-distinct"
+NO_POSSESSION: Final = "no-possession"
+BAD_CERTIFICATE: Final = "bad-certificate"
+NAME_TAKEN: Final = "name-taken"
+OTHER_IDENTITY: Final = "other-identity"
+UNKNOWN_MEMBER: Final = "unknown-member"
+REMOVES_ITSELF: Final = "removes-itself"
+REMOVAL_EXISTS: Final = "removal-exists"
+LEAVING: Final = "leaving"
+LAST_MEMBER: Final = "last-member"
+TOO_MANY_CHANGES: Final = "too-many-changes"
+UNKNOWN_CHANGE: Final = "unknown-change"
+CHANGE_CLOSED: Final = "change-closed"
+NEEDS_NO_APPROVAL: Final = "needs-no-approval"
+APPROVAL_EXISTS: Final = "approval-exists"
+NOT_AWAITED: Final = "not-awaited"
+WRONG_EPOCH: Final = "wrong-epoch"
+UNKNOWN_CHECKPOINT: Final = "unknown-checkpoint"
+READY_EXISTS: Final = "ready-exists"
+EVIDENCE_FORM: Final = "evidence-form"
+EVIDENCE_UNPROVEN: Final = "evidence-unproven"
+EVIDENCE_EXISTS: Final = "evidence-exists"
 
 RULES: Final = {
     MALFORMED: "the bytes are a record of a known type in canonical form, within the size bound",
@@ -74,4 +97,27 @@ RULES: Final = {
     UNKNOWN_ERASURE: "what is acknowledged is an erasure that was accepted before",
     ERASURE_NOT_DONE: "an erasure is acknowledged once nothing of its scope is left to be marked",
     ACK_EXISTS: "a platform acknowledges an erasure once",
+    NOT_A_MEMBER: "the platform that proposes, approves or leaves is in the set of the epoch",
+    KEYS_NOT_DISTINCT: "the five keys and the link key of a validator are six keys",
+    NO_POSSESSION: "each key of a validator has signed its proof of possession",
+    BAD_CERTIFICATE: "a certificate has its one form, and its own key has signed it",
+    NAME_TAKEN: "numbers, codes, keys and certificates of changes are new for ever",
+    OTHER_IDENTITY: "a rotation keeps the number and the code",
+    UNKNOWN_MEMBER: "who is to be removed is in the set of the epoch",
+    REMOVES_ITSELF: "a removal is of another member: who wants to go, leaves",
+    REMOVAL_EXISTS: "one open removal of a member: approve that",
+    LEAVING: "a change is not about a member whose leaving is open",
+    LAST_MEMBER: "the last member of a network does not leave",
+    TOO_MANY_CHANGES: "a platform has at most 16 approved changes open",
+    UNKNOWN_CHANGE: "what is approved, or awaited, is an accepted change",
+    CHANGE_CLOSED: "what is approved, or awaited, has neither bound nor become void",
+    NEEDS_NO_APPROVAL: "what is approved is not a leaving",
+    APPROVAL_EXISTS: "a platform approves a change once; its own it has approved",
+    NOT_AWAITED: "who is ready is the platform, with the keys, of a join or rotation",
+    WRONG_EPOCH: "who is ready names the current epoch",
+    UNKNOWN_CHECKPOINT: "size and root are a checkpoint of the epoch, or its first",
+    READY_EXISTS: "a candidate says once per epoch that it is ready",
+    EVIDENCE_FORM: "the parts are statements that conflict as the kind says, in order",
+    EVIDENCE_UNPROVEN: "one key of the accused, of that epoch's set, signed both parts",
+    EVIDENCE_EXISTS: "one piece of evidence per platform, kind, epoch and slot",
 }

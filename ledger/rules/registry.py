@@ -1,4 +1,5 @@
-"""What the rules read and what an accepted record changes in it: subjects, engagements, erasures.
+"""What the rules read and what an accepted record changes in it: subjects, engagements, erasures,
+and what concerns the network itself.
 
 Two rooms hold such a registry: execution (`ledger/overlay.py`), whose word is final, and intake
 (in the node), which looks ahead over a platform's own records that are still under way.
@@ -6,30 +7,17 @@ Two rooms hold such a registry: execution (`ledger/overlay.py`), whose word is f
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, Self, TypeVar
+from typing import Protocol, Self
 
 from ledger.bureau.model import Model
 from ledger.erasure_rows import ErasureRow
 from ledger.errors import Refused
 from ledger.genesis import Bounds
+from ledger.governing import Governance, Table
 from ledger.parameters import Parameters, Scale
 from ledger.rows import EngagementRow, SubjectRow
 from ledger.rules.codes import UNKNOWN_SUBJECT
 from ledger.store import subject_key
-
-Row = TypeVar("Row")
-
-
-class Table(Protocol[Row]):
-    """Live rows by key. A row that is changed in place must be `put` again."""
-
-    def get(self, key: bytes) -> Row | None:
-        """The row, or None."""
-        ...
-
-    def put(self, key: bytes, row: Row) -> None:
-        """Keep a new or changed row."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +62,11 @@ class Registry(Protocol):
     @property
     def erasures(self) -> Table[ErasureRow]:
         """Accepted erasures."""
+        ...
+
+    @property
+    def governance(self) -> Governance:
+        """Changes of the membership, names, evidence."""
         ...
 
     def log_index_of(self, record_id: bytes) -> int | None:

@@ -15,6 +15,8 @@ from ledger.bureau.model import FIRST_MODEL
 from ledger.erasure_rows import ErasureRow
 from ledger.errors import Refused
 from ledger.genesis import FIRST_BOUNDS
+from ledger.governance_rows import ChangeRow, EvidenceRow, OpenRow, UsedRow
+from ledger.governing import Footing, Governance
 from ledger.hashing import ZERO_HASH
 from ledger.parameters import FIRST_DOMAINS, FIRST_SCALES, Parameters
 from ledger.records import Record
@@ -23,6 +25,7 @@ from ledger.records.rating import Rating
 from ledger.records.subject import SubjectRegister
 from ledger.rows import EngagementRow, SubjectRow
 from ledger.rules import Vocabulary, check_stateful, check_stateless, enact, read_record
+from ledger.store import MemoryStore
 from node.importing.plan import Reference
 from node.importing.target import Answer
 
@@ -55,6 +58,9 @@ class _Registry:
         self.subjects: _Table[SubjectRow] = _Table()
         self.engagements: _Table[EngagementRow] = _Table()
         self.erasures: _Table[ErasureRow] = _Table()
+        nowhere = Footing(ZERO_HASH, "", 1, (), 1)
+        tables = (_Table[ChangeRow](), _Table[UsedRow](), _Table[OpenRow](), _Table[EvidenceRow]())
+        self.governance = Governance(MemoryStore(), nowhere, *tables, {})
 
     def log_index_of(self, record_id: bytes) -> int | None:
         """A file to be imported is in no log."""

@@ -241,7 +241,7 @@ def test_a_run_is_freed_with_its_last_reference() -> None:
     world = World()
     world.put(1, [world.register("w")])
     block, _, batches = world.next_block()
-    run = BlockRun(world.chain, world.state.vocabulary, world.store, world.state.size, block.time)
+    run = BlockRun(world.state.footing, world.state.vocabulary, world.store, block.time)
     deque(run.batch(*batches[0]), maxlen=0)
     deque(run.finish(block.height, epoch_ends=False), maxlen=0)
     alive = weakref.ref(run)

@@ -55,7 +55,12 @@ class LiveNode:
         self.intake = Intake(
             chain=self.chain,
             reader=self.world.store,
-            foresight=Foresight(self.world.store, self.world.state.vocabulary, 1),
+            foresight=Foresight(
+                self.world.store,
+                self.world.state.vocabulary,
+                1,
+                lambda: self.world.state.footing,
+            ),
             bounds=BOUNDS,
             wall_ms=lambda: self.world.time,
             seal=self._seal,
