@@ -314,7 +314,7 @@ def _make_intake(driver: Driver, store: LevelStore, bounds: Bounds) -> Intake:
     intake = Intake(
         chain=ledger.chain,
         reader=store,
-        foresight=Foresight(store, ledger.vocabulary, number),
+        foresight=Foresight(store, ledger.vocabulary, number, lambda: driver.ledger.footing),
         bounds=bounds,
         wall_ms=lambda: now().wall_ms,
         seal=driver.seal,

@@ -12,6 +12,7 @@ from ledger.encoding import encode
 from ledger.errors import Malformed
 from ledger.genesis import FIRST_BOUNDS
 from ledger.genesis import Bounds as ValidityBounds
+from ledger.governing import Footing
 from ledger.parameters import FIRST_DOMAINS, FIRST_SCALES, Parameters
 from ledger.records import Record, encode_record
 from ledger.records.engagement import EngagementOpen, EngagementOutcome
@@ -36,6 +37,10 @@ def _vocabulary(validity: ValidityBounds) -> Vocabulary:
 QUICK = replace(BOUNDS, seal_after_ms=1)
 
 
+FOOTING = Footing(bytes(32), "example.org/standing", 1, (), 1)
+"""Of a network without members: no record about it is offered here."""
+
+
 @dataclass
 class Lane:
     """Stands where consensus and the disk would: seals batches when it is told to."""
@@ -57,7 +62,7 @@ class Lane:
         return Intake(
             chain=bytes(32),
             reader=self.store,
-            foresight=Foresight(self.store, _vocabulary(self.validity), LANE),
+            foresight=Foresight(self.store, _vocabulary(self.validity), LANE, lambda: FOOTING),
             bounds=self.bounds,
             wall_ms=lambda: NOW_MS,
             seal=self._seal,
