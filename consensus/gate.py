@@ -108,7 +108,7 @@ def receive(state: State, peer: int, batch: AnyBatch) -> None:
         return
     if isinstance(batch, Remains) and header.height > lane.final.height:
         return  # the peer is ahead: this is asked for again once the cut is final here
-    if lane.closed or _is_void(state, header):
+    if lane.closed or is_void(state, header):
         return  # no block holds it any more; its sender may not know yet
     if header.lane == state.config.me:
         _look_at_own(state, peer, batch, hash_)
@@ -143,7 +143,7 @@ def _expect(state: State, peer: int, lane: Lane | None, header: Header) -> None:
         note_hint(state, peer, Hint((tip,), False))
 
 
-def _is_void(state: State, header: Header) -> bool:
+def is_void(state: State, header: Header) -> bool:
     """Whether the lane's key of the header's epoch is no longer its key: what it signed and no cut
     has reached is void."""
     return lane_key(state, header) != lane_key(state, header, now=True)

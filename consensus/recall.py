@@ -35,6 +35,7 @@ from consensus import cosign, silence
 from consensus.certificate import PROPOSE, statement_message
 from consensus.config import Keys
 from consensus.effects import Send
+from consensus.gate import is_void
 from consensus.messages import Answer, Cosignature, Proposal, Question, Vote
 from consensus.rounds import keep_proposal
 from consensus.silence import BATCH, COSIGNATURE, Shown
@@ -163,6 +164,8 @@ def _take_header(state: State, keys: Keys, number: int, row: HeaderRow) -> None:
         row.signature,
     ):
         return
+    if is_void(state, header):
+        return  # it stands nowhere any more, nor can it
     hash_ = header_hash(config.chain, header)
     if not silence.knows_batch(state, header.height, hash_):
         silence.forget(state, Shown(BATCH, header.epoch, header.height, number))

@@ -18,7 +18,7 @@ from consensus.claims import Claims
 from consensus.config import Config, Head
 from consensus.epochs import Sets, epoch_at, epoch_end
 from consensus.evidence import Evidence
-from consensus.gate import held_of, lane_key, stored_batch
+from consensus.gate import held_of, is_void, stored_batch
 from consensus.inputs import Now
 from consensus.lanes import Lanes, new_lane
 from consensus.messages import CertificateMessage, Cosignature, Proposal, Vote
@@ -196,7 +196,7 @@ def _read_batches(state: State) -> None:
             where = f"rows H, S, Y of lane {number}, {hash_.hex()}"
             raise StoreDamaged(where, _REPAIR)
         held = held_of(hash_, batch)
-        if lane.closed or lane_key(state, batch.header) != lane_key(state, batch.header, now=True):
+        if lane.closed or is_void(state, batch.header):
             stale.update(note_void(state, lane, held))
             continue
         if state.lanes.successor_of(lane, batch.header) is None:

@@ -83,11 +83,13 @@ class Checker:
         self.batches: dict[tuple[int, int], bytes] = {}
         self.sealed_at: dict[tuple[int, int, bytes], bytes] = {}
         """(Node, height, lane key) → the batch of its own lane that it has shown."""
-        self.owed: dict[bytes, int] = {}
-        """Roots of void batches that are to be sealed again → whose."""
+        self.owed: set[bytes] = set()
+        """Roots of void batches that are to be sealed again."""
         self.final_roots: set[bytes] = set()
+        """Roots of final batches: a void batch and the one in its stead have the same."""
         self.lanes: dict[int, dict[int, int]] = defaultdict(lambda: defaultdict(int))
         self.acknowledged: dict[bytes, int] = {}
+        self.root_of: dict[bytes, bytes] = {}
         self.final: set[bytes] = set()
         self.written: dict[int, set[bytes]] = defaultdict(set)
         """Node → keys of the consensus rows and headers that it has ever had durable."""
@@ -254,14 +256,14 @@ class Checker:
         full = full and numbers <= set(seats.numbers)
         check(full or self.forks_only, "not q distinct cosigners")
 
-    def sealed(self, node: int, effect: BatchSealed) -> None:
+    def sealed(self, node: int, effect: BatchSealed, root: bytes) -> None:
         self.acknowledged[effect.hash] = node
+        self.root_of[effect.hash] = root
 
-    def void(self, node: int, effect: BatchVoid) -> None:
+    def void(self, effect: BatchVoid) -> None:
         """A void batch is sealed again, unless its platform is no member any more."""
-        self.acknowledged.pop(effect.hash, None)
         if not effect.is_lost:
-            self.owed[effect.root] = node
+            self.owed.add(effect.root)
 
     def forgot(self, node: int, reason: str) -> None:
         known = node in self.may_forget or self.forks_only

@@ -36,8 +36,10 @@ from consensus.state import State
 from ledger import signing
 from ledger.batch import Submission
 from ledger.block import Block
+from ledger.encoding import decoder
 from ledger.genesis import FIRST_BOUNDS, Bounds, Genesis, chain_id
 from ledger.membership import Validator
+from ledger.rows import HeaderRow
 from ledger.store import HEADER, Changes, MemoryStore
 from tests.ledger.world import key_of
 from tests.simulation.checkers import Checker, Violation, check
@@ -254,9 +256,10 @@ class Node:
         checker = self.cluster.checker
         match effect:
             case BatchSealed():
-                checker.sealed(self.number, effect)
+                row = decoder(HeaderRow).decode(self.store.get(HEADER + effect.hash) or b"")
+                checker.sealed(self.number, effect, row.header.root)
             case BatchVoid():
-                checker.void(self.number, effect)
+                checker.void(effect)
             case _:
                 pass
 
@@ -561,7 +564,8 @@ class Cluster:
 
     def members(self) -> tuple[int, ...]:
         """Who votes in the newest epoch that any honest node is in."""
-        return max((node.state for node in self.honest()), key=lambda s: s.epoch).seats.numbers
+        nodes = self.honest() or list(self.nodes.values())
+        return max((node.state for node in nodes), key=lambda state: state.epoch).seats.numbers
 
     def make_byzantine(self, number: int, outgoing: Outgoing | None = None) -> Node:
         node = self.nodes[number]
@@ -600,15 +604,16 @@ class Cluster:
             return False
         for node in nodes:
             state = node.state
-            if state.checkpoints.certified != state.final.block.height or state.queue:
+            height = state.final.block.height
+            if state.checkpoints.certified != height or state.queue or state.is_changing:
                 return False
             if node.outbox:
                 return False
+        members = self.members()
         for hash_, owner in self.checker.acknowledged.items():
-            if self.nodes[owner].honest and hash_ not in self.checker.final:
+            bound = self.nodes[owner].honest and owner in members
+            if bound and self.checker.root_of[hash_] not in self.checker.final_roots:
                 return False
-        if any(root not in self.checker.final_roots for root in self.checker.owed):
-            return False
         return all(
             node.store.get(HEADER + hash_) is not None
             for node in nodes

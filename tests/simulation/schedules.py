@@ -1,5 +1,8 @@
 """Random schedules: seeded work, weather, crashes, cuts, pauses and Byzantine actors, then healing.
 
+With `changes`, platforms join, leave, are removed and rotate their keys as well; never so many that
+the faulty could be more than f of a set.
+
 A run ends with everything healed and restarted: then all must become final, certified and silent
 within a bound. Safety is checked at every step.
 """
@@ -11,6 +14,9 @@ from consensus.quorum import faults
 from tests.simulation.actors import ACTORS
 from tests.simulation.checkers import check
 from tests.simulation.cluster import Cluster, Weather, quick_bounds
+from tests.simulation.execution import leave
+
+NODES_MAX = 10
 
 
 @dataclass(frozen=True)
@@ -24,7 +30,9 @@ class Outcome:
     actors: tuple[str, ...]
 
 
-def random_cluster(random: Random, n: int, seed: int, *, byzantine: bool) -> Cluster:
+def random_cluster(
+    random: Random, n: int, seed: int, *, byzantine: bool, changes: bool = False
+) -> Cluster:
     harsh = random.random() < 0.5
     weather = Weather(
         delay_us=random.choice([500, 2_000, 20_000, 80_000]),
@@ -33,7 +41,7 @@ def random_cluster(random: Random, n: int, seed: int, *, byzantine: bool) -> Clu
         duplicate=random.choice([0.0, 0.2]) if harsh else 0.0,
         reorder=harsh and random.random() < 0.5,
     )
-    bounds = quick_bounds(random.choice([1, 2, 4, 64]))
+    bounds = quick_bounds(random.choice([1, 2, 3, 8] if changes else [1, 2, 4, 64]))
     skew = random.choice([20, 20, 5_000, 3_600_000])
     cluster = Cluster(n, seed, weather=weather, bounds=bounds, skew_ms=skew)
     if byzantine and random.random() < 0.6:
@@ -45,18 +53,19 @@ def random_cluster(random: Random, n: int, seed: int, *, byzantine: bool) -> Clu
 
 def disturb(cluster: Cluster, random: Random) -> None:
     """One random event."""
-    n = len(cluster.nodes)
-    number = random.randrange(1, n + 1)
+    numbers = sorted(cluster.nodes)
+    n = len(numbers)
+    number = random.choice(numbers)
     match random.randrange(12):
         case 0:
             cluster.crash(number, keep=random.randrange(4))
         case 1 | 2:
             cluster.restart(number)
         case 3:
-            side = tuple(random.sample(range(1, n + 1), random.randrange(1, n)) if n > 1 else (1,))
-            cluster.partition(side, tuple(set(range(1, n + 1)) - set(side)))
+            side = tuple(random.sample(numbers, random.randrange(1, n)) if n > 1 else numbers)
+            cluster.partition(side, tuple(set(numbers) - set(side)))
         case 4:
-            cluster.block(number, random.randrange(1, n + 1))
+            cluster.block(number, random.choice(numbers))
         case 5 | 6:
             cluster.heal()
         case 7:
@@ -71,12 +80,41 @@ def disturb(cluster: Cluster, random: Random) -> None:
             cluster.submit(number, random.choice([0, 1, 1, 5]))
 
 
-def run(seed: int, n: int = 4, *, byzantine: bool = True, events: int = 40) -> Outcome:
+def change(cluster: Cluster, random: Random, going: set[int]) -> None:
+    """One random change of membership, through any platform. `going`: who was asked to go."""
+    members, honest = cluster.members(), cluster.honest()
+    by = random.choice(members)
+    liars = sum(not cluster.nodes[number].honest for number in members)
+    left = len(set(members) - going) - 1
+    trusted = [node.number for node in honest if node.number in members]
+    match random.randrange(4):
+        case 0 if len(cluster.nodes) < NODES_MAX:
+            number = max(cluster.nodes) + 1
+            cluster.add_node(number)
+            cluster.admit(number, by)
+        case 1 if left >= 3 * liars + 1:
+            number = random.choice(members)
+            going.add(number)
+            cluster.record(by, leave(number))
+        case 2 | 3 if trusted:
+            number = random.choice(trusted)
+            generation = 1 + len(cluster.nodes[number].config.further_keys)
+            cluster.rotate(number, by, generation)
+        case _:
+            pass
+
+
+def run(
+    seed: int, n: int = 4, *, byzantine: bool = True, events: int = 40, changes: bool = False
+) -> Outcome:
     """One seeded schedule; raises Violation."""
     random = Random(seed * 1_000_003 + n)
-    cluster = random_cluster(random, n, seed, byzantine=byzantine)
+    cluster = random_cluster(random, n, seed, byzantine=byzantine, changes=changes)
+    going: set[int] = set()
     for _ in range(events):
         disturb(cluster, random)
+        if changes and random.random() < 0.3:
+            change(cluster, random, going)
         cluster.run_ms(random.choice([1, 5, 30, 200, 700]))
     cluster.network.weather = Weather()
     for node in cluster.nodes.values():
