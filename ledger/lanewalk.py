@@ -1,9 +1,10 @@
 """The lanes' side of a replay: the batches between two cuts, each one checked.
 
 A batch is as it should be if its header hashes to its name, names its place and its predecessor, is
-later than that and of no earlier epoch, is signed by its platform's lane key, and if its payloads
-are those under its count and root. Payloads that are not are named one by one where the log, which
-holds their commitments, tells which.
+later than that and of no earlier epoch, is signed by the lane key that its platform had in the
+header's epoch and still has in the block's, and if its payloads are those under its count and root.
+The lanes that a block moves are those of its epoch's members. Payloads that are not are named one
+by one where the log, which holds their commitments, tells which.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -87,13 +88,15 @@ class LaneWalk:
 
     def _lane(self, row: BlockRow, tip: Tip) -> Batches | None:
         below = self._below(tip.lane)
+        if not self._key(tip.lane, row.block.epoch):
+            self._find(Finding("block-cut", f"lane {tip.lane}/{tip.height}", "is no member's"))
         if tip.height <= below.height:
             self._find(Finding("block-cut", f"lane {tip.lane}/{tip.height}", "is no step forward"))
             return None
         held: Batches = []
         name, fit = tip.hash, True
         for height in range(tip.height, below.height, -1):
-            batch = self._fetch(tip.lane, height, name)
+            batch = self._fetch(row.block.epoch, tip.lane, height, name)
             if batch is None:
                 return None
             fit = self._payloads_fit(row, name, batch) and fit
@@ -107,7 +110,12 @@ class LaneWalk:
         self._check_order(held)
         return held if fit else None
 
-    def _fetch(self, lane: int, height: int, name: bytes) -> AnyBatch | None:
+    def _key(self, lane: int, epoch: int) -> bytes:
+        """The lane key of a platform in the set of an epoch, or nothing."""
+        members = self._members(epoch)
+        return next((each.lane_key for each in members if each.number == lane), b"")
+
+    def _fetch(self, epoch: int, lane: int, height: int, name: bytes) -> AnyBatch | None:
         """One batch whose header is the one that its name says."""
         where = describe_key(header_key(name))
         try:
@@ -124,12 +132,21 @@ class LaneWalk:
             return None
         if (header.lane, header.height) != (lane, height):
             self._find(Finding("batch-place", where, "stands in another place of its lane"))
-        members = self._members(header.epoch)
-        key = next((each.lane_key for each in members if each.number == lane), b"")
+        self._check_signature(epoch, batch, where)
+        return batch
+
+    def _check_signature(self, epoch: int, batch: AnyBatch, where: str) -> None:
+        """By the key of the header's epoch, which must be that of the block's, too."""
+        header = batch.header
+        if header.epoch > epoch:
+            self._find(Finding("batch-epoch", where, "is of a later epoch than its block"))
+        key = self._key(header.lane, header.epoch)
         if not verify(key, header_message(self._chain, header), batch.signature):
             detail = "its platform's lane key has not signed it"
             self._find(Finding("batch-signature", where, detail))
-        return batch
+        elif key != self._key(header.lane, epoch):
+            detail = "is signed by a key that its platform does not have any more"
+            self._find(Finding("batch-void", where, detail))
 
     def _check_order(self, held: Batches) -> None:
         for name, batch in held:

@@ -35,7 +35,16 @@ from ledger.genesis import Genesis, check_genesis, epoch_of
 from ledger.justified import Residues, residues_in
 from ledger.lanewalk import Batches, LaneWalk
 from ledger.membership import Validator
-from ledger.rows import HEAD_KEY, BlockRow, HeadRow, block_key, describe_key, read_row
+from ledger.rows import (
+    HEAD_KEY,
+    BlockRow,
+    HeadRow,
+    ValidatorsRow,
+    block_key,
+    describe_key,
+    read_row,
+    validators_key,
+)
 from ledger.selfcheck import check_log, check_undo
 from ledger.source import Finding, ReaderSource, Source
 from ledger.state import Applied, apply_block, batches_follow, found
@@ -190,6 +199,8 @@ class Replay:
         applied = self._execute(row, name, batches)
         self._parent = name
         self._parent_time = row.block.time
+        if applied is None and row.seal.validators is not None:
+            self._sets[row.block.epoch + 1] = row.seal.validators  # by the word of its seal
         records = sum(batch.header.count for _, batch in batches or ())
         erased = residues_in(batches or ())
         return Step(height, records, row.size, self._take_findings(), applied, erased=erased)
@@ -225,7 +236,13 @@ class Replay:
             self._find("block-time", where, "its time does not follow from its cut")
 
     def _members(self, epoch: int) -> tuple[Validator, ...]:
-        return self._sets.get(epoch) or self._sets[max(self._sets)]
+        """The set of an epoch, or the newest known one where it is not told: what is wrong then has
+        a finding of its own."""
+        found = self._sets.get(epoch)
+        if found is None and epoch:
+            row = read_row(self._store, ValidatorsRow, validators_key(epoch))
+            found = self._sets[max(self._sets)] if row is None else row.validators
+        return found or self._sets[max(self._sets)]
 
     # --- execution ---
 

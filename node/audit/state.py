@@ -27,11 +27,12 @@ from ledger.index import Index
 from ledger.index_image import image_of, index_of
 from ledger.rows import leaf_key
 from ledger.source import Source
-from ledger.store import FILE, INDEX, LEAF, RECORD, TILE, Changes, Reader
+from ledger.store import FILE, INDEX, LEAF, META, RECORD, TILE, Changes, Reader
 from ledger.trust import TRUST_BYTES_MAX, Trust, decode_trust, encode_trust
 from node.audit.recall import ACCEPTED_KEY_BYTES, is_recalled, recall
 
 _MARK: Final = b"\x00trust"
+_SETS: Final = META + b"validators/"
 _ROWS: Final = ".rows"
 _INDEX: Final = ".index"
 _WRITE_BUFFER_BYTES: Final = 4 * 1_024 * 1_024  # and so much of a journal is read at the start
@@ -44,6 +45,8 @@ def is_kept(key: bytes, value: bytes | None) -> bool:
     stand in its image."""
     if key[:1] == RECORD:
         return len(key) != ACCEPTED_KEY_BYTES
+    if key.startswith(_SETS):
+        return True
     return key[:1] != INDEX and not is_settled(key, value)
 
 

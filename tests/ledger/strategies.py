@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from ledger.batch import Batch, Header, Submission
 from ledger.block import Block, Refusal, Seal, Tip
 from ledger.encoding import UINT_MAX
+from ledger.membership import Proofs, Validator
 from ledger.records.engagement import (
     Acceptance,
     Basis,
@@ -18,8 +19,18 @@ from ledger.records.engagement import (
     Status,
 )
 from ledger.records.erasure import Erasure, ErasureAck, Scope
+from ledger.records.evidence import Evidence
+from ledger.records.membership import (
+    KeyRotate,
+    MemberApprove,
+    MemberLeave,
+    MemberPropose,
+    MemberReady,
+    MemberRemove,
+)
 from ledger.records.rating import Direction, Rating
 from ledger.records.subject import Assurance, SubjectLink, SubjectRegister
+from ledger.statements import PART_BYTES_MAX, PART_BYTES_MIN
 
 uints = st.integers(0, UINT_MAX) | st.integers(0, 300)
 platforms = st.integers(1, 2**32 - 1) | st.integers(1, 4)
@@ -77,7 +88,27 @@ ratings = st.builds(
 )
 erasures = st.builds(Erasure, platforms, uints, hashes, hashes, one_of(Scope))
 acks = st.builds(ErasureAck, platforms, uints, hashes)
-records = registers | links | opens | outcomes | ratings | erasures | acks
+validators = st.builds(
+    Validator,
+    platforms,
+    st.from_regex(r"\A[a-z0-9]{1,8}(-[a-z0-9]{1,8}){0,2}\Z"),
+    *[hashes] * 5,
+    st.binary(min_size=1, max_size=300),
+)
+proofs = st.builds(Proofs, *[signatures] * 5)
+parts = st.binary(min_size=PART_BYTES_MIN, max_size=PART_BYTES_MAX)
+governance = (
+    st.builds(MemberPropose, platforms, uints, validators, proofs)
+    | st.builds(MemberApprove, platforms, uints, hashes)
+    | st.builds(MemberReady, platforms, uints, hashes, uints, uints, hashes, hashes, hashes)
+    | st.builds(MemberRemove, platforms, uints, platforms)
+    | st.builds(MemberLeave, platforms, uints)
+    | st.builds(KeyRotate, platforms, uints, hashes, validators, proofs)
+    | st.builds(
+        Evidence, platforms, uints, st.integers(1, 5), platforms, uints, uints, parts, parts
+    )
+)
+records = registers | links | opens | outcomes | ratings | erasures | acks | governance
 
 submissions = st.builds(
     Submission,

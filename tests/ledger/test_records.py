@@ -81,6 +81,13 @@ def test_tags_never_change() -> None:
         "rating": 12,
         "erasure": 30,
         "erasure.ack": 31,
+        "member.propose": 50,
+        "member.approve": 51,
+        "member.ready": 52,
+        "member.remove": 53,
+        "member.leave": 54,
+        "key.rotate": 55,
+        "evidence": 60,
     }
     assert len(set(TAGS.values())) == len(RECORD_TYPES)
     for record, _ in FROZEN:
