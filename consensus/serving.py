@@ -1,7 +1,8 @@
 """Helping others on: answers to whoever is behind, and what is served when asked.
 
 **Answers.** Whoever gets a vote, proposal or cosignature that was sent `again` (or a nullify) for a
-view, block or epoch that it has left or completed answers, at most every `answer_gap_ms` per peer:
+view, block or epoch that it has left or completed answers, at most every `answer_gap_ms` per peer
+(a status is answered within what a peer is served):
 with the certificate that let it leave that view and the newest one that opened its own view, with
 its newest finalization, and with the newest certified block's q cosignatures; to a peer in an
 earlier epoch, with the finalization and cosignatures of that epoch's last block.
@@ -44,10 +45,12 @@ _READ_BYTES: Final = 4 * 1_024
 """What reading one block or batch counts at least: many small ones are work too."""
 
 
-def answer(state: State, number: int, epoch: int, view: int) -> None:
-    """Send a peer that is behind what completed the epoch or view that it is in."""
+def answer(state: State, number: int, epoch: int, view: int, *, asked: bool = False) -> None:
+    """Send a peer that is behind what completed the epoch or view that it is in; if it asked by
+    its status, whenever it may be served."""
     peer = state.peers[number]
-    if state.now.steady_ms - peer.answered_at < state.config.timing.answer_gap_ms:
+    soon = state.now.steady_ms - peer.answered_at < state.config.timing.answer_gap_ms
+    if not _afford(state, number, _SMALL_ANSWER_BYTES) if asked else soon:
         return
     peer.answered_at = state.now.steady_ms
     if epoch < state.epoch:

@@ -129,6 +129,8 @@ def _fire(state: State, timer: str) -> None:
             pacing.on_resend_timer(state)
         case "fetch":
             sync.expire(state)
+        case "missed":
+            sync.ask_missed(state)
         case "silence":
             recall.on_timer(state)
         case _:
@@ -153,6 +155,7 @@ def advance(state: State) -> None:
         if finality.begin_epoch(state):
             recall.begin_epoch(state)
             _take_buffered(state)
+            sync.begin_epoch(state)
         elif not any(rule(state) for rule in _RULES):
             break
     if state.halted:
@@ -247,6 +250,8 @@ def _is_current(
         room = len(waiting) < state.config.limits.next_epoch_messages_max
         if epoch == state.epoch + 1 and room:
             waiting.append(message)
+        else:
+            sync.note_missed(state, peer, epoch)
         return False
     if asks and (epoch < state.epoch or view < state.view):
         serving.answer(state, peer, epoch, view)
@@ -266,6 +271,7 @@ def _on_certificate(state: State, peer: int, message: CertificateMessage) -> Non
     certificate = message.certificate
     if certificate.epoch > state.epoch:
         _note_later_epoch(state, peer, certificate.epoch)
+        sync.note_missed(state, peer, certificate.epoch)
         return
     if certificate.epoch < state.epoch or certificate.view <= state.final_view:
         return

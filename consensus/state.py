@@ -73,6 +73,8 @@ class Peer:
     final_height: int = 0
     answered_at: int = -(10**9)
     next_epoch: list[Message] = field(default_factory=list)
+    missed_epoch: int = 0
+    """The newest epoch of which it said something that came too early to be kept."""
     served_second: int = 0
     served_bytes: int = 0
 
@@ -126,6 +128,8 @@ class Waits:
     """When the newest proposal was made or came."""
     hinted_at: int = -(10**9)
     resend_ms: int = 0
+    missed_asks: int = 0
+    """How often those whose messages came too early are still asked."""
     progress: tuple[int, ...] = ()
 
 

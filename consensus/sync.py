@@ -13,6 +13,7 @@ who claim more, and does not wait for the answer to a fetch of what was only hin
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 from consensus import cosign, serving, silence
 from consensus.certificate import FINALIZE, check_certificate
@@ -34,6 +35,8 @@ from consensus.state import Candidate, Fetch, State
 from ledger.batch import Header
 from ledger.block import Tip, block_hash
 from ledger.errors import InvalidInput
+
+MISSED_ASKS: Final = 4
 
 # --- status ---
 
@@ -67,6 +70,32 @@ def on_link_down(state: State, number: int) -> None:
         del state.fetches[key]
 
 
+def note_missed(state: State, number: int, epoch: int) -> None:
+    """A peer's message of a later epoch came too early to be kept. Who sent it may be idle by the
+    time this node gets there, and nobody says it again: it is asked then."""
+    peer = state.peers[number]
+    peer.missed_epoch = max(peer.missed_epoch, epoch)
+
+
+def begin_epoch(state: State) -> None:
+    """Upon a new epoch: ask those of whose messages of it, or of a later one, some were missed."""
+    if any(peer.missed_epoch >= state.epoch for peer in state.peers.values()):
+        state.waits.missed_asks = MISSED_ASKS
+        ask_missed(state)
+
+
+def ask_missed(state: State) -> None:
+    """Tell them where this node stands: who is ahead answers. A few times, since whoever is asked
+    may get ahead by what had been sent to this node before it asked."""
+    waits, resend_ms = state.waits, state.config.timing.resend_ms
+    for number, peer in state.peers.items():
+        if peer.missed_epoch >= state.epoch and peer.up:
+            state.emit(Send(number, status_of(state)))
+    waits.missed_asks -= 1
+    if waits.missed_asks > 0:
+        state.set_timer("missed", state.now.steady_ms + resend_ms)
+
+
 def receive_status(state: State, number: int, status: Status) -> None:
     """Upon a peer's status."""
     peer = state.peers[number]
@@ -76,7 +105,7 @@ def receive_status(state: State, number: int, status: Status) -> None:
         status.certified_height < state.checkpoints.certified
     )
     if behind or status.final_height < state.final.block.height:
-        serving.answer(state, number, status.epoch, status.view)
+        serving.answer(state, number, status.epoch, status.view, asked=True)
 
 
 # --- blocks ---

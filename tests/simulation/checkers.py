@@ -257,7 +257,8 @@ class Checker:
         check(full or self.forks_only, "not q distinct cosigners")
 
     def sealed(self, node: int, effect: BatchSealed, root: bytes) -> None:
-        self.acknowledged[effect.hash] = node
+        if effect.count:  # an empty one only tells the time, and may become void
+            self.acknowledged[effect.hash] = node
         self.root_of[effect.hash] = root
 
     def void(self, effect: BatchVoid) -> None:
