@@ -7,7 +7,7 @@ Nothing starts before all of it is built, and nothing is filled in later.
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,17 +16,16 @@ from prometheus_client import CollectorRegistry
 
 from consensus import simplex
 from consensus.config import Config as ConsensusConfig
-from consensus.config import Head, Keys
 from consensus.effects import Effect
-from consensus.silence import mark_new
 from ledger import signing
+from ledger.epochs import Trusted
 from ledger.errors import Misconfigured
-from ledger.genesis import Genesis, chain_id
+from ledger.genesis import Genesis, chain_id, epoch_of
 from ledger.membership import Validator
 from ledger.position import State
-from ledger.rows import GENESIS_KEY, HEAD_KEY, need_row
-from ledger.state import found, load
+from ledger.rows import ValidatorsRow, need_row, validators_key
 from ledger.store import Reader
+from node.accusing import Accuser
 from node.aliases import Aliases
 from node.api.app import make_app
 from node.bounds import BOUNDS, Bounds
@@ -35,15 +34,19 @@ from node.driver import NEVER_SIGNS, Driver, now
 from node.eraser import Eraser
 from node.events import Events
 from node.foresight import Foresight
-from node.intake import Intake, Offer, Result
-from node.keystore import Keystore
+from node.intake import Closed, Intake, Offer, Result, Sent
+from node.keyring import Keyring
 from node.links.peers import Peers
-from node.links.tls import certificate_key
 from node.listening import BoundedSite
+from node.membership import Membership
 from node.metrics import Metrics
 from node.network import load_genesis
+from node.opening import head_of, load_known, open_ledger
 from node.outside import Outside
+from node.platforms import Platforms
 from node.publiclog import PublicLog
+from node.relaying import Relay, may_be_carried
+from node.seat import Role, Seat
 from node.storage.leveldb import LevelStore
 from node.tracking import RecordStatus, Tracking
 from node.view import Certificate, Notary, policy_of
@@ -61,10 +64,15 @@ class Parts:
     config: Config
     bounds: Bounds
     genesis: Genesis
-    own: Validator
+    keyring: Keyring
     store: LevelStore
     peers: Peers
     driver: Driver
+    seat: Seat
+    membership: Membership
+    relay: Relay
+    accuser: Accuser
+    platforms: Platforms
     intake: Intake
     tracking: Tracking
     aliases: Aliases
@@ -85,9 +93,9 @@ class Node:
         self.genesis: Genesis = parts.genesis
         self.chain: bytes = chain_id(foundation)
         self.origin: str = foundation.origin
-        self.number: int = parts.own.number
-        self.validators: tuple[Validator, ...] = foundation.validators
-        self.policy_text: str = policy_of(foundation.origin, foundation.validators).format()
+        own = parts.keyring.held.validator
+        self.number: int = own.number
+        self.code: str = own.code
         self.events: Events = parts.events
         self.metrics: CollectorRegistry = parts.metrics.registry
         self.witness: Witness | None = parts.witness
@@ -107,7 +115,9 @@ class Node:
         """
         self._parts.driver.start(self._parts.first_effects)
         self._parts.eraser.start()
-        await self._parts.peers.start(self._parts.driver)
+        self._parts.membership.start()
+        await self._parts.peers.start(self._parts.relay)
+        self._parts.accuser.start()
         listen = self.config.api_listen
         await self._api.setup()
         try:
@@ -123,12 +133,22 @@ class Node:
         self._outside.start()
         if self.forgotten:
             log.error("%s", self.forgotten)
-        log.info("platform %s serves http://%s:%d", self._parts.own.code, *self.api_address)
+        log.info("platform %s serves http://%s:%d", self.code, *self.api_address)
 
     @property
     def ready(self) -> bool:
-        """Whether the node serves, and may sign (consensus/silence.py)."""
-        return self._serving and self._parts.driver.may_sign()
+        """Whether the node serves: a validator once it may sign (consensus/silence.py), an observer
+        once it has caught up."""
+        if not self._serving:
+            return False
+        if self.role == "observer":
+            return not self.forgotten and self._parts.driver.follows() and bool(self.linked)
+        return self._parts.driver.may_seal()
+
+    @property
+    def role(self) -> Role:
+        """Whether this node votes."""
+        return self._parts.seat.role
 
     @property
     def api_address(self) -> tuple[str, int]:
@@ -141,6 +161,9 @@ class Node:
         self._serving = False
         await self._outside.stop()
         await self._api.cleanup()
+        await self._parts.accuser.stop()
+        await self._parts.relay.stop()
+        await self._parts.membership.stop()
         await self._parts.eraser.stop()
         self._parts.driver.stop()
         await self._parts.peers.stop()
@@ -161,6 +184,25 @@ class Node:
     def state(self) -> State:
         """The ledger after the last executed block."""
         return self._parts.driver.ledger
+
+    @property
+    def validators(self) -> tuple[Validator, ...]:
+        """The set of the epoch that the next block belongs to."""
+        return self.state.validators
+
+    @property
+    def codes(self) -> Mapping[int, str]:
+        """The codes of all platforms that are or ever were members, by number."""
+        return self._parts.platforms.codes
+
+    @property
+    def policy_text(self) -> str:
+        """The policy of the set that the newest certified checkpoint's cosigners belong to."""
+        certified = self.certified
+        bounds = self.genesis.foundation.bounds
+        epoch = epoch_of(certified.height, bounds.epoch_blocks) if certified else 1
+        row = need_row(self.reader, ValidatorsRow, validators_key(max(1, epoch)))
+        return policy_of(self.origin, row.validators).format()
 
     @property
     def certified(self) -> Certificate | None:
@@ -191,8 +233,14 @@ class Node:
     # --- records and handles ---
 
     async def submit(self, offers: Sequence[Offer]) -> list[Result]:
-        """Take offers into this platform's lane; returns when what was accepted is on disk."""
+        """Take offers into this platform's lane; returns when what was accepted is on disk. What
+        may come through any lane is sent to a member where this node may not write its own."""
         results = await self._parts.intake.submit(offers)
+        members = self._parts.membership.members_linked()
+        for at, (offer, result) in enumerate(zip(offers, results, strict=True)):
+            if isinstance(result, Closed) and may_be_carried(offer):
+                sent = self._parts.relay.send(offer, members)
+                results[at] = Sent() if sent else result
         self._parts.metrics.count_offers(results)
         return results
 
@@ -222,12 +270,12 @@ async def build(config: Config, bounds: Bounds = BOUNDS) -> Node:
         StoreDamaged: the store contradicts itself: says what, and how to recover.
     """
     genesis = load_genesis(config.genesis)
-    keys = Keystore.load(config.keys)
-    own = find_own(genesis, keys)
+    keyring = Keyring(config.keys, genesis.foundation)
+    known = load_known(config, genesis.foundation)
     loop = asyncio.get_running_loop()
     store = LevelStore(config.data, bounds, loop.call_soon_threadsafe)
     try:
-        return _assemble(config, bounds, genesis, keys=keys, own=own, store=store)
+        return _assemble(config, bounds, genesis, keyring=keyring, known=known, store=store)
     except BaseException:
         store.close()
         raise
@@ -238,10 +286,12 @@ def _assemble(
     bounds: Bounds,
     genesis: Genesis,
     *,
-    keys: Keystore,
-    own: Validator,
+    keyring: Keyring,
+    known: Trusted | None,
     store: LevelStore,
 ) -> Node:
+    held, further = keyring.held, keyring.further
+    own, keys = held.validator, held.keys
     foundation, metrics, events = genesis.foundation, Metrics(), Events(bounds.events_queued_max)
     ledger = open_ledger(store, genesis, config)
     consensus_config = ConsensusConfig(
@@ -249,7 +299,8 @@ def _assemble(
         origin=foundation.origin,
         me=own.number,
         validators=foundation.validators,
-        keys=Keys(lane=keys.lane, vote=keys.vote, cosigner=keys.cosigner),
+        keys=held.signers,
+        further_keys=(further.signers,) if further is not None else (),
         verify=signing.verify,
         bounds=foundation.bounds,
     )
@@ -267,25 +318,45 @@ def _assemble(
     driver = Driver(
         consensus=consensus, ledger=ledger, store=store, peers=peers, bounds=bounds, metrics=metrics
     )
-    intake = _make_intake(driver, store, bounds)
+    seat = Seat(driver, store, own.number)
+    intake = _make_intake(driver, seat, store, bounds)
+    relay = Relay(pump=driver, links=peers, submit=intake.submit)
     notary = Notary(foundation.origin, keys.log, store)
     tracking = Tracking(
         reader=store, intake=intake, notary=notary, events=events, number=own.number
     )
     aliases = Aliases(store, bounds)
     eraser = _make_eraser(driver, intake, aliases, store, bounds)
-    driver.watch(tracking)
-    driver.watch(eraser)
+    membership = Membership(
+        driver=driver,
+        reader=store,
+        peers=peers,
+        keyring=keyring,
+        intake=intake,
+        relay=relay,
+        notary=notary,
+        known=known,
+        wall_ms=lambda: now().wall_ms,
+    )
+    accuser = Accuser(driver, store, own.number, intake.submit)
+    platforms = Platforms(store, foundation.validators)
+    for watcher in (tracking, eraser, membership, accuser, platforms):
+        driver.watch(watcher)
     _watch(metrics, intake, store)
     return Node(
         Parts(
             config=config,
             bounds=bounds,
             genesis=genesis,
-            own=own,
+            keyring=keyring,
             store=store,
             peers=peers,
             driver=driver,
+            seat=seat,
+            membership=membership,
+            relay=relay,
+            accuser=accuser,
+            platforms=platforms,
             intake=intake,
             tracking=tracking,
             aliases=aliases,
@@ -307,7 +378,7 @@ def _watch(metrics: Metrics, intake: Intake, store: LevelStore) -> None:
     )
 
 
-def _make_intake(driver: Driver, store: LevelStore, bounds: Bounds) -> Intake:
+def _make_intake(driver: Driver, seat: Seat, store: LevelStore, bounds: Bounds) -> Intake:
     """The intake, going on with own batches that are durable and not executed."""
     ledger, consensus = driver.ledger, driver.consensus
     number = consensus.config.me
@@ -318,11 +389,14 @@ def _make_intake(driver: Driver, store: LevelStore, bounds: Bounds) -> Intake:
         bounds=bounds,
         wall_ms=lambda: now().wall_ms,
         seal=driver.seal,
-        accepting=driver.may_sign,
+        accepting=driver.may_seal,
+        closed=lambda: seat.closed,
     )
-    lanes = consensus.lanes
-    own = sorted(lanes.lanes[number].branch.items())
-    intake.resume([lanes.held[hash_].batch for _, hash_ in own])
+    lanes, lane = consensus.lanes, consensus.lanes.get(number)
+    void = [(held.hash, held.batch) for held in consensus.void]
+    own = sorted(lane.branch.items()) if lane is not None else []
+    under_way = [(hash_, lanes.held[hash_].batch) for _, hash_ in own]
+    intake.resume([*void, *under_way], [hash_ for hash_, _ in void])
     return intake
 
 
@@ -340,60 +414,4 @@ def _make_eraser(
         bounds=bounds,
         metrics=driver.metrics,
         halt=driver.halt,
-    )
-
-
-def find_own(genesis: Genesis, keys: Keystore) -> Validator:
-    """The validator whose keys these are.
-
-    Raises:
-        Misconfigured: no member's, or not all of them.
-    """
-    for validator in genesis.foundation.validators:
-        if validator.lane_key != keys.lane.public:
-            continue
-        for purpose in ("vote", "cosigner", "log"):
-            if validator.key(purpose) != getattr(keys, purpose).public:
-                raise Misconfigured(
-                    f"the {purpose} key is not the one that genesis names for {validator.code}"
-                )
-        if (
-            certificate_key(validator.certificate)
-            != signing.SigningKey.from_seed(keys.link_seed).public
-        ):
-            raise Misconfigured(f"the link key is not that of {validator.code}'s certificate")
-        return validator
-    raise Misconfigured("the lane key belongs to no platform of this genesis; check node.keys")
-
-
-def open_ledger(store: LevelStore, genesis: Genesis, config: Config) -> State:
-    """The ledger's state from the store; a new store is founded.
-
-    Raises:
-        Misconfigured: the store holds another network's ledger.
-        StoreDamaged: rows are missing or contradict each other.
-    """
-    if store.get(GENESIS_KEY) is None and store.get(HEAD_KEY) is None:
-        state, changes = found(genesis, config.window_blocks)
-        store.submit({**changes, **mark_new()})
-        return state
-    stored = need_row(store, Genesis, GENESIS_KEY)
-    if chain_id(stored.foundation) != chain_id(genesis.foundation):
-        raise Misconfigured(
-            f"the store {config.data} holds the ledger of another network "
-            f"({chain_id(stored.foundation).hex()}); point node.data to another folder"
-        )
-    return load(store, config.window_blocks)
-
-
-def head_of(state: State) -> Head:
-    """What consensus is told of the executed ledger."""
-    return Head(
-        height=state.height,
-        hash=state.block_hash,
-        time=state.time,
-        size=state.size,
-        root=state.log.root(),
-        cut=state.cut,
-        is_erasing=state.erasing,
     )

@@ -1,7 +1,9 @@
 """The TOML file of one node: only what may differ between nodes (what decides validity is genesis).
 
     [node]    data, genesis, keys: paths, relative to the file's own folder;
-              window_blocks (optional): recent checkpoints that index proofs are served against
+              window_blocks (optional): recent checkpoints that index proofs are served against;
+              epochs (optional): a file of epoch ends (`/log/epochs`), which lead from genesis to a
+              newer set, so that a node far behind knows whom to ask
     [api]     listen = "host:port"
     [peers]   listen = "host:port"; addresses = { <platform code> = "host:port", … }
     [[tokens]] name, sha256 (hex of the token's hash), may = ["read", "write"]
@@ -37,7 +39,7 @@ RIGHTS: Final = ("read", "write")
 Right = Literal["read", "write"]
 
 _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
-    "node": ("data", "genesis", "keys", "window_blocks"),
+    "node": ("data", "genesis", "keys", "window_blocks", "epochs"),
     "api": ("listen",),
     "peers": ("listen", "addresses"),
     "tokens": ("name", "sha256", "may"),
@@ -49,6 +51,7 @@ _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 _OPTIONAL: Final = {
     ("node", "window_blocks"),
+    ("node", "epochs"),
     ("peers", "addresses"),
     ("log", "retain"),
     ("witness", "name"),
@@ -122,6 +125,7 @@ class Config:
     witness_name: str = ""
     witnessed_logs: tuple[WitnessedLog, ...] = ()
     witnesses: tuple[OutsideWitness, ...] = ()
+    epochs: Path | None = None
 
 
 def load_config(path: Path) -> Config:
@@ -173,6 +177,7 @@ class _Reading:
             witness_name=self._witness_name(),
             witnessed_logs=self._witnessed_logs(),
             witnesses=self._witnesses(),
+            epochs=self._path(node, "epochs") if "epochs" in node else None,
         )
 
     # --- tables and keys ---

@@ -19,12 +19,16 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Final, Protocol
 
 from consensus import simplex
+from consensus.config import Keys
 from consensus.effects import (
+    BatchResealed,
     BatchSealed,
+    BatchVoid,
     Broadcast,
     CancelTimer,
     Certified,
@@ -36,6 +40,7 @@ from consensus.effects import (
     Refuse,
     Send,
     SetTimer,
+    Unsealed,
 )
 from consensus.inputs import (
     Executed,
@@ -48,7 +53,7 @@ from consensus.inputs import (
     TimerFired,
 )
 from consensus.messages import Batches, Blocks, RemainsMessage, decode_message, encode_message
-from consensus.silence import may_sign
+from consensus.silence import may_seal
 from consensus.state import State as ConsensusState
 from consensus.view import follows
 from ledger.batch import Submission
@@ -89,6 +94,9 @@ class Watcher(Protocol):
 
     def sealed(self, effect: BatchSealed) -> None:
         """An own batch is on disk."""
+
+    def moved(self, effect: BatchVoid | BatchResealed | Unsealed) -> None:
+        """An own batch lost its place, or has another, or got none: the set or its keys changed."""
 
     def executed(self, block: Execute, applied: Applied) -> None:
         """A block was executed; `applied.changes` may be added to and are written next."""
@@ -131,9 +139,23 @@ class Driver:
 
     # --- life ---
 
-    def may_sign(self) -> bool:
-        """Whether this node's keys may sign, so that own records may be sealed."""
-        return may_sign(self.consensus)
+    def may_seal(self) -> bool:
+        """Whether own records may be sealed: the node is a member, and its keys may sign."""
+        return may_seal(self.consensus)
+
+    @property
+    def keys(self) -> Keys | None:
+        """What this node signs with in the current epoch; None for an observer."""
+        return self.consensus.keys
+
+    def hold(self, further: Keys) -> None:
+        """Hold these keys as well: they sign from the epoch on whose set names them."""
+        config = self.consensus.config
+        self.consensus.config = replace(config, further_keys=(*config.further_keys, further))
+
+    def follows(self) -> bool:
+        """Whether this node has certified what honest peers have final."""
+        return follows(self.consensus)
 
     @property
     def forgotten(self) -> str:
@@ -290,6 +312,9 @@ class Driver:
             case BatchSealed():
                 for watcher in self._watchers:
                     watcher.sealed(effect)
+            case BatchVoid() | BatchResealed() | Unsealed():
+                for watcher in self._watchers:
+                    watcher.moved(effect)
             case Certified(row):
                 self.metrics.certified_height.set(row.height)
                 self.metrics.certified_size.set(row.size)
@@ -331,6 +356,7 @@ class Driver:
                 applied.size,
                 applied.root,
                 self.ledger.erasing,
+                self.ledger.change_waits,
                 validators=applied.seal.validators,
             )
         )
@@ -367,7 +393,9 @@ class Driver:
 
 def _joined(effects: Sequence[Effect], rows: Changes) -> list[Effect]:
     """The effects of sealing a batch, with rows added to the write that makes it durable."""
-    sealed = next(effect for effect in effects if isinstance(effect, BatchSealed))
+    sealed = next((effect for effect in effects if isinstance(effect, BatchSealed)), None)
+    if sealed is None:
+        return list(effects)  # `Unsealed`: there is no batch, and no row about it
     key = HEADER + sealed.hash
     joined = [
         Persist({**effect.changes, **rows})

@@ -29,7 +29,7 @@ from functools import partial
 from itertools import islice
 from typing import Final
 
-from consensus.effects import BatchSealed, Execute
+from consensus.effects import BatchResealed, BatchSealed, BatchVoid, Execute, Unsealed
 from ledger.batch import Submission, commitment
 from ledger.encoding import encode
 from ledger.erasing import Erased, residues_of
@@ -57,8 +57,9 @@ from ledger.rules import Vocabulary
 from ledger.store import ERASURE, NODE, Changes, after
 from node.aliases import Aliases
 from node.bounds import Bounds
-from node.intake import Accepted, Busy, Conflict, Duplicate, Offer, RefusedOffer, Result, name_key
+from node.intake import Accepted, Busy, Conflict, Duplicate, Offer, RefusedOffer, Result
 from node.metrics import Metrics
+from node.naming import name_key
 from node.storage.leveldb import Erased as ErasedRows
 from node.storage.leveldb import LevelStore
 
@@ -121,6 +122,9 @@ class Eraser:
 
     def sealed(self, effect: BatchSealed) -> None:
         """Own batches are nothing to erase."""
+
+    def moved(self, effect: BatchVoid | BatchResealed | Unsealed) -> None:
+        """Nor are those that move."""
 
     def executed(self, block: Execute, applied: Applied) -> None:  # noqa: ARG002
         """What a block erases is kept in mind with the block."""

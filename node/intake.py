@@ -5,21 +5,16 @@ An offer is read, looked up by its name, judged by the rules that execution will
 it is full, or a few ms after its first record; while earlier own records are under way it waits a
 little longer, so that batches grow with the load. `submit` returns once the batch is on disk.
 
-Names (what makes a retry a retry, and other content under the same name a conflict):
-
-| record | named by |
-|---|---|
-| subject.register | platform, handle |
-| engagement.open, .outcome | platform, reference |
-| rating | platform, reference, direction |
-| subject.link | both platforms and handles |
-| erasure | platform, handle, time |
-| erasure.ack | the erasure |
-
-Row `N` "i" ‖ type ‖ name → SHA-256 of the record ‖ record id: written in the same atomic write as
-the batch, so a retry after a crash gets the first receipt if and only if the record is in the lane.
+Names (node/naming.py) stand in rows `N` "i": SHA-256 of the record ‖ record id, written in the same
+atomic write as the batch: a retry after a crash gets the first receipt if and only if the record is
+in the lane.
 A name whose record was refused at execution is free again, and so is that of an erased record: the
 rules of the ledger, which go on knowing it, refuse what comes under it later.
+
+Where the platform writes no lane (`closed` says why) offers are turned away. A platform that leaves
+closes with its `member.leave`: all that it has acknowledged then lies under that record, and is
+final when the membership ends. Where the lane key changes, what no cut had reached is sealed again
+by consensus; a batch that comes in between waits here until the new key may seal.
 """
 
 import asyncio
@@ -29,26 +24,26 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from consensus.effects import BatchSealed
+from consensus.effects import BatchResealed, BatchSealed, BatchVoid
 from ledger.batch import SALT_BYTES, Submission, commitment
 from ledger.errors import Malformed, Refused
 from ledger.hashing import sha256
-from ledger.records import Record, decode_record, tag_of
-from ledger.records.engagement import EngagementOpen, EngagementOutcome
-from ledger.records.erasure import Erasure, ErasureAck
-from ledger.records.rating import Rating
-from ledger.records.subject import SubjectLink, SubjectRegister
+from ledger.records import decode_record
+from ledger.records.membership import MemberLeave
 from ledger.residue import AnyBatch
 from ledger.rows import find_record
 from ledger.rules import check_stateless, read_record
-from ledger.store import NODE, Changes, Reader, subject_key
+from ledger.store import Changes, Reader
 from node.bounds import Bounds
 from node.foresight import Foresight
+from node.naming import name_key
 
 YIELD_OFFERS: Final = 128
 """After so many offers the event loop gets its turn."""
 BATCH_OVERHEAD_BYTES: Final = 512
 SUBMISSION_OVERHEAD_BYTES: Final = 32
+LEAVES: Final = "this platform leaves: its lane ends with its member.leave"
+ENDED: Final = "this platform's membership has ended before the record was stored"
 LOADED_FACTOR: Final = 5
 """How much longer an open batch waits while own records are under way."""
 
@@ -98,7 +93,19 @@ class Busy:
     retry_after_s: int
 
 
-Result = Accepted | Duplicate | Conflict | RefusedOffer | Busy
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The platform writes no lane here and now: nothing was stored; says why, and what to do."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """Not stored here: sent to a member, through whose lane it may come (node/relaying.py)."""
+
+
+Result = Accepted | Duplicate | Conflict | RefusedOffer | Busy | Closed | Sent
 Answer = tuple[Result, "OpenBatch | None"]
 SealSink = Callable[[tuple[Submission, ...], Changes], None]
 
@@ -112,34 +119,11 @@ class OpenBatch:
     submissions: list[Submission] = field(default_factory=list)
     ids: list[bytes] = field(default_factory=list)
     rows: Changes = field(default_factory=dict)
-    bytes: int = BATCH_OVERHEAD_BYTES
+    size_bytes: int = BATCH_OVERHEAD_BYTES
     height: int = 0
-
-
-def record_name(record: Record) -> bytes:
-    """What names a record on its platform: its type's tag and the fields of the table above."""
-    tag = bytes([tag_of(record)])
-    platform = record.platform.to_bytes(4)
-    match record:
-        case SubjectRegister():
-            return tag + platform + record.handle
-        case EngagementOpen() | EngagementOutcome():
-            return tag + platform + record.reference
-        case Rating():
-            direction = b"w" if record.direction == "of-worker" else b"c"
-            return tag + platform + record.reference + direction
-        case SubjectLink():
-            first = subject_key(record.first_platform, record.first_handle)
-            return tag + first + subject_key(record.second_platform, record.second_handle)
-        case Erasure():
-            return tag + platform + record.handle + record.at.to_bytes(8)
-        case ErasureAck():
-            return tag + platform + record.erasure
-
-
-def name_key(record: Record) -> bytes:
-    """The key of the row that remembers a name."""
-    return NODE + b"i" + record_name(record)
+    header_hash: bytes = b""
+    is_left: bool = False
+    """The membership ended before it was sealed: nothing of it was stored."""
 
 
 class Intake:
@@ -155,14 +139,19 @@ class Intake:
         wall_ms: Callable[[], int],
         seal: SealSink,
         accepting: Callable[[], bool],
+        closed: Callable[[], str] = str,
     ) -> None:
         self._chain, self._reader, self._foresight = chain, reader, foresight
         self._bounds, self._validity = bounds, foresight.vocabulary.bounds
-        self._wall_ms, self._seal, self._accepting = wall_ms, seal, accepting
+        self._wall_ms, self._seal = wall_ms, seal
+        self._accepting, self._closed = accepting, closed
         self._numbers = 0
         self._open: OpenBatch | None = None
         self._sealing: deque[OpenBatch] = deque()
         self._under_way: deque[OpenBatch] = deque()
+        self._void: dict[bytes, OpenBatch] = {}  # by hash: to be sealed again by consensus
+        self._unsealed: deque[OpenBatch] = deque()  # to be sealed again by `go_on`
+        self._leaving = b""
         self._names: dict[bytes, bytes] = {}
         self.places: dict[bytes, tuple[int, int]] = {}
         """Own records that are durable and not executed: id → (batch height, position)."""
@@ -178,11 +167,16 @@ class Intake:
             raise Malformed(f"{len(offers)} offers at once, at most {most} are allowed")
         answers: list[Answer] = []
         pushed_back: Answer = (Busy(self._bounds.retry_after_s), None)
-        busy = None if self._accepting() else pushed_back
+        turned_away = pushed_back if not self._accepting() else None
+        if self._closed():
+            turned_away = Closed(self._closed()), None
+        busy = turned_away
         for at, offer in enumerate(offers, 1):
             if self.pending >= self._bounds.pending_records_max:
                 busy = pushed_back
             answers.append(busy or self._take(offer))
+            if self._leaving:
+                busy = Closed(LEAVES), None
             if at % YIELD_OFFERS == 0:
                 await asyncio.sleep(0)
         waits: dict[int, Awaitable[None]] = {
@@ -190,7 +184,10 @@ class Intake:
         }
         for durable in waits.values():
             await asyncio.shield(durable)  # a caller that goes away must not cancel the others
-        return [result for result, _ in answers]
+        return [
+            Closed(ENDED) if batch is not None and batch.is_left else result
+            for result, batch in answers
+        ]
 
     def _take(self, offer: Offer) -> Answer:
         try:
@@ -204,7 +201,10 @@ class Intake:
             self._foresight.admit(record, self._wall_ms(), batch.number)
         except Refused as error:
             return RefusedOffer(error.rule, error.message, error.field), None
-        return Accepted(self._place(batch, offer, key, digest)), batch
+        record_id = self._place(batch, offer, key, digest)
+        if isinstance(record, MemberLeave):
+            self._leaving = record_id
+        return Accepted(record_id), batch
 
     def _known(self, key: bytes, digest: bytes) -> Answer | None:
         """What stands under a name already, if anything that counts does."""
@@ -225,14 +225,14 @@ class Intake:
 
     def _batch_of(self, key: bytes) -> OpenBatch | None:
         """The batch, not durable yet, that holds a name."""
-        batches = [*self._sealing, self._open] if self._open else [*self._sealing]
+        batches = [*self._unsealed, *self._sealing, self._open]
         return next((batch for batch in batches if batch and key in batch.rows), None)
 
     def _batch_with_room(self, size: int) -> OpenBatch:
         batch = self._open
         if batch is not None and (
             len(batch.submissions) >= self._validity.batch_records_max
-            or batch.bytes + size + SUBMISSION_OVERHEAD_BYTES > self._validity.batch_bytes_max
+            or batch.size_bytes + size + SUBMISSION_OVERHEAD_BYTES > self._validity.batch_bytes_max
         ):
             self._seal_open(batch)
             batch = None
@@ -253,7 +253,7 @@ class Intake:
         record_id = commitment(submission)
         batch.submissions.append(submission)
         batch.ids.append(record_id)
-        batch.bytes += len(offer.record) + len(offer.signatures) + SUBMISSION_OVERHEAD_BYTES
+        batch.size_bytes += len(offer.record) + len(offer.signatures) + SUBMISSION_OVERHEAD_BYTES
         self._names[key] = batch.rows[key] = digest + record_id
         self.pending += 1
         return record_id
@@ -277,7 +277,7 @@ class Intake:
             return  # an empty batch, by which consensus moves time on
         batch = self._sealing.popleft()
         assert len(batch.ids) == effect.count, "batches are sealed in order"
-        batch.height = effect.height
+        batch.height, batch.header_hash = effect.height, effect.hash
         self._under_way.append(batch)
         for position, record_id in enumerate(batch.ids):
             self.places[record_id] = (batch.height, position)
@@ -286,23 +286,79 @@ class Intake:
         batch.submissions, batch.rows = [], {}
         batch.durable.set_result(None)
 
+    def unsealed(self) -> None:
+        """The batch that was to be sealed first could not be: its key's time is over."""
+        self._unsealed.append(self._sealing.popleft())
+
+    def go_on(self) -> None:
+        """Seal what could not be sealed, once the lane may be written again; or give it up."""
+        if self._closed() and self._unsealed:
+            for batch in self._unsealed:
+                self._give_up(batch)
+            self._unsealed.clear()
+        elif self._unsealed and self._accepting():
+            batches = [*self._unsealed]
+            self._unsealed.clear()
+            for batch in batches:
+                self._sealing.append(batch)
+                self._seal(tuple(batch.submissions), batch.rows)
+
+    def _give_up(self, batch: OpenBatch) -> None:
+        self.pending -= len(batch.ids)
+        self._foresight.settle(batch.number)
+        for key in batch.rows:
+            self._names.pop(key, None)
+        batch.is_left = True
+        batch.durable.set_result(None)
+
+    def voided(self, effect: BatchVoid) -> list[bytes]:
+        """An own batch is void: its records stand nowhere until they are sealed again. Returns the
+        ids of those that never will be."""
+        batch = next((each for each in self._under_way if each.header_hash == effect.hash), None)
+        if batch is None:
+            return []
+        self._under_way.remove(batch)
+        if not effect.is_lost:
+            self._void[batch.header_hash] = batch
+            return []
+        self._settle(batch)
+        return batch.ids
+
+    def resealed(self, effect: BatchResealed) -> None:
+        """The records of a void batch have their places again."""
+        batch = self._void.pop(effect.void, None)
+        if batch is None:
+            return
+        batch.height, batch.header_hash = effect.height, effect.hash
+        self._under_way.append(batch)
+        for position, record_id in enumerate(batch.ids):
+            self.places[record_id] = (batch.height, position)
+
+    def refused(self, record_id: bytes) -> None:
+        """An own record broke a rule at execution."""
+        if record_id == self._leaving:
+            self._leaving = b""
+
     def executed(self, height: int) -> None:
         """Own batches up to this lane height have been executed."""
         while self._under_way and self._under_way[0].height <= height:
-            batch = self._under_way.popleft()
-            self.pending -= len(batch.ids)
-            for record_id in batch.ids:
-                self.places.pop(record_id, None)
-            self._foresight.settle(batch.number)
+            self._settle(self._under_way.popleft())
+
+    def _settle(self, batch: OpenBatch) -> None:
+        self.pending -= len(batch.ids)
+        for record_id in batch.ids:
+            self.places.pop(record_id, None)
+        self._foresight.settle(batch.number)
 
     # --- after a start ---
 
-    def resume(self, batches: Sequence[AnyBatch]) -> None:
-        """Own batches that are durable and not executed, from an earlier run, in order."""
-        for each in batches:
+    def resume(self, batches: Sequence[tuple[bytes, AnyBatch]], void: Sequence[bytes] = ()) -> None:
+        """Own batches that are durable and not executed, from an earlier run, in order, by hash;
+        `void` are to be sealed again."""
+        for hash_, each in batches:
             self._numbers += 1
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            batch = OpenBatch(self._numbers, future, height=each.header.height)
+            batch = OpenBatch(self._numbers, future, height=each.header.height, header_hash=hash_)
             batch.durable.set_result(None)
             pairs = zip(each.submissions, each.commitments, strict=True)
             for position, (submission, record_id) in enumerate(pairs):
@@ -311,12 +367,17 @@ class Intake:
                 if isinstance(submission, Submission):
                     self._look_ahead(submission, each.header.time, batch.number)
             self.pending += len(batch.ids)
-            self._under_way.append(batch)
+            if hash_ in void:
+                self._void[hash_] = batch
+            else:
+                self._under_way.append(batch)
 
     def _look_ahead(self, submission: Submission, time_ms: int, number: int) -> None:
         try:
             record = read_record(submission.record, self._validity)
             self._foresight.admit(record, time_ms, number)
+            if isinstance(record, MemberLeave):
+                self._leaving = commitment(submission)
         except Refused:
             pass  # execution will say so too
 

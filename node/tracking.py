@@ -7,11 +7,12 @@ refused   executed, and broke a rule: it has no entry
 """
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from consensus.effects import BatchSealed, Execute
+from consensus.effects import BatchResealed, BatchSealed, BatchVoid, Execute, Unsealed
 from ledger.errors import Malformed
 from ledger.position import Applied
 from ledger.rows import (
@@ -26,6 +27,8 @@ from ledger.store import Reader
 from node.events import BlockEvent, Events
 from node.intake import Intake
 from node.view import Certificate, Notary
+
+log = logging.getLogger(__name__)
 
 RecordState = Literal["durable", "ordered", "final", "refused"]
 
@@ -63,12 +66,29 @@ class Tracking:
         """An own batch is on disk: those who wait for it are told."""
         self._intake.sealed(effect)
 
+    def moved(self, effect: BatchVoid | BatchResealed | Unsealed) -> None:
+        """Own records have other places, or none."""
+        match effect:
+            case BatchVoid():
+                lost = self._intake.voided(effect)
+                if lost:
+                    log.error(
+                        "the membership has ended: %d own records reached no final cut", len(lost)
+                    )
+            case BatchResealed():
+                self._intake.resealed(effect)
+            case Unsealed():
+                self._intake.unsealed()
+
     def executed(self, block: Execute, applied: Applied) -> None:
         """A block was executed: own batches under it are no longer under way."""
         for _, batch in block.batches:
             if batch.header.lane == self._number:
                 applied.changes.update(self._intake.names_of(batch))
                 self._intake.executed(batch.header.height)
+        for record_id, log_index, _ in applied.records:
+            if log_index is None:
+                self._intake.refused(record_id)
         if applied.refusals:
             self._wake()
 

@@ -11,6 +11,7 @@ written in order of height and never removed. (A store that was lost starts at g
 such a node has caught up with its peers it serves no checkpoint, see `Driver.knows_log`.)
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
@@ -19,6 +20,7 @@ from ledger.block import SEAL_KIND, decode_seal
 from ledger.checkpoint import Checkpoint, format_checkpoint, sign_log_line
 from ledger.epochs import cosignature_line, policy_of
 from ledger.errors import Malformed, StoreDamaged
+from ledger.membership import Validator
 from ledger.rows import (
     REPAIR,
     BlockRow,
@@ -51,13 +53,28 @@ class Certificate:
     time: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Notary:
-    """Makes this node's notes of certified checkpoints."""
+    """Makes this node's notes of certified checkpoints.
+
+    A checkpoint is signed by the log key that its epoch's set names, if it is held; else by the
+    newest one: a reader whose policy is that epoch's then takes another node's note. `earlier` are
+    keys that were in force since the start.
+    """
 
     origin: str
     log_key: SigningKey
     reader: Reader
+    earlier: tuple[SigningKey, ...] = ()
+
+    def hold(self, log_key: SigningKey) -> None:
+        """Another log key is in force."""
+        self.log_key, self.earlier = log_key, (self.log_key, *self.earlier)
+
+    def _key_of(self, members: Collection[Validator]) -> SigningKey:
+        named = {each.log_key for each in members}
+        held = (self.log_key, *self.earlier)
+        return next((each for each in held if each.public in named), self.log_key)
 
     def certify(self, row: CheckpointRow) -> Certificate:
         """The certificate of a checkpoint whose block this node has executed."""
@@ -74,7 +91,9 @@ class Notary:
             for each in row.cosignatures
         ]
         note = format_checkpoint(
-            checkpoint, sign_log_line(self.log_key, self.origin, checkpoint), lines
+            checkpoint,
+            sign_log_line(self._key_of(members.values()), self.origin, checkpoint),
+            lines,
         )
         return Certificate(row.height, row.size, row.root, note, block.time)
 

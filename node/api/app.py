@@ -16,6 +16,7 @@ from prometheus_client import Counter, Histogram
 
 from node.api import (
     events,
+    governance,
     handles,
     health,
     ledger,
@@ -61,6 +62,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *subjects.ROUTES,
     *handles.ROUTES,
     *network.ROUTES,
+    *governance.ROUTES,
     *events.ROUTES,
     *log.ROUTES,
     *witness.ROUTES,

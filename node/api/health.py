@@ -21,13 +21,16 @@ async def livez(request: web.Request) -> web.Response:  # noqa: ARG001
 
 
 async def readyz(request: web.Request) -> web.Response:
-    """The node takes records and serves reads."""
+    """A validator takes records and serves reads; an observer has caught up and serves reads."""
     node = request.app[NODE]
     if node.forgotten:
         raise NotReady(node.forgotten, FORGOTTEN_RETRY_S)
+    if not node.ready and node.role == "observer":
+        raise NotReady("the observer has no links yet, or is catching up", READY_RETRY_S)
     if not node.ready:
         raise NotReady("the node starts, or is catching up with its peers", READY_RETRY_S)
-    return web.Response(text="ready\n")
+    is_observer = node.role == "observer"
+    return web.Response(text="ready: an observer, reads only\n" if is_observer else "ready\n")
 
 
 async def metrics(request: web.Request) -> web.Response:

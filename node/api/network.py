@@ -1,16 +1,23 @@
 """The network as this node sees it: members, chain, heights, the newest certified checkpoint."""
 
 from importlib.metadata import version
+from itertools import islice
 from typing import Final
 
 import msgspec
 from aiohttp import web
 
 from ledger.genesis import Genesis
+from ledger.governing import read_evidence, read_open
+from ledger.membership import quorum
 from ledger.position import State
+from ledger.store import Reader
 from node.api.auth import reader_of
 from node.api.port import NODE
 from node.api.routes import JSON, Content, Route, json_response
+
+ACCUSATIONS_MAX: Final = 1_024
+"""So much evidence is looked at for one answer."""
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -56,18 +63,23 @@ class CertifiedCheckpoint(msgspec.Struct, frozen=True):
 
 
 class Network(msgspec.Struct, frozen=True):
-    """What a node says of itself and of the network. `forgotten`: why its keys never sign again,
-    and what to do; or nothing."""
+    """What a node says of itself and of the network. `role`: a validator votes, an observer only
+    follows and serves reads. `forgotten`: why its keys never sign again, and what to do; or
+    nothing. `changes`: how many changes of the membership are open, `accused`: against whom there
+    is evidence on the ledger (`/v1/governance` has both in full)."""
 
     origin: str
     chain: bytes
     version: str
     platform: int
     code: str
+    role: str
     ready: bool
     forgotten: str
     quorum: int
     members: tuple[Member, ...]
+    changes: int
+    accused: tuple[str, ...]
     executed: Executed
     checkpoint: CertifiedCheckpoint | None
 
@@ -83,6 +95,12 @@ def describe(state: State) -> Executed:
         root=state.log.root(),
         cut=tuple(LaneTip(tip.lane, tip.height, tip.hash) for _, tip in sorted(state.cut.items())),
     )
+
+
+def accused(reader: Reader) -> list[int]:
+    """The platforms against which there is evidence on the ledger."""
+    found = islice(read_evidence(reader), ACCUSATIONS_MAX)
+    return sorted({each.evidence.number for each in found})
 
 
 async def get_network(request: web.Request) -> web.Response:
@@ -110,17 +128,20 @@ async def get_network(request: web.Request) -> web.Response:
         certified.time,
         certified.note.decode(),
     )
-    count = len(members)
+    codes = node.codes
     network = Network(
         origin=node.origin,
         chain=node.chain,
         version=version("standing-ledger"),
         platform=node.number,
-        code=next(each.code for each in node.validators if each.number == node.number),
+        code=node.code,
+        role=node.role,
         ready=node.ready,
         forgotten=node.forgotten,
-        quorum=count - (count - 1) // 3,
+        quorum=quorum(len(members)),
         members=members,
+        changes=len(read_open(node.reader)),
+        accused=tuple(codes.get(number, str(number)) for number in accused(node.reader)),
         executed=describe(node.state),
         checkpoint=checkpoint,
     )

@@ -20,8 +20,18 @@ from ledger.rules import codes
 from ledger.signing import SIGNATURE_BYTES
 from node.api.json_text import Oversize
 from node.api.port import Node
-from node.api.problems import ConflictFound, Problem, TryLater, problem_of
-from node.intake import Accepted, Busy, Conflict, Duplicate, Offer, RefusedOffer, Result
+from node.api.problems import ConflictFound, NotHere, Problem, TryLater, problem_of
+from node.intake import (
+    Accepted,
+    Busy,
+    Closed,
+    Conflict,
+    Duplicate,
+    Offer,
+    RefusedOffer,
+    Result,
+    Sent,
+)
 
 SIGNATURES_BYTES_MAX: Final = 4 * SIGNATURE_BYTES
 WAIT_FINAL_S_MAX: Final = 60.0
@@ -39,7 +49,8 @@ _NAMED_BY: Final[dict[type[Record], tuple[str, str]]] = {
 
 
 class RecordAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What became of one record: its id and state, or the problem.
+    """What became of one record: its id and state, or the problem. State `sent`: to a member, which
+    names it.
 
     `line` is the line of an NDJSON body, from 1. `duplicate`: the same bytes stood there before.
     """
@@ -113,11 +124,16 @@ def _answer(node: Node, offer: Offer, result: Result) -> RecordAnswer:
         case Busy(retry_after_s):
             message = "too many records are not final yet; send this one again later"
             return RecordAnswer(problem=problem_of(TryLater(message, retry_after_s)))
+        case Closed(reason):
+            return RecordAnswer(problem=problem_of(NotHere(reason)))
+        case Sent():
+            return RecordAnswer(state="sent")
 
 
 def _conflict(offer: Offer, record_id: bytes) -> ConflictFound:
     """The rule that execution would name, and the field that names such a record."""
-    rule, field = _NAMED_BY[type(decode_record(offer.record))]
+    kind = type(decode_record(offer.record))
+    rule, field = _NAMED_BY.get(kind, (codes.NAME_TAKEN, "record"))
     message = f"other content stands under this name already, as record {record_id.hex()}"
     return ConflictFound(rule, message, field=field, record_id=record_id)
 

@@ -1,6 +1,6 @@
 """What the HTTP face asks of a node. The composition root's `Node` is one; tests have another."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from aiohttp import web
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from node.config import Config
     from node.events import Events
     from node.intake import Offer, Result
+    from node.seat import Role
     from node.tracking import RecordStatus
     from node.view import Certificate
     from node.witness import Witness
@@ -34,7 +35,13 @@ class Node(Protocol):
     @property
     def number(self) -> int: ...  # noqa: D102
     @property
+    def code(self) -> str: ...  # noqa: D102
+    @property
+    def role(self) -> "Role": ...  # noqa: D102
+    @property
     def validators(self) -> "Sequence[Validator]": ...  # noqa: D102
+    @property
+    def codes(self) -> "Mapping[int, str]": ...  # noqa: D102
     @property
     def reader(self) -> "Reader": ...  # noqa: D102
     @property
@@ -45,8 +52,6 @@ class Node(Protocol):
     def witnessed(self) -> bytes | None: ...  # noqa: D102
     @property
     def witness(self) -> "Witness | None": ...  # noqa: D102
-    @property
-    def policy_text(self) -> str: ...  # noqa: D102
     @property
     def events(self) -> "Events": ...  # noqa: D102
     @property

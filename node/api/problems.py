@@ -16,6 +16,7 @@ problem is about, where it has one already.
 | Gone | 410 | gone |
 | Erased | 410 | erased |
 | ConflictFound | 409 | conflict |
+| NotHere | 421 | not-here |
 | Oversize | 413 | oversize |
 | UnsupportedType | 415 | unsupported-type |
 | Busy, NotReady | 503 | busy, not-ready, with `Retry-After` |
@@ -75,6 +76,10 @@ class UnsupportedType(StandingError):
     """A content type that the route does not read."""
 
 
+class NotHere(StandingError):
+    """This node writes no lane: it is an observer, or its platform leaves."""
+
+
 class TryLater(StandingError):
     """The node cannot take this now; `retry_after_s` says when to come again."""
 
@@ -114,6 +119,7 @@ TABLE: Final[tuple[tuple[type[Exception], int, str, str], ...]] = (
     (Gone, 410, "gone", "Not kept here any more"),
     (Erased, 410, "erased", "Erased since"),
     (UnsupportedType, 415, "unsupported-type", "Content type not read here"),
+    (NotHere, 421, "not-here", "This node takes no records"),
     (NotReady, 503, "not-ready", "The node is not ready"),
     (TryLater, 503, "busy", "The node is busy"),
     (InvalidInput, 422, "invalid", "What was asked for cannot be answered"),

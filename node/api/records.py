@@ -6,6 +6,7 @@ with what is known after WAIT_FINAL_S_MAX (202).
 """
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -91,9 +92,10 @@ async def _answer_json(request: web.Request, wait_s: float) -> web.Response:
 def _single(answer: RecordAnswer) -> web.Response:
     if answer.problem is not None:
         return problem_response(answer.problem)
-    where = f"/v1/records/{answer.id}"
-    status = 200 if answer.state == "final" else 202
-    return json_response(msgspec.to_builtins(answer), status=status, Location=where)
+    body, status = msgspec.to_builtins(answer), 200 if answer.state == "final" else 202
+    if not answer.id:
+        return json_response(body, status=status)
+    return json_response(body, status=status, Location=f"/v1/records/{answer.id}")
 
 
 async def _read(values: list[Any]) -> list[Offer | Problem]:
@@ -144,8 +146,9 @@ async def get_receipt(request: web.Request) -> web.Response:
     return web.Response(body=receipt, content_type=TEXT, charset="utf-8")
 
 
-def _codes(request: web.Request) -> dict[int, str]:
-    return {each.number: each.code for each in request.app[NODE].validators}
+def _codes(request: web.Request) -> Mapping[int, str]:
+    codes: Mapping[int, str] = request.app[NODE].codes
+    return codes
 
 
 def _wait_s(request: web.Request) -> float:

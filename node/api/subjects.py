@@ -104,7 +104,7 @@ def _score(node: Node, certified: Certificate, question: Question) -> ScoreShown
 
 
 def _codes(node: Node) -> dict[int, str]:
-    return {each.number: each.code for each in node.validators}
+    return dict(node.codes)
 
 
 def shown(
@@ -213,15 +213,15 @@ def parse_subject(text: str, node: Node) -> tuple[int, bytes]:
     if match is None:
         raise Malformed("is not platform:handle, the handle in 64 lowercase hex", field="subject")
     named = match["platform"]
-    for each in node.validators:
-        if named in (each.code, str(each.number)):
-            return each.number, parse_hash(match["handle"], "subject")
-    known = ", ".join(f"{each.code} ({each.number})" for each in node.validators)
+    for number, name in node.codes.items():
+        if named in (name, str(number)):
+            return number, parse_hash(match["handle"], "subject")
+    known = ", ".join(f"{name} ({number})" for number, name in node.codes.items())
     raise NotFound(f"there is no platform {named}; there are {known}")
 
 
 def _code_of(node: Node, number: int) -> str:
-    return next(each.code for each in node.validators if each.number == number)
+    return node.codes[number]
 
 
 _SUBJECT_PARAMETER: Final = Parameter(

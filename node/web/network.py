@@ -1,9 +1,12 @@
 """What the network page shows."""
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
-from consensus.quorum import quorum
+from ledger.governing import read_evidence, read_open
+from ledger.membership import quorum
+from node.api.governance import EVIDENCE_MAX, describe_change, describe_evidence, epoch_now
 from node.web.dossier import Ground
 
 
@@ -17,10 +20,32 @@ class MemberLine:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangeLine:
+    """An open change of the membership: what, about whom, how far."""
+
+    what: str
+    code: str
+    approvals: int
+    needed: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class FaultLine:
+    """Evidence against a platform."""
+
+    code: str
+    kind: str
+    epoch: int
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
 class NetworkView:
     """The node and its network at one moment; `executed` is the last block's time in ms."""
 
     number: int
+    role: str
     ready: bool
     forgotten: str
     height: int
@@ -33,6 +58,8 @@ class NetworkView:
     quorum: int
     faults: int
     members: tuple[MemberLine, ...]
+    changes: tuple[ChangeLine, ...]
+    evidence: tuple[FaultLine, ...]
 
 
 def network_view(node: Any, ground: Ground | None) -> NetworkView:
@@ -42,11 +69,12 @@ def network_view(node: Any, ground: Ground | None) -> NetworkView:
     tips = state.cut
     return NetworkView(
         number=node.number,
+        role=node.role,
         ready=node.ready,
         forgotten=node.forgotten,
         height=state.height,
         executed=state.time,
-        epoch=state.epoch,
+        epoch=epoch_now(state),
         ground=ground,
         origin=node.origin,
         chain=node.chain.hex(),
@@ -61,4 +89,21 @@ def network_view(node: Any, ground: Ground | None) -> NetworkView:
             )
             for each in members
         ),
+        changes=_changes(node),
+        evidence=_evidence(node),
     )
+
+
+def _changes(node: Any) -> tuple[ChangeLine, ...]:
+    reader, state, codes = node.reader, node.state, dict(node.codes)
+    shown = (describe_change(reader, state, codes, *each) for each in read_open(reader))
+    return tuple(
+        ChangeLine(each.type, each.code, len(each.approvals), each.needed, each.state)
+        for each in shown
+    )
+
+
+def _evidence(node: Any) -> tuple[FaultLine, ...]:
+    found = islice(read_evidence(node.reader), EVIDENCE_MAX)
+    told = (describe_evidence(dict(node.codes), each) for each in found)
+    return tuple(FaultLine(each.code, each.kind, each.epoch, each.slot) for each in told)

@@ -15,7 +15,6 @@
 import asyncio
 import re
 from collections import OrderedDict
-from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any, Final
 
@@ -24,7 +23,6 @@ from aiohttp import web
 from ledger.bureau.reading import ask
 from ledger.errors import InvalidInput
 from ledger.files import read_subject
-from ledger.membership import Validator
 from node.api.auth import COOKIE, SESSIONS, find_token
 from node.api.session import SESSION_SECONDS
 from node.web.dossier import Dossier, Ground, compile_dossier, report_of
@@ -232,7 +230,7 @@ class Pages:
         found = self._dossiers.get(key)
         if found is None:
             question = ask(self._node.reader, certified, platform, handle, domain=domain)
-            codes = {each.number: each.code for each in self._node.validators}
+            codes = dict(self._node.codes)
             material = await asyncio.to_thread(
                 gather, self._node.reader, certified, self._ground(), codes, question
             )
@@ -256,9 +254,9 @@ class Pages:
         if not _HANDLE.match(handle):
             message = "A worker is named platform:handle; the handle has 64 lowercase hex digits."
             raise PageProblem(400, "This cannot be read", message)
-        for each in self._node.validators:
-            if platform in {each.code, str(each.number)}:
-                return (each.number, bytes.fromhex(handle)), f"{each.code}:{handle}"
+        for number, code in self._node.codes.items():
+            if platform in {code, str(number)}:
+                return (number, bytes.fromhex(handle)), f"{code}:{handle}"
         raise PageProblem(404, "No such platform", f"No platform of this network is “{platform}”.")
 
     # --- network ---
@@ -278,8 +276,7 @@ class Pages:
 
     @property
     def _code(self) -> str:
-        members: Sequence[Validator] = self._node.validators
-        return next(each.code for each in members if each.number == self._node.number)
+        return str(self._node.code)
 
 
 def _used_link() -> PageProblem:

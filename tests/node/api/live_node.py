@@ -98,6 +98,12 @@ class LiveNode:
     def validators(self):
         return self.genesis.foundation.validators
 
+    code, role = "p1", "validator"
+
+    @property
+    def codes(self) -> dict[int, str]:
+        return {each.number: each.code for each in self.validators}
+
     @property
     def reader(self):
         return self.world.store

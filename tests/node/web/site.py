@@ -52,6 +52,7 @@ class SiteNode:
     ready: bool = True
     forgotten: str = ""
     number: int = 1
+    role: str = "validator"
     config: Config = field(default_factory=Config)
     certified: Certified | None = None
     references: dict[str, bytes] = field(default_factory=dict)
@@ -62,6 +63,8 @@ class SiteNode:
         self.reader = self.world.store
         self.state = state
         self.validators = state.validators
+        self.codes = {each.number: each.code for each in state.validators}
+        self.code = self.codes[self.number]
         self.chain, self.origin = state.chain, state.foundation.origin
 
     def handle_of(self, reference: str) -> bytes | None:

@@ -1,0 +1,236 @@
+"""Following the sets: with whom to make links, when to say `member.ready`, which keys to show.
+
+After every block, and every certified checkpoint:
+
+- **Links** are made with the set of the next block; with the set before, until its last checkpoint
+  is certified, and for `FORMER_S` longer, so that who leaves can still fetch that; with candidates,
+  whose joining or new keys are approved: they may fetch and are sent what all are sent, and their
+  votes count for nothing. A node far behind also trusts the set that its `node.epochs` leads to.
+- **Ready.** Where this platform is such a candidate, and this node holds the keys and has caught
+  up, it signs `member.ready` with them, over the newest executed checkpoint, once an epoch until
+  the change binds. It goes into the own lane, or to a member in turn; if the ledger does not show
+  it within `READY_AGAIN_S`, it is sent again.
+- **Keys.** Consensus signs with whichever held keys the epoch's set names. Once that are the
+  further ones, the links show the new certificate, checkpoints carry the new log key, and the old
+  keys are destroyed (node/keyring.py).
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+from consensus.effects import BatchResealed, BatchSealed, BatchVoid, Execute, Unsealed
+from ledger.binding import Candidate
+from ledger.epochs import Trusted
+from ledger.errors import StandingError
+from ledger.genesis import epoch_of
+from ledger.membership import Validator
+from ledger.position import Applied
+from ledger.records import encode_record
+from ledger.records.membership import MemberReady
+from ledger.rows import CheckpointRow, ValidatorsRow, need_row, validators_key
+from ledger.rules.signatures import record_message
+from ledger.store import Reader
+from node.driver import Driver
+from node.intake import Intake, Offer, Result
+from node.keyring import Held, Keyring
+from node.links.peers import Peers
+from node.relaying import Relay
+from node.view import Notary
+
+log = logging.getLogger(__name__)
+
+FORMER_S: Final = 10.0
+READY_AGAIN_S: Final = 1.0
+
+Submit = Callable[[Sequence[Offer]], Awaitable[list[Result]]]
+
+
+class Membership:
+    """One node's follower of the sets. It is a `Watcher` of the pump."""
+
+    def __init__(
+        self,
+        *,
+        driver: Driver,
+        reader: Reader,
+        peers: Peers,
+        keyring: Keyring,
+        intake: Intake,
+        relay: Relay,
+        notary: Notary,
+        known: Trusted | None,
+        wall_ms: Callable[[], int],
+    ) -> None:
+        self._driver, self._reader, self._peers, self._keyring = driver, reader, peers, keyring
+        self._intake, self._relay, self._notary = intake, relay, notary
+        self._known, self._wall_ms = known, wall_ms
+        self._bounds = driver.ledger.foundation.bounds
+        self._loop = asyncio.get_running_loop()
+        self._former: dict[Validator, float] = {}  # until when
+        self._trusted: tuple[Validator, ...] = ()
+        self._looks = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._saying: asyncio.Task[None] | None = None
+        self._said = (b"", 0, 0.0)  # change, epoch, when
+
+    def start(self) -> None:
+        """Look once, at what the store says."""
+        self._look()
+
+    async def stop(self) -> None:
+        """Look no more."""
+        self._looks = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._saying is not None:
+            self._saying.cancel()
+            await asyncio.gather(self._saying, return_exceptions=True)
+
+    # --- the pump's news ---
+
+    def sealed(self, effect: BatchSealed) -> None:
+        """An own batch has its place."""
+
+    def moved(self, effect: BatchVoid | BatchResealed | Unsealed) -> None:
+        """An own batch has another."""
+
+    def executed(self, block: Execute, applied: Applied) -> None:  # noqa: ARG002
+        """A block was executed; its rows are in the store when the loop has its next turn."""
+        self._soon()
+
+    def certified(self, row: CheckpointRow) -> None:  # noqa: ARG002
+        """A checkpoint has its quorum; with an epoch's last, the next epoch has begun."""
+        self._soon()
+
+    def _soon(self) -> None:
+        if not self._looks:
+            self._looks = True
+            self._loop.call_soon(self._look_again)
+
+    def _look_again(self) -> None:
+        self._looks = False
+        self._look()
+
+    def _look(self) -> None:
+        try:
+            self._intake.go_on()
+            self._take_further()
+            self._trust()
+            self._be_ready()
+        except StandingError as error:
+            self._driver.halt(f"the membership cannot be followed: {error}")
+
+    def _later(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(seconds, self._soon)
+
+    # --- links ---
+
+    def _trust(self) -> None:
+        ledger = self._driver.ledger
+        epoch = epoch_of(ledger.height + 1, self._bounds.epoch_blocks)
+        certified = self._driver.consensus.checkpoints.certified
+        first = min(epoch, epoch_of(certified + 1, self._bounds.epoch_blocks))
+        trusted = [*ledger.validators, *(each.validator for each in ledger.candidates)]
+        for before in range(first, epoch):
+            trusted += need_row(self._reader, ValidatorsRow, validators_key(before)).validators
+        if self._known is not None and epoch < self._known.epoch:
+            trusted += self._known.validators
+        self._peers.trust(self._with_former(dict.fromkeys(trusted)))
+
+    def _with_former(self, current: dict[Validator, None]) -> list[Validator]:
+        """These, and those who were trusted until a moment ago."""
+        now_s = self._loop.time()
+        for each in self._trusted:
+            if each not in current:
+                self._former.setdefault(each, now_s + FORMER_S)
+        self._former = {
+            each: until_s
+            for each, until_s in self._former.items()
+            if until_s > now_s and each not in current
+        }
+        self._trusted = (*current,)
+        if self._former:
+            self._later(max(0.1, min(self._former.values()) - now_s))
+        return [*current, *self._former]
+
+    # --- keys ---
+
+    def _take_further(self) -> None:
+        """Hold the keys of an own rotation once it is approved; show them once in force."""
+        keyring, further, in_force = self._keyring, self._keyring.further, self._driver.keys
+        if further is None and self._own_candidate() is not None:
+            further = keyring.look()
+            if further is not None:
+                self._driver.hold(further.signers)
+                log.info("holding the keys of an approved rotation")
+        if further is None or in_force is None:
+            return
+        if in_force.vote.public != further.validator.vote_key:
+            return
+        self._notary.hold(further.keys.log)
+        self._peers.become(further.validator, further.keys.link_seed)
+        keyring.switch()
+        log.info("the new keys are in force; the old ones are destroyed")
+
+    # --- ready ---
+
+    def _own_candidate(self) -> Candidate | None:
+        number = self._keyring.held.validator.number
+        return next(
+            (each for each in self._driver.ledger.candidates if each.number == number), None
+        )
+
+    def _held_for(self, candidate: Candidate) -> Held | None:
+        for held in (self._keyring.held, self._keyring.further):
+            if held is not None and held.validator == candidate.validator:
+                return held
+        return None
+
+    def _be_ready(self) -> None:
+        candidate = self._own_candidate()
+        held = self._held_for(candidate) if candidate is not None else None
+        if candidate is None or held is None or candidate.is_ready:
+            return
+        self._later(READY_AGAIN_S)
+        ledger = self._driver.ledger
+        epoch = epoch_of(ledger.height + 1, self._bounds.epoch_blocks)
+        change, said, when_s = self._said
+        is_recent = self._loop.time() < when_s + READY_AGAIN_S
+        if (change, said) == (candidate.change, epoch) and is_recent:
+            return
+        if not self._driver.follows() or (self._saying and not self._saying.done()):
+            return
+        self._said = candidate.change, epoch, self._loop.time()
+        self._saying = self._loop.create_task(self._say(self._ready(candidate, held, epoch)))
+
+    def _ready(self, candidate: Candidate, held: Held, epoch: int) -> Offer:
+        ledger, own = self._driver.ledger, held.validator
+        record = MemberReady(
+            own.number,
+            min(self._wall_ms(), ledger.time),
+            candidate.change,
+            epoch,
+            ledger.size,
+            ledger.log.root(),
+            own.vote_key,
+            own.lane_key,
+        )
+        data = encode_record(record)
+        message = record_message(ledger.chain, data)
+        return Offer(data, held.keys.vote.sign(message) + held.keys.lane.sign(message))
+
+    async def _say(self, offer: Offer) -> None:
+        if self._driver.may_seal():
+            (result,) = await self._intake.submit([offer])
+            log.info("member.ready: %s", result)
+        elif not self._relay.send(offer, self.members_linked()):
+            log.info("member.ready waits: no link to a member stands")
+
+    def members_linked(self) -> list[int]:
+        """The members of the next block's set whose links stand."""
+        members = {each.number for each in self._driver.ledger.validators}
+        return [number for number in self._peers.linked() if number in members]
