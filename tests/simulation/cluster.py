@@ -535,9 +535,9 @@ class Cluster:
 
     # --- members ---
 
-    def add_node(self, number: int) -> Node:
+    def add_node(self, number: int, keys: Keys | None = None) -> Node:
         """A further platform's node, from an empty store; it follows until a set names it."""
-        keys, _ = make_member(number)
+        keys = keys or make_member(number)[0]
         config = replace(self.nodes[min(self.nodes)].config, me=number, keys=keys, further_keys=())
         node = self.nodes[number] = Node(self, config, self.random.randrange(-20, 21))
         node.store.write(silence.mark_new())

@@ -153,6 +153,7 @@ class RealLedger:
             state.log.root(),
             dict(state.cut),
             state.erasing,
+            state.change_waits,
         )
 
     def apply(self, effect: Execute) -> tuple[Changes, Set | None]:
