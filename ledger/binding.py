@@ -123,7 +123,7 @@ def bind(current: Set, changes: Open, epoch: int) -> Bound:
         for log_index, row in changes
         if log_index not in bound and _is_void(row, following, rotated)
     ]
-    ordered = tuple(following[number] for number in sorted(following))
+    ordered = tuple(following[number] for number in sorted(following)) if bound else current
     return Bound(ordered, tuple(bound), tuple(void))
 
 

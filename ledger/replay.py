@@ -102,7 +102,7 @@ class Replay:
         self._findings: list[Finding] = []
         self.state, self._founding = found(genesis, window_blocks=1)
         self._sets: dict[int, tuple[Validator, ...]] = {1: self.state.validators}
-        self.walk = LaneWalk(self.state.chain, source, stored, self._members, self._findings.append)
+        self.walk = LaneWalk(self.state.chain, source, stored, self.members, self._findings.append)
         self._parent: bytes | None = self.state.block_hash
         self._parent_time = genesis.foundation.created
         self._executing = True
@@ -228,21 +228,21 @@ class Replay:
 
     def _check_time(self, block: Block) -> None:
         times = self.walk.times
-        members = self._members(block.epoch)
+        members = self.members(block.epoch)
         latest = sorted((times.get(each.number, 0) for each in members), reverse=True)
         faulty = (len(members) - 1) // 3
         if self._parent is not None and block.time != max(self._parent_time + 1, latest[faulty]):
             where = describe_key(block_key(block.height))
             self._find("block-time", where, "its time does not follow from its cut")
 
-    def _members(self, epoch: int) -> tuple[Validator, ...]:
+    def members(self, epoch: int) -> tuple[Validator, ...]:
         """The set of an epoch, or the newest known one where it is not told: what is wrong then has
         a finding of its own."""
         found = self._sets.get(epoch)
-        if found is None and epoch:
+        if found is None:
             row = read_row(self._store, ValidatorsRow, validators_key(epoch))
             found = self._sets[max(self._sets)] if row is None else row.validators
-        return found or self._sets[max(self._sets)]
+        return found
 
     # --- execution ---
 

@@ -1,22 +1,67 @@
-"""In an audit: the policy against genesis, and certified checkpoints against replayed roots."""
+"""In an audit: the policy against the ledger's sets, certified checkpoints against replayed roots."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from consensus.quorum import quorum
 from ledger.checkpoint import Checkpoint, verify_cosignature
 from ledger.errors import InvalidInput
-from ledger.genesis import Foundation
+from ledger.genesis import Foundation, epoch_of
 from ledger.membership import Validator
 from ledger.policy import Policy
+from ledger.replay import Replay
 from ledger.rows import CheckpointRow
 from ledger.source import Finding
 from node.view import cosignature_line, policy_of
 
+Members = tuple[Validator, ...]
 
-def policy_faults(policy: Policy, foundation: Foundation) -> Iterator[Finding]:
-    """In what a policy is not the one that follows from genesis."""
-    return set_faults(policy, foundation.origin, foundation.validators)
+
+@dataclass(frozen=True, slots=True)
+class Sets:
+    """The validator sets of a ledger, as a replay has come by them: `of` tells an epoch's, `epoch`
+    is the newest one."""
+
+    foundation: Foundation
+    of: Callable[[int], Members]
+    epoch: int
+
+    def at(self, height: int) -> Members:
+        """The set that cosigns the checkpoint of a block."""
+        return self.of(max(1, epoch_of(height, self.foundation.bounds.epoch_blocks)))
+
+    def distinct(self) -> list[Members]:
+        """Every set that there has been, newest first."""
+        return list(dict.fromkeys(self.of(epoch) for epoch in range(self.epoch, 0, -1)))
+
+    def everybody(self) -> list[Validator]:
+        """Each platform that has ever been a member, with its newest keys, by number."""
+        found = {each.number: each for members in reversed(self.distinct()) for each in members}
+        return [found[number] for number in sorted(found)]
+
+
+def genesis_sets(foundation: Foundation) -> Sets:
+    """Of a ledger that is not replayed: genesis's set alone."""
+    return Sets(foundation, lambda _: foundation.validators, 1)
+
+
+def replayed_sets(foundation: Foundation, replayed: Replay) -> Sets:
+    """The sets that a replay has executed, from the first epoch to that of the next block."""
+    epoch = epoch_of(replayed.state.height + 1, foundation.bounds.epoch_blocks)
+    return Sets(foundation, replayed.members, epoch)
+
+
+def policy_faults(policy: Policy, sets: Sets) -> Iterator[Finding]:
+    """In what a policy is of none of a ledger's sets: told against the newest."""
+    origin = sets.foundation.origin
+    newest, *older = sets.distinct()
+    if not any(is_policy_of(policy, origin, members) for members in (newest, *older)):
+        yield from set_faults(policy, origin, newest)
+
+
+def is_policy_of(policy: Policy, origin: str, validators: Members) -> bool:
+    """Whether a policy is that of a validator set."""
+    return not any(set_faults(policy, origin, validators))
 
 
 def set_faults(policy: Policy, origin: str, validators: tuple[Validator, ...]) -> Iterator[Finding]:
@@ -40,14 +85,16 @@ def set_faults(policy: Policy, origin: str, validators: tuple[Validator, ...]) -
 
 @dataclass(frozen=True, slots=True)
 class CheckpointCheck:
-    """Judges certified checkpoints. `roots`: height → (size, root) as replayed; `newest`: the
-    height of the newest block row."""
+    """Judges certified checkpoints, each by the set of its epoch. `policy`: what the auditor trusts
+    where it is the policy of none of these sets. `roots`: height → (size, root) as replayed;
+    `newest`: the height of the newest block row."""
 
     policy: Policy
-    origin: str
-    validators: tuple[Validator, ...]
+    sets: Sets
     roots: Mapping[int, tuple[int, bytes]]
     newest: int
+    is_trusted: bool
+    """Whether the auditor's policy is that of one of the sets: the ledger tells the others."""
 
     def faults(self, height: int, row: CheckpointRow) -> Iterator[str]:
         """What is wrong with the checkpoint row of a height."""
@@ -58,19 +105,21 @@ class CheckpointCheck:
             yield f"is above the newest block, {self.newest}: the ledger was rolled back"
         if known is not None and (row.size, row.root) != known:
             yield "has another size or root than its block yields"
+        validators, origin = self.sets.at(height), self.sets.foundation.origin
         numbers = [each.number for each in row.cosignatures]
-        if numbers != sorted(set(numbers)) or len(numbers) != quorum(len(self.validators)):
+        if numbers != sorted(set(numbers)) or len(numbers) != quorum(len(validators)):
             yield "has not exactly a quorum of cosignatures, ascending by platform"
-        members = {each.number: each for each in self.validators}
-        trusted = {verifier.public_key: verifier for _, verifier in self.policy.witnesses}
-        checkpoint = Checkpoint(self.origin, row.size, row.root)
+        members = {each.number: each for each in validators}
+        policy = policy_of(origin, validators) if self.is_trusted else self.policy
+        trusted = {verifier.public_key: verifier for _, verifier in policy.witnesses}
+        checkpoint = Checkpoint(origin, row.size, row.root)
         for each in row.cosignatures:
             member = members.get(each.number)
             verifier = None if member is None else trusted.get(member.cosigner_key)
             if member is None or verifier is None:
                 yield f"is cosigned by platform {each.number}, whom the policy does not know"
                 continue
-            line = cosignature_line(self.origin, member, each.time_s, each.signature)
+            line = cosignature_line(origin, member, each.time_s, each.signature)
             try:
                 verify_cosignature(verifier, checkpoint, line)
             except InvalidInput as error:

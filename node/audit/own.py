@@ -18,12 +18,13 @@ from consensus.certificate import FINALIZE, Certificate, Seats, check_certificat
 from consensus.evidence import Evidence
 from ledger.block import block_hash
 from ledger.checkpoint import Checkpoint, cosignature_message
-from ledger.errors import InvalidInput, StoreDamaged
-from ledger.genesis import Foundation, chain_id
+from ledger.errors import InvalidInput, Malformed, StoreDamaged
+from ledger.genesis import chain_id
 from ledger.rows import HeaderRow, decode_row, describe_key, header_key, read_row
 from ledger.signing import verify
 from ledger.source import Finding
 from ledger.store import CONSENSUS, HEADER, NODE, SUBMISSION, Reader, after
+from node.audit.checkpoints import Sets
 from node.audit.folder import ViewReader
 
 FINAL_AHEAD_MAX: Final = 64
@@ -42,14 +43,14 @@ Roots = Mapping[int, tuple[int, bytes]]
 
 
 def check_own(
-    stored: Reader, foundation: Foundation, roots: Roots, names: Mapping[int, bytes], newest: int
+    stored: Reader, sets: Sets, roots: Roots, names: Mapping[int, bytes], newest: int
 ) -> Iterator[Finding]:
     """What is wrong with rows that replay does not reach.
 
     `roots`: height → (size, root) as replayed; `names`: height → block hash; `newest`: the height
     of the newest block row.
     """
-    yield from _OwnRows(stored, foundation, roots, names, newest).check()
+    yield from _OwnRows(stored, sets, roots, names, newest).check()
 
 
 def check_others(stored: ViewReader) -> Iterator[Finding]:
@@ -65,15 +66,14 @@ class _OwnRows:
     def __init__(
         self,
         stored: Reader,
-        foundation: Foundation,
+        sets: Sets,
         roots: Roots,
         names: Mapping[int, bytes],
         newest: int,
     ) -> None:
         self._stored = stored
-        self._foundation = foundation
-        self._chain = chain_id(foundation)
-        self._seats = Seats.of(foundation.validators)
+        self._sets = sets
+        self._chain = chain_id(sets.foundation)
         self._roots = roots
         self._names = names
         self._newest = newest
@@ -136,7 +136,10 @@ class _OwnRows:
 
     def _certificate_faults(self, certificate: Certificate) -> Iterator[str]:
         try:
-            check_certificate(self._chain, self._seats, verify, certificate)
+            if not 1 <= certificate.epoch <= self._sets.epoch:
+                raise Malformed("is of an epoch that has not begun", field="epoch")
+            seats = Seats.of(self._sets.of(certificate.epoch))
+            check_certificate(self._chain, seats, verify, certificate)
         except InvalidInput as error:
             yield str(error)
 
@@ -145,9 +148,9 @@ class _OwnRows:
             yield f"this node has executed that block, and now ends at block {self._newest}"
         elif self._roots.get(height, (row.size, row.root)) != (row.size, row.root):
             yield "is for another size or root than the block yields"
-        text = Checkpoint(self._foundation.origin, row.size, row.root).text()
+        text = Checkpoint(self._sets.foundation.origin, row.size, row.root).text()
         message = cosignature_message(row.time_s, text)
-        keys = [each.cosigner_key for each in self._foundation.validators]
+        keys = [each.cosigner_key for each in self._sets.at(height)]
         if not any(verify(key, message, row.signature) for key in keys):
             yield "the cosignature does not hold"
 

@@ -30,13 +30,19 @@ from ledger.differences import compare, executed_rows
 from ledger.errors import InvalidInput, Misconfigured, StoreDamaged
 from ledger.genesis import Foundation, Genesis, chain_id
 from ledger.index_image import image_of
-from ledger.membership import Validator
 from ledger.policy import Policy
 from ledger.replay import Replay, Step
 from ledger.source import Finding as Found
 from ledger.store import CHECKPOINT, SUBJECT, MemoryStore, after
 from ledger.trust import ReplayOn, Trust, policy_hash, trust_of
-from node.audit.checkpoints import CheckpointCheck, policy_faults
+from node.audit.checkpoints import (
+    CheckpointCheck,
+    Sets,
+    genesis_sets,
+    is_policy_of,
+    policy_faults,
+    replayed_sets,
+)
 from node.audit.erasures import Destruction, NotedSource, overdue
 from node.audit.fast import Whole, replay_fast
 from node.audit.folder import FolderLedger
@@ -163,23 +169,26 @@ class Audit:
         """All steps, in order."""
         genesis = self._ledger.genesis()
         foundation = genesis.foundation
-        self._take(policy_faults(self._policy, foundation))
         self._attempt("format", self._ledger.check_format)
         checkpoints = scored = 0
         if self._note_holds():
             if not self._trust_holds(genesis):
+                self._take(policy_faults(self._policy, self._sets(foundation)))
                 return self._report(foundation, 0, 0)
             if not self._replay_on(genesis, on_progress) and not self._replay_fast(
                 genesis, on_progress
             ):
                 self._replay(genesis, on_progress)
+            self._take(policy_faults(self._policy, self._sets(foundation)))
             self._check_audited()
             self._check_erasures()
-            checkpoints = self._check_checkpoints(foundation.origin, foundation.validators)
+            checkpoints = self._check_checkpoints(self._sets(foundation))
             scored = self._check_scores(scores)
+        else:
+            self._take(policy_faults(self._policy, self._sets(foundation)))
         if isinstance(self._ledger, FolderLedger) and not self._since:
             stored, places = self._ledger.stored, (self._roots, self._names, self._newest)
-            self._take(check_own(stored, foundation, *places))
+            self._take(check_own(stored, self._sets(foundation), *places))
             self._take(check_others(stored) if self._whole is None else self._whole.others)
         self._keep_state()
         return self._report(foundation, checkpoints, scored)
@@ -197,7 +206,7 @@ class Audit:
             time=self._time,
             findings=tuple(self._findings),
             furnishers=furnishers(
-                foundation.validators, self.recomputed, self._told, self._refused
+                self._sets(foundation).everybody(), self.recomputed, self._told, self._refused
             ),
             height=max(self._roots, default=0),
             since=self._since,
@@ -403,11 +412,19 @@ class Audit:
 
     # --- policy and checkpoints ---
 
-    def _check_checkpoints(self, origin: str, validators: tuple[Validator, ...]) -> int:
+    def _sets(self, foundation: Foundation) -> Sets:
+        """The ledger's validator sets, as far as it was replayed."""
+        if self._replayed is None:
+            return genesis_sets(foundation)
+        return replayed_sets(foundation, self._replayed)
+
+    def _check_checkpoints(self, sets: Sets) -> int:
         certificates = self._ledger.certificates(self._since)
         for error in certificates.damaged:
             self._find("checkpoint", error.where, str(error))
-        check = CheckpointCheck(self._policy, origin, validators, self._roots, self._newest)
+        origin = sets.foundation.origin
+        trusted = any(is_policy_of(self._policy, origin, each) for each in sets.distinct())
+        check = CheckpointCheck(self._policy, sets, self._roots, self._newest, trusted)
         for height, row in certificates.rows.items():
             where = f"checkpoint row {height} (key {(CHECKPOINT + height.to_bytes(8)).hex()})"
             for detail in check.faults(height, row):
