@@ -21,6 +21,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, required=True, help="how many schedules")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--nodes", type=int, default=4, help="validators per network")
+    parser.add_argument("--changes", action="store_true", help="members come, go, change keys")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     parser.add_argument("--model", action="store_true", help="walk the model of the view rules")
     given = parser.parse_args()
@@ -36,7 +37,7 @@ def main() -> int:
         task = progress.add_task("schedules", total=given.seeds, bad=0)
         for seed in range(given.first, given.first + given.seeds):
             try:
-                outcome = run(seed, given.nodes)
+                outcome = run(seed, given.nodes, changes=given.changes)
             except Violation as violation:
                 broken.append(f"seed {seed}: {violation}")
                 stderr.print(broken[-1], markup=False)

@@ -8,10 +8,18 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from consensus.certificate import FINALIZE, NOTARIZE, NULLIFY, PROPOSE, statement_message
+from consensus.certificate import (
+    FINALIZE,
+    NOTARIZE,
+    NULLIFY,
+    PROPOSE,
+    Certificate,
+    statement_message,
+)
 from consensus.config import Signer
 from consensus.messages import (
     Batches,
+    CertificateMessage,
     CheckpointMessage,
     Cosignature,
     Message,
@@ -232,6 +240,28 @@ def false_heir(node: Node, target: int, message: Message) -> list[Message]:
     return [RemainsMessage(forms)]
 
 
+def epoch_shifter() -> Outgoing:
+    """Says of nullifications of earlier epochs that they are of this one, and votes for all."""
+    kept: dict[int, Certificate] = {}
+
+    def outgoing(node: Node, target: int, message: Message) -> list[Message]:
+        state = node.state
+        for round_ in state.rounds.values():
+            if NULLIFY in round_.certificates:
+                kept[round_.view] = round_.certificates[NULLIFY]
+        if not isinstance(message, Vote):
+            return [message]
+        old = kept.get(message.view)
+        if old is None or old.epoch >= message.epoch or message.kind == NULLIFY:
+            return [message]
+        out: list[Message] = [message]
+        if message.kind == NOTARIZE:
+            out.append(sign_vote(node, FINALIZE, message.epoch, message.view, message.hash))
+        return [*out, CertificateMessage(replace(old, epoch=message.epoch), None)]
+
+    return outgoing
+
+
 ACTORS: dict[str, Callable[[], Outgoing]] = {
     "silent_leader": lambda: silent_leader,
     "silent": lambda: silent,
@@ -244,5 +274,6 @@ ACTORS: dict[str, Callable[[], Outgoing]] = {
     "bad_signer": lambda: bad_signer,
     "replayer": replayer,
     "lane_forker": lambda: lane_forker(lambda target: target % 2 == 0),
+    "epoch_shifter": epoch_shifter,
     "withholder": lambda: withholder({1}),
 }

@@ -256,8 +256,10 @@ class Node:
         checker = self.cluster.checker
         match effect:
             case BatchSealed():
-                row = decoder(HeaderRow).decode(self.store.get(HEADER + effect.hash) or b"")
-                checker.sealed(self.number, effect, row.header.root)
+                row = self.store.get(HEADER + effect.hash)
+                if row is not None:  # else it was void, and gone, before anyone was told
+                    root = decoder(HeaderRow).decode(row).header.root
+                    checker.sealed(self.number, effect, root)
             case BatchVoid():
                 checker.void(effect)
             case _:

@@ -2,6 +2,8 @@
 
 from collections import Counter
 
+import pytest
+
 from consensus import silence, view
 from consensus.certificate import FINALIZE, NOTARIZE
 from consensus.gate import stored_batch
@@ -22,6 +24,19 @@ from ledger.rows import lane_key
 from tests.simulation.actors import sign_vote
 from tests.simulation.cluster import Cluster, Node, Weather, make_member, quick_bounds
 from tests.simulation.execution import leave
+from tests.simulation.schedules import run
+
+
+SIZES = (4, 4, 1, 7, 2, 3, 5)
+
+
+@pytest.mark.parametrize("seed", range(28))
+def test_random_schedules_with_changes(seed: int) -> None:
+    run(seed, SIZES[seed % len(SIZES)], changes=True)
+
+
+def test_equal_seeds_with_changes_give_equal_traces() -> None:
+    assert run(5, 4, changes=True).trace == run(5, 4, changes=True).trace
 
 
 def network(seed: int, n: int = 4, epoch_blocks: int = 4, **other: object) -> Cluster:

@@ -3,21 +3,29 @@
 A check that the checker can fail, and that each rule is needed.
 """
 
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
 import pytest
 
 from consensus import safety
-from consensus.certificate import FINALIZE, NULLIFY
+from consensus.certificate import FINALIZE, NULLIFY, Seats, statement_message
 from consensus.config import Timing
-from consensus.messages import Blocks, CertificateMessage, Cosignature, Message, Vote
+from consensus.messages import (
+    Blocks,
+    CertificateMessage,
+    Cosignature,
+    Message,
+    Proposal,
+    Vote,
+)
 from consensus.proposals import candidate_of, end_of
 from consensus.quorum import quorum
 from consensus.state import Candidate, Round, State
 from tests.simulation.actors import ACTORS
 from tests.simulation.checkers import Violation
-from tests.simulation.cluster import Cluster, Weather
+from tests.simulation.cluster import Cluster, Weather, quick_bounds
 
 
 def schedule(seed: int, actor: str) -> None:
@@ -46,15 +54,16 @@ def schedule(seed: int, actor: str) -> None:
         cluster.run_ms(random.choice([50, 300, 800]))
 
 
-def _lose_finality(cluster: Cluster, random: Random) -> None:
-    """Let finalizations be seen by few: most votes to finalize and most certificates are lost."""
+def _lose_finality(cluster: Cluster, random: Random, but: int = 0) -> None:
+    """Let finalizations be seen by few: most votes to finalize and most certificates are lost, but
+    for one platform's."""
     send = type(cluster.network).send
 
     def filtered(source: int, target: int, message: Message) -> None:
         fragile = isinstance(message, CertificateMessage | Blocks | Cosignature) or (
             isinstance(message, Vote) and message.kind == FINALIZE
         )
-        if not fragile or random.random() < 0.4:
+        if not fragile or source == but or random.random() < 0.4:
             send(cluster.network, source, target, message)
 
     cluster.network.send = filtered  # type: ignore[method-assign]
@@ -121,6 +130,88 @@ def test_two_notarizes_fork(monkeypatch: pytest.MonkeyPatch) -> None:
         lambda round_: 1 not in round_.own or round_.own[1].hash != round_.hash,
     )
     assert forks(("double_proposer",)) is not None
+
+
+def epochs(seed: int) -> None:
+    """An epoch that begins with nullified views, and one in which a Byzantine platform brings them
+    up again while finalizations are seen by few."""
+    random = Random(seed)
+    hasty = Timing(view_timeout_ms=60, view_timeout_max_ms=200)
+    weather = Weather(delay_us=2_000, jitter_us=20_000, reorder=True)
+    cluster = Cluster(4, seed, weather=weather, timing=hasty, bounds=quick_bounds(4))
+    cluster.checker.forks_only = True
+    liar = cluster.make_byzantine(random.randrange(1, 5), ACTORS["epoch_shifter"]())
+    send = type(cluster.network).send
+
+    def without_leaders(source: int, target: int, message: Message) -> None:
+        if not isinstance(message, Proposal) or message.block.view > 6:
+            send(cluster.network, source, target, message)
+
+    cluster.network.send = without_leaders  # type: ignore[method-assign]
+    cluster.start()
+    for at in range(300):
+        cluster.submit(1 + at % 4, 1)
+        cluster.run_ms(50)
+        if cluster.nodes[1 + liar.number % 4].state.epoch > 1:
+            break
+    _lose_finality(cluster, random, liar.number)
+    for _ in range(40):
+        cluster.submit(random.randrange(1, 5), 1)
+        cluster.run_ms(random.choice([30, 100]))
+
+
+def grown(seed: int) -> None:
+    """Four become seven, which are then split in two."""
+    random = Random(seed)
+    cluster = Cluster(4, seed, bounds=quick_bounds(2))
+    cluster.checker.forks_only = True
+    cluster.start()
+    for number in (5, 6, 7):
+        cluster.add_node(number)
+        cluster.admit(number, by=1)
+        cluster.run_until(lambda n=number: n in cluster.members(), 30_000, "not joined")  # type: ignore[misc]
+        cluster.run_ms(500)
+    side = tuple(random.sample(range(1, 8), 3))
+    cluster.partition(side, tuple(set(range(1, 8)) - set(side)))
+    for _ in range(20):
+        for number in range(1, 8):
+            cluster.submit(number, 1)
+        cluster.run_ms(300)
+    cluster.heal()
+    cluster.run_ms(3_000)
+
+
+def found(schedule: Callable[[int], None], seeds: int) -> bool:
+    """Whether a schedule forks."""
+    for seed in range(seeds):
+        try:
+            schedule(seed)
+        except Violation as violation:
+            if "fork" not in str(violation) and "two " not in str(violation):
+                raise
+            return True
+    return False
+
+
+def test_signatures_that_do_not_bind_the_epoch_fork(monkeypatch: pytest.MonkeyPatch) -> None:
+    def of_any(chain: bytes, kind: int, epoch: int, view: int, hash_: bytes) -> bytes:
+        return statement_message(chain, kind, 0, view, hash_)
+
+    for module in ("consensus.certificate", "consensus.rounds", "consensus.recall"):
+        monkeypatch.setattr(f"{module}.statement_message", of_any)
+    # Else they fall silent: each is shown what its keys seem to have signed in this epoch.
+    monkeypatch.setattr("consensus.silence.look", lambda *_: None)
+    assert found(epochs, 60)
+
+
+def test_the_old_sets_quorum_after_a_change_forks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Seats, "quorum", property(lambda _: quorum(4)))
+    assert found(grown, 5)
+
+
+def test_intact_epochs_do_not_fork() -> None:
+    assert not found(epochs, 12)
+    assert not found(grown, 3)
 
 
 def test_intact_rules_do_not_fork() -> None:
