@@ -231,6 +231,10 @@ class Client:
         """Genesis in its JSON form."""
         return await self._get_json("/v1/network/genesis")
 
+    async def governance(self, first: int = 0) -> dict[str, Any]:
+        """A page of the changes of the membership, from a log index up; and evidence."""
+        return await self._get_json("/v1/governance", {"from": str(first)})
+
     async def checkpoint(self) -> bytes:
         """The newest certified checkpoint's signed note."""
         return await self._get("/log/checkpoint")

@@ -128,6 +128,18 @@ class Config:
     epochs: Path | None = None
 
 
+def parse_address(text: str) -> Address:
+    """The address of `host:port`.
+
+    Raises:
+        Misconfigured: it is none.
+    """
+    host, _, port = text.rpartition(":")
+    if not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > _PORT_MAX:
+        raise Misconfigured(f"{text!r} is no address: write host:port, as in 127.0.0.1:8440")
+    return Address(host.removeprefix("[").removesuffix("]"), int(port))
+
+
 def load_config(path: Path) -> Config:
     """Read and check a node's TOML file.
 
@@ -249,11 +261,10 @@ class _Reading:
         return value
 
     def _address(self, table: str, key: str, value: object) -> Address:
-        text = value if isinstance(value, str) else ""
-        host, _, port = text.rpartition(":")
-        if not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > _PORT_MAX:
+        try:
+            return parse_address(value if isinstance(value, str) else "")
+        except Misconfigured:
             self._wrong(table, key, "must be host:port", 'write "127.0.0.1:8440"')
-        return Address(host.removeprefix("[").removesuffix("]"), int(port))
 
     def _addresses(self, value: object) -> dict[str, Address]:
         if not isinstance(value, dict):

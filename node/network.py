@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from ledger.bureau.model import FIRST_MODEL
 from ledger.errors import Malformed, Misconfigured
@@ -70,7 +71,13 @@ class Founded:
 
 
 def found_network(
-    folder: Path, codes: Sequence[str], *, origin: str, api_port: int, peer_port: int
+    folder: Path,
+    codes: Sequence[str],
+    *,
+    origin: str,
+    api_port: int,
+    peer_port: int,
+    epoch_blocks: int = FIRST_BOUNDS.epoch_blocks,
 ) -> Founded:
     """Write a new network's folder. Ports count up from the two given, by platform.
 
@@ -78,24 +85,24 @@ def found_network(
         Misconfigured: the folder is not empty, or codes, origin or ports cannot be used.
     """
     _check_place(folder, codes, api_port, peer_port)
-    seeds = [_draw_seeds() for _ in codes]
+    seeds = [draw_seeds() for _ in codes]
     members = [
-        _member(number, code, each)
+        make_member(number, code, each)
         for number, (code, each) in enumerate(zip(codes, seeds, strict=True), 1)
     ]
     foundation = Foundation(
         origin=origin,
         created=time.time_ns() // 1_000_000,
         validators=tuple(validator for validator, _ in members),
-        bounds=FIRST_BOUNDS,
+        bounds=replace(FIRST_BOUNDS, epoch_blocks=epoch_blocks),
         parameters=Parameters(1, FIRST_MODEL, FIRST_SCALES, FIRST_DOMAINS),
     )
     genesis = Genesis(foundation, tuple(proofs for _, proofs in members))
-    text = msgspec.json.format(msgspec.json.encode(value_to_json(genesis)), indent=1)
+    text = genesis_text(genesis)
     try:
         check_genesis(parse_genesis(text))
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / GENESIS_FILE).write_bytes(text + b"\n")
+        (folder / GENESIS_FILE).write_bytes(text)
         for number, code in enumerate(codes, 1):
             _write_home(
                 folder / code,
@@ -110,6 +117,11 @@ def found_network(
     except OSError as error:
         raise Misconfigured(f"{error.filename} cannot be written: {error.strerror}") from error
     return Founded(folder, chain_id(foundation), origin, tuple(codes))
+
+
+def genesis_text(genesis: Genesis) -> bytes:
+    """The JSON form of a genesis, as it is written to a file."""
+    return msgspec.json.format(msgspec.json.encode(value_to_json(genesis)), indent=1) + b"\n"
 
 
 def load_genesis(path: Path) -> Genesis:
@@ -148,11 +160,13 @@ def _check_place(folder: Path, codes: Sequence[str], api_port: int, peer_port: i
         raise Misconfigured("the API's and the peers' ports overlap; choose bases further apart")
 
 
-def _draw_seeds() -> dict[str, bytes]:
+def draw_seeds() -> dict[str, bytes]:
+    """A new seed for each purpose."""
     return {purpose: os.urandom(SEED_BYTES) for purpose in (*PURPOSES, "link", WITNESS)}
 
 
-def _member(number: int, code: str, seeds: dict[str, bytes]) -> tuple[Validator, Proofs]:
+def make_member(number: int, code: str, seeds: dict[str, bytes]) -> tuple[Validator, Proofs]:
+    """The public half of a platform's keys, and the proofs that it holds them."""
     keys = {purpose: SigningKey.from_seed(seeds[purpose]) for purpose in PURPOSES}
     proofs = {
         purpose: key.sign(possession_message(number, code, purpose, key.public))

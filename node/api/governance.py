@@ -5,7 +5,7 @@ Open to all, as the log is: these records hold nothing of any worker and are nev
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 from aiohttp import web
@@ -61,7 +61,7 @@ class Change(msgspec.Struct, frozen=True):
     ready_epoch: int | None
     bound: int | None
     validator: Validator | None
-    record: object
+    record: dict[str, Any] | None
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -136,7 +136,7 @@ def _state(state: State, row: ChangeRow) -> ChangeState:
     return "open" if approved_at(row, members) is None else "approved"
 
 
-def _record_at(reader: Reader, log_index: int) -> object:
+def _record_at(reader: Reader, log_index: int) -> dict[str, Any] | None:
     """The record that stands at a log index, in its JSON form."""
     entry = entry_at(reader, log_index)
     lane, height, position = _place(entry)

@@ -1,4 +1,5 @@
-"""`standing network create`: found a network of platforms in a new folder."""
+"""`standing network create`: found a network of platforms in a new folder. The other commands of
+the group, about who is a member, are in node/cli/members.py and node/cli/joining.py."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,6 +7,8 @@ from typing import Annotated
 import typer
 
 from ledger.errors import StandingError
+from ledger.genesis import FIRST_BOUNDS
+from node.cli import joining, members
 from node.cli.output import fail, print_json, stderr, stdout
 from node.network import found_network
 
@@ -14,7 +17,16 @@ app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 @app.callback()
 def _group() -> None:
-    """Found a network."""
+    """Found a network, join or leave one, approve who does; change a platform's keys."""
+
+
+app.command()(joining.join)
+app.command()(members.propose)
+app.command()(members.approve)
+app.command()(members.remove)
+app.command()(members.leave)
+app.command()(joining.rotate)
+app.command()(members.changes)
 
 
 @app.command()
@@ -27,12 +39,22 @@ def create(
     ] = "standing.local/log",
     api_port: Annotated[int, typer.Option(help="The first node's HTTP port; then upwards.")] = 8440,
     peer_port: Annotated[int, typer.Option(help="The first node's peer port.")] = 9440,
+    epoch_blocks: Annotated[
+        int, typer.Option(min=1, help="Blocks after which changes of the membership bind.")
+    ] = FIRST_BOUNDS.epoch_blocks,
     as_json: Annotated[bool, typer.Option("--json", help="Print figures as JSON.")] = False,
 ) -> None:
     """Write genesis, keys (mode 0600), tokens and one configuration for each platform."""
     codes = [code.strip() for code in platforms.split(",")]
     try:
-        made = found_network(folder, codes, origin=origin, api_port=api_port, peer_port=peer_port)
+        made = found_network(
+            folder,
+            codes,
+            origin=origin,
+            api_port=api_port,
+            peer_port=peer_port,
+            epoch_blocks=epoch_blocks,
+        )
     except StandingError as error:
         fail(str(error))
     count = len(codes)

@@ -31,7 +31,7 @@ def _group() -> None:
 
 @app.command()
 def run(
-    config: Annotated[Path, typer.Argument(help="The node's TOML file.")],
+    config: Annotated[Path, typer.Argument(help="The node's TOML file, or its folder.")],
     level: Annotated[str, typer.Option("--log", help=f"One of {', '.join(LEVELS)}.")] = "info",
 ) -> None:
     """Run a node. SIGTERM or Ctrl-C stops it cleanly (exit 0); a failure, with its reason (1)."""
@@ -43,7 +43,7 @@ def run(
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     try:
-        settings = load_config(config)
+        settings = load_config(config / "node.toml" if config.is_dir() else config)
         raise_open_files()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             reason = runner.run(_run(settings))

@@ -285,6 +285,10 @@ class _Ledger(str):
     def erasing(self) -> bool:
         return self.startswith("after after")
 
+    @property
+    def change_waits(self) -> bool:
+        return self.startswith("after after")
+
 
 async def test_other_work_is_done_between_the_turns_of_a_block(
     monkeypatch: pytest.MonkeyPatch,

@@ -276,7 +276,7 @@ async def test_resumes_what_was_durable_and_not_executed() -> None:
     (batch,) = lane.sealed
     header = Header(1, LANE, 9, bytes(32), len(batch), bytes(32), NOW_MS)
     lane.intake = lane.start()
-    lane.intake.resume([Batch(header, bytes(64), batch)])
+    lane.intake.resume([(bytes(32), Batch(header, bytes(64), batch))])
     assert lane.intake.pending == 3
     assert lane.intake.places[commitment(batch[2])] == (9, 2)
     (result,) = await lane.offer(_outcome())

@@ -1,0 +1,146 @@
+"""`standing network join`: a new platform's folder. `… rotate`: new keys for a member.
+
+Joining takes two commands: this one, which also writes the request that a member is to propose, and
+`standing node run`, which follows the ledger as an observer as soon as a quorum has approved, says
+that it is ready, and votes from the epoch on that names it.
+"""
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from ledger.epochs import encode_chain, follow
+from ledger.errors import InvalidInput, StandingError
+from ledger.genesis import Genesis, chain_id, check_genesis
+from ledger.signing import SigningKey
+from node.cli.members import submit_one, tell
+from node.cli.output import fail, print_json, stdout
+from node.cli.target import NODE_URL, JsonOption, NodeOption, TokenFileOption, ask
+from node.client import Client
+from node.config import Address, load_config, parse_address
+from node.export.source import NodeSource, read_chain
+from node.joining import Plan, make_home, make_rotation, rotation_of
+from node.keyring import Keyring, next_folder, read_request
+from node.keystore import read_seed
+from node.network import genesis_text, load_genesis
+
+API: Final = "127.0.0.1:8440"
+PEERS: Final = "127.0.0.1:9440"
+
+
+def join(
+    folder: Annotated[Path, typer.Argument(help="A new or empty folder.")],
+    *,
+    genesis: Annotated[str, typer.Option(help="The genesis.json, or the URL of a member's node.")],
+    code: Annotated[str, typer.Option(help="The new platform's code: a-z, 0-9 and hyphens.")],
+    peer: Annotated[list[str], typer.Option(help="CODE=HOST:PORT, for each member to be dialled.")],
+    number: Annotated[
+        int, typer.Option(min=0, help="A number that no platform ever had; 0: a free one.")
+    ] = 0,
+    chain: Annotated[str, typer.Option(help="The chain id (hex) that genesis must have.")] = "",
+    api: Annotated[str, typer.Option(help="Where the node's HTTP API listens.")] = API,
+    peers: Annotated[str, typer.Option(help="Where the node listens to its peers.")] = PEERS,
+    as_json: JsonOption = False,
+) -> None:
+    """Make the folder of a platform that joins a network, and the request to send to a member."""
+    try:
+        found, ends, free = asyncio.run(_genesis(genesis))
+        if chain and chain_id(found.foundation).hex() != chain.lower():
+            fail("the genesis is that of another network; nothing was written", code=1)
+        addresses = dict(_peer(each) for each in peer)
+        plan = Plan(
+            number or free,
+            code,
+            parse_address(api),
+            parse_address(peers),
+            addresses,
+        )
+        text = genesis_text(found)
+        made = make_home(folder, plan, found.foundation, genesis=text, epochs=ends)
+    except StandingError as error:
+        fail(str(error))
+    figures: dict[str, Any] = {
+        "folder": str(folder),
+        "chain": made.chain.hex(),
+        "number": plan.number,
+        "code": code,
+        "request": str(folder / "request.json"),
+        "config": str(folder / "node.toml"),
+    }
+    if as_json:
+        print_json(figures)
+        return
+    stdout.print(f"Platform {code}, number {plan.number}, chain {made.chain.hex()}", markup=False)
+    if not chain:
+        stdout.print("Compare the chain id with what a member tells you.", markup=False)
+    stdout.print(f"Keep {folder / 'root.key'} offline. Send to a member:", markup=False)
+    stdout.print(f"  {folder / 'request.json'}    (standing network propose)", markup=False)
+    stdout.print("and start the node, now or later:", markup=False)
+    stdout.print(f"  standing node run {folder}", markup=False)
+
+
+async def _genesis(place: str) -> tuple[Genesis, bytes | None, int]:
+    """Genesis, the epoch ends that lead to today's set (if a node was asked), and a free number."""
+    if "://" not in place:
+        found = load_genesis(Path(place))
+        return found, None, max(each.number for each in found.foundation.validators) + 1
+    async with NodeSource(place) as source, Client(place) as client:
+        found = await source.genesis()
+        try:
+            check_genesis(found)
+            ends = await read_chain(source, found.foundation)
+            follow(found.foundation, ends)
+        except InvalidInput as error:
+            raise StandingError(
+                f"what {place} says of its network does not hold: {error}"
+            ) from error
+        free = (await client.governance())["free_number"]
+    return found, encode_chain(ends), int(free)
+
+
+def _peer(text: str) -> tuple[str, Address]:
+    code, mark, address = text.partition("=")
+    if not mark or not code:
+        raise StandingError(f"--peer {text}: write CODE=HOST:PORT, as in --peer a=10.0.0.1:9440")
+    return code, parse_address(address)
+
+
+def rotate(
+    home: Annotated[Path, typer.Argument(help="The node's folder, or its TOML file.")],
+    *,
+    root_key: Annotated[
+        Path | None, typer.Option(help="The platform's root key; without it, root.key beside.")
+    ] = None,
+    node: NodeOption = NODE_URL,
+    token_file: TokenFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make new keys for a platform, and ask the members to approve them.
+
+    The running node signs with them from the epoch on that names them, and destroys the old ones.
+    A node whose keys never sign again sends the record to a member.
+    """
+    try:
+        config = load_config(home / "node.toml" if home.is_dir() else home)
+        folder = home if home.is_dir() else home.parent
+        genesis = load_genesis(config.genesis)
+        root = read_seed(root_key or folder / "root.key")
+        ring = Keyring(config.keys, genesis.foundation)
+        if ring.further is not None:  # made before, and perhaps not handed in
+            request = read_request(next_folder(config.keys) / "request.json")
+        else:
+            chain = chain_id(genesis.foundation)
+            request = make_rotation(config.keys, ring.held, root, chain)
+    except StandingError as error:
+        fail(str(error))
+    at_ms = time.time_ns() // 1_000_000
+    record, signatures = rotation_of(request, SigningKey.from_seed(root), at_ms)
+
+    async def question(client: Client) -> dict[str, Any]:
+        return await submit_one(client, record, signatures)
+
+    answer = ask(node, token_file, question)
+    tell(answer, "new keys are asked for", as_json=as_json)
