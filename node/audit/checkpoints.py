@@ -1,4 +1,4 @@
-"""In an audit: the policy against the ledger's sets, certified checkpoints against replayed roots."""
+"""In an audit: the policy against the ledger's sets, checkpoints against replayed roots."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass

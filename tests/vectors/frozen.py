@@ -29,8 +29,18 @@ from ledger.merkle import leaf_hash
 from ledger.records import Record, decode_record, encode_record
 from ledger.records.engagement import EngagementOpen, EngagementOutcome
 from ledger.records.erasure import Erasure, ErasureAck
+from ledger.records.evidence import Evidence
+from ledger.records.membership import (
+    KeyRotate,
+    MemberApprove,
+    MemberLeave,
+    MemberPropose,
+    MemberReady,
+    MemberRemove,
+)
 from ledger.records.rating import Rating
 from ledger.records.subject import SubjectLink, SubjectRegister
+from tests.ledger.members import party
 from tests.ledger.world import START, World, genesis_of, key_of, seed
 
 FOLDER = Path(__file__).parent
@@ -64,6 +74,7 @@ def refusal(check: Callable[[], object]) -> str:
 
 def _records() -> list[tuple[str, Record]]:
     handle, other, reference = seed("handle"), seed("other"), seed("reference")
+    joins, rotates = party(5), party(5, "new")
     ends = [(1, seed("a"), key_of("a").public), (2, seed("b"), key_of("b").public)]
     return [
         ("register", SubjectRegister(1, START, handle, b"", "none")),
@@ -109,6 +120,24 @@ def _records() -> list[tuple[str, Record]]:
         ("erasure", Erasure(1, START, handle, key_of("w").public, "platform")),
         ("erasure-of-the-whole", Erasure(2, START, other, key_of("w").public, "whole")),
         ("erasure-ack", ErasureAck(3, START, reference)),
+        ("member-propose", MemberPropose(1, START, joins.validator, joins.proofs)),
+        ("member-approve", MemberApprove(2, START, reference)),
+        (
+            "member-ready",
+            MemberReady(
+                5, START, reference, 3, 1_000, seed("root"),
+                joins.validator.vote_key, joins.validator.lane_key,
+            ),
+        ),
+        ("member-remove", MemberRemove(1, START, 2**32 - 1)),
+        ("member-leave", MemberLeave(2, START)),
+        (
+            "key-rotate",
+            KeyRotate(
+                5, START, joins.validator.root_key, rotates.validator, rotates.proofs
+            ),
+        ),
+        ("evidence", Evidence(1, START, 3, 4, 2, 9, bytes(65), b"\x01" * 256)),
     ]  # fmt: skip
 
 
@@ -117,6 +146,7 @@ def _bad_records() -> list[tuple[str, bytes]]:
     named = dict(_records())
     good, register = encode_record(named["outcome"]), encode_record(named["register"])
     opened, rating = encode_record(named["open"]), encode_record(named["rating"])
+    approve, evidence = (encode_record(named[each]) for each in ("member-approve", "evidence"))
     at, name = START.to_bytes(8), seed("reference")
     return [
         ("empty", b""),
@@ -158,6 +188,11 @@ def _bad_records() -> list[tuple[str, bytes]]:
         ("nine-dimensions", rating[:-1] + b"\x99" + b"\x92\xa1a\x01" * 9),
         ("dimension-of-three", rating[:-1] + b"\x91\x93\xa1a\x01\x01"),
         ("extension", b"\xd4\x01\x00"),
+        ("change-as-text", approve.replace(b"\xc4\x20", b"\xd9\x20")),
+        ("validator-of-nothing", b"\x95\x32\x01\xcf" + at + b"\x90\x90"),
+        ("evidence-of-kind-0", evidence.replace(b"\x03\x04\x02\x09", b"\x00\x04\x02\x09")),
+        ("evidence-of-kind-6", evidence.replace(b"\x03\x04\x02\x09", b"\x06\x04\x02\x09")),
+        ("evidence-of-257-bytes", evidence.replace(b"\xc5\x01\x00", b"\xc5\x01\x01") + b"\x01"),
         ("too-long", b"\xc6\x00\x00\x10\x01" + bytes(4_097)),
     ]  # fmt: skip
 
