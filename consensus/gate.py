@@ -147,7 +147,8 @@ def _expect(state: State, peer: int, lane: Lane | None, header: Header) -> None:
 def is_void(state: State, header: Header) -> bool:
     """Whether the lane's key of the header's epoch is no longer its key: what it signed and no cut
     has reached is void."""
-    return lane_key(state, header) != lane_key(state, header, now=True)
+    then = lane_key(state, header)
+    return then is not None and then != lane_key(state, header, now=True)
 
 
 def lane_key(state: State, header: Header, *, now: bool = False) -> bytes | None:
