@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Self
 
 from consensus.quorum import quorum
 from ledger.checkpoint import Checkpoint, verify_cosignature
@@ -15,6 +16,7 @@ from ledger.source import Finding
 from node.view import cosignature_line, policy_of
 
 Members = tuple[Validator, ...]
+Roots = Mapping[int, tuple[int, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +42,11 @@ class Sets:
         return [found[number] for number in sorted(found)]
 
 
-def genesis_sets(foundation: Foundation) -> Sets:
-    """Of a ledger that is not replayed: genesis's set alone."""
-    return Sets(foundation, lambda _: foundation.validators, 1)
-
-
-def replayed_sets(foundation: Foundation, replayed: Replay) -> Sets:
-    """The sets that a replay has executed, from the first epoch to that of the next block."""
+def sets_of(foundation: Foundation, replayed: Replay | None) -> Sets:
+    """The sets that a replay has executed, from the first epoch to that of the next block; without
+    one, genesis's alone."""
+    if replayed is None:
+        return Sets(foundation, lambda _: foundation.validators, 1)
     epoch = epoch_of(replayed.state.height + 1, foundation.bounds.epoch_blocks)
     return Sets(foundation, replayed.members, epoch)
 
@@ -55,13 +55,8 @@ def policy_faults(policy: Policy, sets: Sets) -> Iterator[Finding]:
     """In what a policy is of none of a ledger's sets: told against the newest."""
     origin = sets.foundation.origin
     newest, *older = sets.distinct()
-    if not any(is_policy_of(policy, origin, members) for members in (newest, *older)):
+    if all(any(set_faults(policy, origin, members)) for members in (newest, *older)):
         yield from set_faults(policy, origin, newest)
-
-
-def is_policy_of(policy: Policy, origin: str, validators: Members) -> bool:
-    """Whether a policy is that of a validator set."""
-    return not any(set_faults(policy, origin, validators))
 
 
 def set_faults(policy: Policy, origin: str, validators: tuple[Validator, ...]) -> Iterator[Finding]:
@@ -91,10 +86,15 @@ class CheckpointCheck:
 
     policy: Policy
     sets: Sets
-    roots: Mapping[int, tuple[int, bytes]]
+    roots: Roots
     newest: int
-    is_trusted: bool
+    trusts: bool
     """Whether the auditor's policy is that of one of the sets: the ledger tells the others."""
+
+    @classmethod
+    def of(cls, policy: Policy, sets: Sets, roots: Roots, newest: int) -> Self:
+        """The check of a ledger with these sets."""
+        return cls(policy, sets, roots, newest, not any(policy_faults(policy, sets)))
 
     def faults(self, height: int, row: CheckpointRow) -> Iterator[str]:
         """What is wrong with the checkpoint row of a height."""
@@ -110,7 +110,7 @@ class CheckpointCheck:
         if numbers != sorted(set(numbers)) or len(numbers) != quorum(len(validators)):
             yield "has not exactly a quorum of cosignatures, ascending by platform"
         members = {each.number: each for each in validators}
-        policy = policy_of(origin, validators) if self.is_trusted else self.policy
+        policy = policy_of(origin, validators) if self.trusts else self.policy
         trusted = {verifier.public_key: verifier for _, verifier in policy.witnesses}
         checkpoint = Checkpoint(origin, row.size, row.root)
         for each in row.cosignatures:

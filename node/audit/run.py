@@ -35,14 +35,7 @@ from ledger.replay import Replay, Step
 from ledger.source import Finding as Found
 from ledger.store import CHECKPOINT, SUBJECT, MemoryStore, after
 from ledger.trust import ReplayOn, Trust, policy_hash, trust_of
-from node.audit.checkpoints import (
-    CheckpointCheck,
-    Sets,
-    genesis_sets,
-    is_policy_of,
-    policy_faults,
-    replayed_sets,
-)
+from node.audit.checkpoints import CheckpointCheck, Sets, policy_faults, sets_of
 from node.audit.erasures import Destruction, NotedSource, overdue
 from node.audit.fast import Whole, replay_fast
 from node.audit.folder import FolderLedger
@@ -414,17 +407,13 @@ class Audit:
 
     def _sets(self, foundation: Foundation) -> Sets:
         """The ledger's validator sets, as far as it was replayed."""
-        if self._replayed is None:
-            return genesis_sets(foundation)
-        return replayed_sets(foundation, self._replayed)
+        return sets_of(foundation, self._replayed)
 
     def _check_checkpoints(self, sets: Sets) -> int:
         certificates = self._ledger.certificates(self._since)
         for error in certificates.damaged:
             self._find("checkpoint", error.where, str(error))
-        origin = sets.foundation.origin
-        trusted = any(is_policy_of(self._policy, origin, each) for each in sets.distinct())
-        check = CheckpointCheck(self._policy, sets, self._roots, self._newest, trusted)
+        check = CheckpointCheck.of(self._policy, sets, self._roots, self._newest)
         for height, row in certificates.rows.items():
             where = f"checkpoint row {height} (key {(CHECKPOINT + height.to_bytes(8)).hex()})"
             for detail in check.faults(height, row):

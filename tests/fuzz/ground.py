@@ -12,6 +12,7 @@ from ledger.policy import Policy
 from ledger.receipt import format_receipt
 from ledger.records import RECORD_TYPES, decode_record
 from ledger.records.erasure import Erasure, ErasureAck
+from ledger.records.evidence import Evidence
 from ledger.residue import Remains, RemainsForm, Residue, form_of
 from ledger.rows import (
     BlockRow,
@@ -23,11 +24,13 @@ from ledger.rows import (
     submission_key,
     tile_key,
 )
+from ledger.statements import TWO_NOTARIZES, part
 from ledger.tiles import TileReader
 from tests.ledger.certify import certify, policy_of
+from tests.ledger.members import Members, party
 from tests.ledger.test_bundle import bundle_of, linked_world
 from tests.ledger.test_epochs import SAME, ends_of
-from tests.ledger.world import World, genesis_of, handle, key_of
+from tests.ledger.world import World, genesis_of, handle, key_of, seed
 
 SETS = [SAME, SAME, (1, 2, 3, 5)]
 
@@ -114,8 +117,28 @@ def submissions() -> list[bytes]:
     found[Erasure] = encode(world().submit(erasure, key_of("subject", "w")))
     ack = ErasureAck(1, world().time, bytes(32))
     found[ErasureAck] = encode(world().submit(ack))
+    found.update(governance())
     assert found.keys() == set(RECORD_TYPES)
     return list(found.values())
+
+
+def governance() -> dict[type, bytes]:
+    """One of each kind of record about the network itself."""
+    said, change = Members(world()), bytes(32)
+    joins, rotates = party(5), party(4, "new", root=key_of(4, "root"))
+    votes = sorted(
+        part((1, 2, hash_), key_of(3, "vote").sign(hash_)) for hash_ in (bytes(32), seed("block"))
+    )
+    made = (
+        said.propose(1, joins),
+        said.approve(1, change),
+        said.ready(joins, change),
+        said.remove(1, 2),
+        said.leave(1),
+        said.rotate(rotates),
+        world().submit(Evidence(1, world().time, TWO_NOTARIZES, 3, 1, 2, *votes)),
+    )
+    return {type(decode_record(each.record)): encode(each) for each in made}
 
 
 @cache
