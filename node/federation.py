@@ -92,10 +92,17 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def create(folder: Path, codes: Sequence[str], *, api_port: int = 0, peer_port: int = 0) -> None:
+def create(
+    folder: Path,
+    codes: Sequence[str],
+    *,
+    api_port: int = 0,
+    peer_port: int = 0,
+    epoch_blocks: int = 0,
+) -> None:
     """Write a new federation's folder with `standing network create`.
 
-    Port 0 means: the usual ports, or the next free ones above them.
+    Port 0 means: the usual ports, or the next free ones above them; 0 blocks: as many as usual.
 
     Raises:
         FederationFailed: with what the command said.
@@ -104,8 +111,9 @@ def create(folder: Path, codes: Sequence[str], *, api_port: int = 0, peer_port: 
     peer = peer_port or free_ports_from(PEER_PORT, len(codes))
     ports = ("--api-port", str(api), "--peer-port", str(peer))
     names = ("--platforms", ",".join(codes))
+    blocks = ("--epoch-blocks", str(epoch_blocks)) if epoch_blocks else ()
     done = subprocess.run(  # noqa: S603 - our own command, no shell
-        [*_COMMAND, "network", "create", str(folder), *names, *ports],
+        [*_COMMAND, "network", "create", str(folder), *names, *ports, *blocks],
         capture_output=True,
         text=True,
         timeout=CREATE_TIMEOUT_S,
@@ -148,6 +156,12 @@ class Federation:
     def tokens(self) -> tuple[str, ...]:
         """The nodes' bearer tokens, by platform number."""
         return tuple(seat.token for seat in self.seats)
+
+    def add(self, number: int, code: str, folder: Path) -> Seat:
+        """Another platform's folder, made by `standing network join`; nothing is started."""
+        seat = Seat(number, code, folder, load_config(folder / "node.toml"))
+        self.seats = (*self.seats, seat)
+        return seat
 
     def seat(self, code: str) -> Seat:
         """The seat of a platform's code."""

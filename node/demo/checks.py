@@ -7,7 +7,7 @@ node's address and a member's token, and re-executes the whole ledger.
 import asyncio
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,15 +25,22 @@ class CheckFailed(StandingError):
 
 async def verify(bundle: Path, policy: Path) -> dict[str, Any]:
     """What `standing verify` says of a bundle: `valid`, `steps`, …"""
-    return await _run(["verify", str(bundle), "--policy", str(policy)], {})
+    return await run(["verify", str(bundle), "--policy", str(policy)])
 
 
 async def audit(url: str, token: str, policy: Path) -> dict[str, Any]:
     """What `standing audit` says of a running node's ledger: `records`, `findings`, …"""
-    return await _run(["audit", url, "--policy", str(policy)], {"STANDING_TOKEN": token})
+    return await run(["audit", url, "--policy", str(policy)], {"STANDING_TOKEN": token})
 
 
-async def _run(arguments: list[str], environment: Mapping[str, str]) -> dict[str, Any]:
+async def run(
+    arguments: Sequence[str], environment: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """What a command of `standing` says with `--json`; `environment` is added to this one's.
+
+    Raises:
+        CheckFailed: it says no such thing, or does not end.
+    """
     process = await asyncio.create_subprocess_exec(
         *_COMMAND,
         *arguments,
@@ -41,7 +48,7 @@ async def _run(arguments: list[str], environment: Mapping[str, str]) -> dict[str
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, **environment},
+        env={**os.environ, **(environment or {})},
     )
     try:
         out, err = await asyncio.wait_for(process.communicate(), CHECK_TIMEOUT_S)
