@@ -244,7 +244,7 @@ async def test_a_retry_of_what_is_erased_is_refused_by_the_ledger(config: Config
 
 
 async def test_many_records_go_in_many_steps_and_others_are_served(config: Config) -> None:
-    async with running(config, erased_at_once_max=7) as node:
+    async with running(config, erased_at_once_max=7, erased_waiting_max=20) as node:
         handle = os.urandom(32)
         client = os.urandom(32)
         at = now_ms()
