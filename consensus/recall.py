@@ -15,8 +15,8 @@ A peer whose link comes up later is asked too, as long as the node runs: what it
 all signing. Questions are repeated every `fetch_retry_ms` while they are not answered and the node
 is silent.
 
-**Why q − 1.** It is as many as can be waited for, and with the node itself a quorum: they share n − 2f
-validators with any quorum that an own vote has been part of. A store that was set back makes its
+**Why q − 1.** It is as many as can be waited for, and with the node itself a quorum: they share
+n − 2f validators with any quorum that an own vote has been part of. A store that was set back makes its
 node one of the f faulty until its keys are silent, and the others are safe with that, as always.
 Wherever one honest node of those asked holds anything newer, the node signs nothing in between, and
 stores can be set back at more than f nodes, one after the other, without a fork. What only liars or

@@ -224,8 +224,10 @@ def test_log_cut_off_anywhere(seed: int) -> None:
         cluster.submit(random.randrange(1, 5))
         cluster.run_ms(random.randrange(1, 200))
     history = cluster.nodes[2].history
-    for changes in history[: random.randrange(len(history) + 1)]:
+    kept = random.randrange(len(history) + 1)
+    for changes in history[:kept]:
         start.write(changes)
+    whole = kept == len(history)
     cluster.set_back(2, start)
     cluster.run_ms(random.randrange(300))
     cluster.restart(2)
@@ -233,6 +235,7 @@ def test_log_cut_off_anywhere(seed: int) -> None:
         cluster.submit(1 + at % 4)
         cluster.run_ms(random.randrange(1, 250))
     cluster.settle()
+    assert not (whole and cluster.checker.forgotten)
     heads = {node.executed_height() for node in cluster.honest()}
     assert len(heads) == 1
 
