@@ -4,17 +4,25 @@ import pytest
 
 from consensus import silence, simplex
 from consensus.certificate import FINALIZE, NOTARIZE
+from consensus.config import Config
 from consensus.effects import Forgotten, Persist, Send
 from consensus.inputs import LinkUp, Received, SealBatch
-from consensus.messages import Answer, CertificateMessage, Question, Vote
+from consensus.messages import Answer, Batches, CertificateMessage, Question, Vote
 from consensus.silence import NEW
 from consensus.state import State
+from ledger.genesis import FIRST_BOUNDS
 from ledger.rows import HeaderRow
+from ledger.store import MemoryStore
 from tests.consensus.test_handle import (
+    CHAIN,
+    HEAD,
     KEYS,
     NOW,
+    ORIGIN,
+    VALIDATORS,
     batch,
     certificate,
+    cheap_verify,
     kinds,
     machine,
     proposal,
@@ -26,11 +34,6 @@ from tests.consensus.test_handle import (
 
 def started(me: int = 1) -> State:
     """As after a start: silent, nobody has answered."""
-    from consensus.config import Config
-    from ledger.genesis import FIRST_BOUNDS
-    from ledger.store import MemoryStore
-    from tests.consensus.test_handle import CHAIN, HEAD, ORIGIN, VALIDATORS, cheap_verify
-
     config = Config(CHAIN, ORIGIN, me, VALIDATORS, KEYS[me - 1], cheap_verify, FIRST_BOUNDS)
     state, _ = simplex.restore(config, MemoryStore(), HEAD, NOW)
     return state
@@ -116,7 +119,7 @@ def test_a_certificate_with_an_own_signature_that_is_unknown_ends_all_signing() 
 
 
 def test_own_votes_of_this_life_are_known() -> None:
-    state = machine(3)
+    state = machine()
     simplex.handle(state, SealBatch(()), NOW)
     leader = state.leader(1)
     (own,) = votes_of(tell(state, leader, proposal(state, leader)))
@@ -134,7 +137,7 @@ def test_an_answer_has_what_is_held_and_no_more() -> None:
     tell(state, leader, made)
     given = vote(leader, NOTARIZE, b"\x07" * 32)
     tell(state, leader, given)
-    tell(state, 2, batch(2, 1))
+    tell(state, 2, Batches((batch(2, 1),)))
     by_peer = {}
     for peer in (2, 3, 4):
         (sent,) = [
@@ -148,4 +151,4 @@ def test_an_answer_has_what_is_held_and_no_more() -> None:
     assert by_peer[leader].votes == (given,)
     assert [row.header.height for row in by_peer[2].headers] == [1]
     other = next(peer for peer in (2, 3, 4) if peer not in (2, leader))
-    assert not (by_peer[other].proposals or by_peer[other].votes or by_peer[other].headers)
+    assert by_peer[other] == answer(state, start=77)
