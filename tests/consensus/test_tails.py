@@ -12,7 +12,6 @@ from ledger.block import Tip, block_hash
 from ledger.genesis import FIRST_BOUNDS
 from tests.consensus.test_handle import CHAIN, certificate, machine, proposal, tell, votes_of
 
-
 OTHERS = (1, 3, 4)
 
 

@@ -1,8 +1,8 @@
 """A node whose store forgot what it signed: lost, restored, cut off, copied. What it must not sign.
 
 Each is a story on the virtual clock. The checker sees every vote, proposal, batch and cosignature
-that a node sends in all its lives: a second one in a slot is a `Violation`. `test_mutants` below
-break the rule and must find one.
+that a node sends in all its lives: a second one in a slot is a `Violation`. Without the rule the
+same stories must find one (*mutants*, at the end).
 """
 
 from random import Random
