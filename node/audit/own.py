@@ -36,6 +36,7 @@ _ROWS: Final[Mapping[bytes, Any]] = {
     safety.FINAL: safety.FinalRow,
     safety.COSIGNED: safety.CosignedRow,
     safety.EVIDENCE: Evidence,
+    safety.NEWEST: safety.NewestRow,
 }
 
 Roots = Mapping[int, tuple[int, bytes]]

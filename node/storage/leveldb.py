@@ -312,7 +312,8 @@ class LevelStore:
                 f"the store {self._folder} was written by an earlier program (format "
                 f"{found.decode()}, this one writes {FORMAT.decode()}); move the data folder away, "
                 "keep it, and start the node again: it fetches the whole ledger from its peers, "
-                "and draws new handles for the platform's references"
+                "draws new handles for the platform's references, and signs nothing under its old "
+                "keys any more (consensus/silence.py): plan for new ones"
             )
         if found not in {None, FORMAT}:
             raise Misconfigured(
