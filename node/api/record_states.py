@@ -5,14 +5,14 @@ from typing import Final
 
 import msgspec
 
-from ledger.erasure_rows import ErasureRow, erasure_key
+from ledger.erasure_rows import ACKNOWLEDGE_DAYS, ErasureRow, erasure_key
 from ledger.files import read_leaf
 from ledger.records import TAGS
 from ledger.records.erasure import Erasure
 from ledger.residue import Residue
 from ledger.rows import BlockRow, block_key, lane_key, need_row, read_row, residue_key
 from ledger.store import Reader
-from node.api.erasures import ACKNOWLEDGE_DAYS, DAY_MS
+from node.api.erasures import DAY_MS
 from node.tracking import RecordStatus
 
 _ERASURE: Final = TAGS[Erasure]
