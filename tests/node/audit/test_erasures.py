@@ -313,3 +313,22 @@ def test_a_record_is_recalled_only_from_where_it_was_accepted(told):
     assert recall(told.store, key, at + 1) == value
     assert recall(told.store, key, at) is None
     assert recall(told.store, b"X" + bytes(32), at) is None
+
+
+@pytest.mark.parametrize("marks", [False, True])
+def test_a_wrong_mark_is_found_by_an_audit_that_goes_on(tmp_path, marks):
+    story, state = Story().begin(), tmp_path / "state"
+    world = story.world
+    audited(world, write_folder(world, tmp_path / "one"), state=state)
+    size = world.state.log.size
+    story.go_on()
+    key, value = next(
+        row
+        for row in rows_of(world, b"E")[size:]
+        if row[1][:1] != SEAL_KIND and is_marked(row) == (not marks)
+    )
+    changed = value[:-1] + encode(size) if marks else recall(world.store, key, 10**6)
+    report = audited(world, write_folder(world, tmp_path / "two", {key: changed}), state=state)
+    assert report.since
+    [finding] = [each for each in report.findings if key.hex() in each.where]
+    assert (finding.severity, finding.kind) == ("error", "row")
