@@ -7,9 +7,8 @@ nothing: whoever reads one must know that it is the image that was written, by a
 elsewhere.
 """
 
-import sys
 from array import array
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -19,6 +18,8 @@ from ledger.index import Index
 from ledger.leaftable import LeafTable
 from ledger.mapproof import KEY_BYTES, LEAF_BYTES
 from ledger.patricia import NODE_BYTES, Tree
+
+_BIG_ENDIAN: Final = array("I", [1]).tobytes()[0] == 0
 
 
 class _Image(Value):
@@ -74,7 +75,7 @@ def index_of(image: bytes, window_blocks: int, version: int) -> Index:
 
 
 def _bytes(numbers: "array[int]") -> bytes:
-    if sys.byteorder == "big":
+    if _BIG_ENDIAN:
         numbers = numbers[:]
         numbers.byteswap()
     return numbers.tobytes()
@@ -82,6 +83,6 @@ def _bytes(numbers: "array[int]") -> bytes:
 
 def _numbers(kind: Literal["I", "h"], data: bytes) -> "array[int]":
     numbers = array(kind, data)
-    if sys.byteorder == "big":
+    if _BIG_ENDIAN:
         numbers.byteswap()
     return numbers

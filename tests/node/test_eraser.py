@@ -366,9 +366,9 @@ async def final_or_cut(
     node: Node, offer: Offer, disk: Disk, step: int, behind: bool
 ) -> list[bytes]:
     """Hand in an erasure, and wait until it is acknowledged or the disk has failed."""
+    disk.steps, disk.at, disk.behind = 0, 1 + step, behind  # the first is the submission's own
     results = await node.submit([offer])
     ids = [each.record_id for each in results if isinstance(each, Accepted)]
-    disk.steps, disk.at, disk.behind = 0, step, behind
     stopped = node._parts.driver.stopped
     with node.events.listen() as listening:
         while not stopped.done():
