@@ -20,6 +20,7 @@ from ledger.rows import RecordRow, decode_row, lane_key, residue_key, submission
 from ledger.store import RECORD, after
 from node.api.erasures import ERASURES_SHOWN_MAX, erasing_of
 from node.cli import file, score
+from node.cli.output import stdout
 from tests.ledger.certify import certify
 from tests.ledger.world import DAY, World, genesis_of, handle
 from tests.node.api.live_node import BOTH
@@ -250,7 +251,7 @@ async def test_the_command_line_says_partly_erased(
 ) -> None:
     monkeypatch.setenv("STANDING_NODE", str(server.make_url("/")))
     monkeypatch.setenv("STANDING_TOKEN", BOTH)
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(stdout, "width", 200)
 
     async def run(command, subject: str = f"p1:{W}") -> str:
         told = await asyncio.to_thread(CliRunner().invoke, command.app, [subject])
