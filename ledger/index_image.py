@@ -16,7 +16,7 @@ from ledger.encoding import Value, decoder, encode
 from ledger.errors import Malformed
 from ledger.index import Index
 from ledger.leaftable import LeafTable
-from ledger.mapproof import KEY_BYTES, LEAF_BYTES
+from ledger.mapproof import LEAF_BYTES
 from ledger.patricia import NODE_BYTES, Tree
 
 _BIG_ENDIAN: Final = array("I", [1]).tobytes()[0] == 0
@@ -68,9 +68,7 @@ def index_of(image: bytes, window_blocks: int, version: int) -> Index:
     tree.ups, tree.leaf_ups = _numbers("I", read.ups), _numbers("I", read.leaf_ups)
     tree.nodes, tree.leaves = bytearray(read.nodes), bytearray(read.leaves)
     tree.table = LeafTable(tree.leaves, leaves)
-    for nth in range(leaves):
-        at = nth * LEAF_BYTES
-        tree.table.add(read.leaves[at : at + KEY_BYTES], 2 * nth + 1)
+    tree.table.fill()
     return Index.of_tree(tree, window_blocks, version)
 
 
