@@ -15,10 +15,13 @@ A peer whose link comes up later is asked too, as long as the node runs: what it
 all signing. Questions are repeated every `fetch_retry_ms` while they are not answered and the node
 is silent.
 
-**Why q − 1.** With the node itself they are a quorum. Whatever an own vote has counted for, q have
-signed; another quorum that contradicts it shares an honest node with them, and with those asked.
-What only liars hold cannot be learned; it counts for nothing yet, and all that can come of it is
-evidence against the node that signed it and lost its store.
+**Why q − 1.** It is as many as can be waited for, and with the node itself a quorum: they share
+n − 2f validators with any quorum that an own vote has been part of. A store that was set back makes
+its node one of the f faulty until its keys are silent, and the others are safe with that, as
+always. Wherever one honest node of those asked holds anything newer, the node signs nothing in
+between, and stores can be set back at more than f nodes, one after the other, without a fork. What
+only liars or those who are away hold can become evidence against the node that signed it and lost
+its store.
 
 **Where f = 0** all others have to answer, from a standing (epoch, final view, final height) that
 this node has reached; asking is repeated until they have. Votes and proposals that they show are

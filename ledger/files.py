@@ -32,6 +32,7 @@ from ledger.errors import InvalidInput, StoreDamaged
 from ledger.records import TAGS
 from ledger.records.erasure import Erasure
 from ledger.records.subject import SubjectLink
+from ledger.residue import Residue
 from ledger.rows import (
     REPAIR,
     LeafRow,
@@ -43,6 +44,7 @@ from ledger.rows import (
     leaf_key,
     need_row,
     read_row,
+    residue_key,
     submission_key,
 )
 from ledger.store import FILE, SUBJECT, SUMMARY, Reader, after, subject_key
@@ -143,6 +145,22 @@ def read_submission(reader: Reader, lane: int, height: int, position: int) -> Su
     return read_row(reader, Submission, submission_key(header_hash, position))
 
 
+def read_opening(reader: Reader, row: LeafRow) -> tuple[Submission | None, int | None]:
+    """The opening of an executed record, or the log index of the erasure that has taken it.
+
+    A node that catches up may hold the residue of a record before it executes the erasure that the
+    residue names. Neither is there where the opening is missing.
+    """
+    if row.erasure is not None:
+        return None, row.erasure
+    opening = read_submission(reader, row.lane, row.height, row.position)
+    if opening is not None:
+        return opening, None
+    name = reader.get(lane_key(row.lane, row.height)) or b""
+    residue = read_row(reader, Residue, residue_key(name, row.position))
+    return None, None if residue is None else residue.erasure
+
+
 def leaf_of(place: FilePlace, row: LeafRow) -> FileLeaf:
     """The file leaf at a place, from the leaf row of its log index."""
     target = row.target if place.target is None else place.target
@@ -219,10 +237,8 @@ def read_file(
 def _item(reader: Reader, place: FilePlace) -> FileItem:
     row = read_leaf(reader, place.log_index)
     leaf = leaf_of(place, row)
-    opening = None
-    if row.erasure is None:
-        opening = read_submission(reader, row.lane, row.height, row.position)
-    return FileItem(leaf, encode(leaf), row.annotation, opening, row.erasure)
+    opening, erasure = read_opening(reader, row)
+    return FileItem(leaf, encode(leaf), row.annotation, opening, erasure)
 
 
 def links_of(reader: Reader, platform: int, handle: bytes, size: int) -> list[tuple[int, bytes]]:

@@ -12,6 +12,7 @@ from them in ascending order of keys (`ledger/window.py` does so with the versio
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import count
 from typing import Final, Self
 
 from ledger.errors import InvalidInput, Malformed
@@ -138,14 +139,13 @@ class Index:
         """What a version, which is not the oldest kept, overwrote: key ‖ earlier value of each key
         that was there before, and the keys that were not, laid end to end."""
         log, tree = self._overwritten[version], self._tree
-        first, values = log.leaves_from, log.values.values
-        changed = bytearray()
-        for nth, ref in enumerate(log.values.places):
-            if ref >> 1 < first:
-                at = (ref >> 1) * LEAF_BYTES
-                changed += tree.leaves[at : at + KEY_BYTES]
-                changed += values[nth * VALUE_BYTES : (nth + 1) * VALUE_BYTES]
-        return bytes(changed), b"".join(tree.keys(first, log.leaves_to))
+        first, leaves, old = log.leaves_from, tree.leaves, log.values.values
+        changed = [
+            leaves[(ref << 5) - KEY_BYTES : ref << 5] + old[at : at + VALUE_BYTES]
+            for at, ref in zip(count(0, VALUE_BYTES), log.values.places)
+            if ref >> 1 < first
+        ]
+        return b"".join(changed), b"".join(tree.keys(first, log.leaves_to))
 
     def apply(self, version: int, updates: Mapping[bytes, bytes], oldest: int = 0) -> bytes:
         """Insert or replace the values of one block and make its version; the new root hash.

@@ -7,9 +7,8 @@ nothing: whoever reads one must know that it is the image that was written, by a
 elsewhere.
 """
 
-import sys
 from array import array
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -17,8 +16,10 @@ from ledger.encoding import Value, decoder, encode
 from ledger.errors import Malformed
 from ledger.index import Index
 from ledger.leaftable import LeafTable
-from ledger.mapproof import KEY_BYTES, LEAF_BYTES
+from ledger.mapproof import LEAF_BYTES
 from ledger.patricia import NODE_BYTES, Tree
+
+_BIG_ENDIAN: Final = array("I", [1]).tobytes()[0] == 0
 
 
 class _Image(Value):
@@ -67,14 +68,12 @@ def index_of(image: bytes, window_blocks: int, version: int) -> Index:
     tree.ups, tree.leaf_ups = _numbers("I", read.ups), _numbers("I", read.leaf_ups)
     tree.nodes, tree.leaves = bytearray(read.nodes), bytearray(read.leaves)
     tree.table = LeafTable(tree.leaves, leaves)
-    for nth in range(leaves):
-        at = nth * LEAF_BYTES
-        tree.table.add(read.leaves[at : at + KEY_BYTES], 2 * nth + 1)
+    tree.table.fill()
     return Index.of_tree(tree, window_blocks, version)
 
 
 def _bytes(numbers: "array[int]") -> bytes:
-    if sys.byteorder == "big":
+    if _BIG_ENDIAN:
         numbers = numbers[:]
         numbers.byteswap()
     return numbers.tobytes()
@@ -82,6 +81,6 @@ def _bytes(numbers: "array[int]") -> bytes:
 
 def _numbers(kind: Literal["I", "h"], data: bytes) -> "array[int]":
     numbers = array(kind, data)
-    if sys.byteorder == "big":
+    if _BIG_ENDIAN:
         numbers.byteswap()
     return numbers

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Final
 
 KEY_BYTES: Final = 32
+LEAF_BYTES: Final = 64
 PARTS: Final = 256
 _PART_BITS: Final = 8
 _SLOTS_MIN: Final = 8
@@ -54,6 +55,24 @@ class LeafTable:
         while part[slot]:
             slot = slot + 1 & mask
         part[slot] = ref
+
+    def fill(self) -> None:
+        """Enter every leaf that `leaves` holds into the table, which is empty."""
+        parts, filled, leaves = self.parts, self._filled, bytes(self.leaves)
+        ref = 1
+        for at in range(0, len(leaves), LEAF_BYTES):
+            hashed = hash(leaves[at : at + KEY_BYTES])
+            number = hashed & 255
+            part = parts[number]
+            count = filled[number] = filled[number] + 1
+            if 3 * count > 2 * len(part):
+                part = self._grow(number)
+            mask = len(part) - 1
+            slot = hashed >> 8 & mask
+            while part[slot]:
+                slot = slot + 1 & mask
+            part[slot] = ref
+            ref += 2
 
     def _grow(self, number: int) -> "array[int]":
         """The part with twice the slots."""

@@ -24,6 +24,8 @@ class Bounds:
     write_buffer_bytes: int = 32 * 1_024 * 1_024
     block_cache_bytes: int = 64 * 1_024 * 1_024
     open_files_max: int = 256
+    erased_waiting_max: int = 65_536
+    """Erased records that are kept in mind as still to be destroyed; the rest is read again."""
     erased_at_once_max: int = 1_024
     """Erased records whose keys are destroyed in one step: it rewrites the tables they stand in."""
 
@@ -39,7 +41,8 @@ class Bounds:
     handshake_s: float = 5.0
     heartbeat_s: float = 5.0
     redial_first_ms: int = 50
-    redial_longest_ms: int = 2_000
+    redial_longest_ms: int = 500
+    """A node that starts signs nothing before its peers, who may have to dial it, have answered."""
     undecodable_max: int = 1_000
     """Malformed messages on one link, after which it is dropped (and dialled again)."""
 

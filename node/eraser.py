@@ -24,6 +24,7 @@ opening that can still be read is treated from the first step on; one that canno
 import asyncio
 import contextlib
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from itertools import islice
@@ -93,6 +94,9 @@ class Eraser:
         self._bounds, self._metrics, self._halt = bounds, metrics, halt
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        # Rows that wait. Those beyond its bound are in the store only, and so are all of an earlier
+        # run. (Reading them from there each time would pass over all that was removed.)
+        self._waiting: deque[bytes] = deque()
         self._seen = 0  # erasures with a lower log index are known
         self._awaited: set[int] = set()  # erasures that this platform has not acknowledged
         self._said: set[int] = set()
@@ -129,7 +133,10 @@ class Eraser:
     def executed(self, block: Execute, applied: Applied) -> None:  # noqa: ARG002
         """What a block erases is kept in mind with the block."""
         for *place, erasure in applied.erased:
-            applied.changes[_row_key(erasure, *place)] = b""
+            key = _row_key(erasure, *place)
+            applied.changes[key] = b""
+            if len(self._waiting) < self._bounds.erased_waiting_max:
+                self._waiting.append(key)
         self.left += len(applied.erased)
         self._news.set()
 
@@ -156,9 +163,17 @@ class Eraser:
 
     async def _destroy_some(self) -> None:
         most = self._bounds.erased_at_once_max
-        keys = [key for key, _ in islice(self._store.scan(TO_ERASE, after(TO_ERASE)), most)]
+        if not self._waiting:
+            rows = self._store.scan(TO_ERASE, after(TO_ERASE))
+            self._waiting.extend(key for key, _ in islice(rows, self._bounds.erased_waiting_max))
+        keys = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
         work = _Work(self._store, self._number)
-        held = [each for each in map(_erased_in, keys) if work.take(each)]
+        held: list[Erased] = []
+        for nth, each in enumerate(map(_erased_in, keys), 1):
+            if work.take(each):
+                held.append(each)
+            if nth % YIELD_RECORDS == 0:
+                await asyncio.sleep(0)
         making = residues_of(self._store, self._vocabulary(), held)
         for nth, (each, residue) in enumerate(zip(held, making, strict=True), 1):
             work.add(each, residue)
@@ -208,7 +223,7 @@ class Eraser:
         if row.done is None or erasure in self._said:
             return False
         prefix = TO_ERASE + erasure.to_bytes(8)
-        return next(self._store.scan(prefix, after(prefix)), None) is None
+        return not self.left or next(self._store.scan(prefix, after(prefix)), None) is None
 
     async def _say(self, erasure: int, row: ErasureRow) -> bool:
         """Hand in the acknowledgement; whether it has to be handed in again later."""

@@ -1,7 +1,9 @@
 """Rules of `erasure` and `erasure.ack`, and what they change in the registry.
 
 An erasure is a right: no bound on files stands against it. One at a time per file: while leaves of
-the last one are outstanding, the next has to wait. What it takes is fixed when it is accepted: each
+the last one are outstanding, the next has to wait. It is good once: every member keeps the signed
+record, and none may hand it in again to destroy what has come since, so each is dated after the
+last one. What it takes is fixed when it is accepted: each
 file in its scope as long as it is then.
 """
 
@@ -12,6 +14,7 @@ from ledger.records import encode_record
 from ledger.records.erasure import Erasure, ErasureAck
 from ledger.rules.codes import (
     ACK_EXISTS,
+    DATED_BEFORE_ERASURE,
     ERASURE_NOT_DONE,
     ERASURE_UNDER_WAY,
     UNKNOWN_ERASURE,
@@ -36,7 +39,7 @@ def check_erasure(chain: bytes, record: Erasure, signatures: bytes) -> None:
 
 
 def judge_erasure(registry: Registry, record: Erasure) -> None:
-    """Stateful: by the registered key, and nothing in its scope is still being erased."""
+    """Stateful: by the registered key; nothing in its scope is still being erased; it is new."""
     row = need_subject(registry, record.platform, record.handle, field="handle")
     check_registered(row, record.key, field="key")
     for subject in scope_of(registry, record):
@@ -44,6 +47,12 @@ def judge_erasure(registry: Registry, record: Erasure) -> None:
         if covered is not None and covered.erasing is not None:
             raise Refused(
                 ERASURE_UNDER_WAY, "an earlier erasure is not done yet: wait for it", field="handle"
+            )
+        if covered is not None and covered.erased_at >= record.at:
+            raise Refused(
+                DATED_BEFORE_ERASURE,
+                "is not later than the last erasure: sign a new one",
+                field="at",
             )
 
 
@@ -54,7 +63,7 @@ def enact_erasure(registry: Registry, record: Erasure, log_index: int, batch_tim
     for subject in scope_of(registry, record):
         row = registry.subjects.get(subject)
         assert row is not None, "an erasure was judged before it is enacted"
-        row.erasing = log_index
+        row.erasing, row.erased_at = log_index, record.at
         ranges.append(FileRange(subject, row.cleared, row.length))
         registry.subjects.put(subject, row)
     made = ErasureRow(

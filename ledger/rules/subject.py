@@ -51,6 +51,7 @@ def enact_register(
         erasing=None,
         erased=0,
         cleared=0,
+        erased_at=0,
     )
     registry.subjects.put(subject_key(record.platform, record.handle), row)
 

@@ -14,9 +14,9 @@ from ledger.files import (
     leaf_of,
     links_of,
     read_leaf,
+    read_opening,
     read_place,
     read_subject,
-    read_submission,
 )
 from ledger.records import NAME_OF_TAG
 from ledger.rows import REPAIR, LeafRow
@@ -132,9 +132,9 @@ def _entry(reader: Reader, position: int, place: FilePlace, erased: Mapping[int,
 
 
 def _record(reader: Reader, log_index: int, row: LeafRow) -> dict[str, Any] | None:
-    if row.erasure is not None:
-        raise erased_since(log_index, row.erasure)
-    opening = read_submission(reader, row.lane, row.height, row.position)
+    opening, erasure = read_opening(reader, row)
+    if erasure is not None:
+        raise erased_since(log_index, erasure)
     return None if opening is None else record_to_json(opening.record, opening.signatures)
 
 

@@ -5,14 +5,23 @@ from typing import Final
 
 import msgspec
 
-from ledger.erasure_rows import ErasureRow, erasure_key
+from ledger.erasure_rows import ACKNOWLEDGE_DAYS, ErasureRow, erasure_key
 from ledger.files import read_leaf
 from ledger.records import TAGS
 from ledger.records.erasure import Erasure
 from ledger.residue import Residue
-from ledger.rows import BlockRow, block_key, lane_key, need_row, read_row, residue_key
+from ledger.rows import (
+    BlockRow,
+    LeafRow,
+    block_key,
+    lane_key,
+    leaf_key,
+    need_row,
+    read_row,
+    residue_key,
+)
 from ledger.store import Reader
-from node.api.erasures import ACKNOWLEDGE_DAYS, DAY_MS
+from node.api.erasures import DAY_MS
 from node.tracking import RecordStatus
 
 _ERASURE: Final = TAGS[Erasure]
@@ -82,7 +91,9 @@ def _erased_by(reader: Reader, status: RecordStatus) -> bytes | None:
         key = residue_key(name or b"", status.position)
         residue = None if name is None else read_row(reader, Residue, key)
         erasure = None if residue is None else residue.erasure
-    return None if erasure is None else read_leaf(reader, erasure).commitment
+    # A node that catches up may hold a residue before it executes the erasure that this names.
+    row = None if erasure is None else read_row(reader, LeafRow, leaf_key(erasure))
+    return None if row is None else row.commitment
 
 
 def _progress(

@@ -10,7 +10,7 @@ Days are those of block time, up to the newest seal. Both are warnings: the ledg
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
-from ledger.erasure_rows import ErasureRow
+from ledger.erasure_rows import ACKNOWLEDGE_DAYS, ErasureRow
 from ledger.membership import Validator
 from ledger.overlay import DAY_MS
 from ledger.residue import AnyBatch, Remains, Residue
@@ -18,7 +18,7 @@ from ledger.rows import BlockRow, decode_row, describe_key, lane_key, place_byte
 from ledger.source import Finding, Source
 from ledger.store import ERASURE, Reader, after
 
-ACKNOWLEDGE_MS: Final = 30 * DAY_MS
+ACKNOWLEDGE_MS: Final = ACKNOWLEDGE_DAYS * DAY_MS
 DESTROY_MS: Final = DAY_MS
 
 Erased = tuple[int, int, int, int]

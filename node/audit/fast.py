@@ -17,7 +17,7 @@ import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -26,16 +26,17 @@ import plyvel
 from ledger.encoding import encode
 from ledger.errors import StandingError
 from ledger.genesis import Genesis, chain_id
+from ledger.index import Index
 from ledger.mapproof import EMPTY_ROOT
 from ledger.replay import Replay
 from ledger.source import Finding
 from ledger.store import META, after
 from node.audit.ahead import BLOCKS_AHEAD, AheadSource, Place, Unfit
-from node.audit.erasures import Destruction, NotedSource
 from node.audit.folder import FolderLedger
 from node.audit.furnishers import Told, add_told
 from node.audit.indexing import FarIndex, rows_digest
 from node.audit.live import LiveRows
+from node.audit.outcome import Outcome
 from node.audit.tasks import (
     SECRET_BYTES,
     SetDigest,
@@ -55,34 +56,13 @@ ROWS_AT_ONCE: Final = 20_000
 Progress = Callable[[int, int], None]
 
 
-@dataclass(slots=True)
-class Whole:
-    """A ledger in which every row is what execution yields. By height: `roots` (size and root) and
-    `names` (block hashes). `erased`: how many residues were met, `residues` where. `live` holds the
-    recomputed rows that execution may still change."""
-
-    live: LiveRows
-    replayed: Replay | None = None
-    others: tuple[Finding, ...] = ()
-    roots: dict[int, tuple[int, bytes]] = field(default_factory=dict)
-    names: dict[int, bytes] = field(default_factory=dict)
-    newest: int = 0
-    time: int = 0
-    records: int = 0
-    erased: int = 0
-    residues: set[bytes] = field(default_factory=set)
-    destruction: Destruction = field(default_factory=Destruction)
-    refused: dict[int, int] = field(default_factory=dict)
-    told: Told = field(default_factory=dict)
-
-
 def replay_fast(
     ledger: FolderLedger,
     genesis: Genesis,
     executor: Executor,
     *,
     on_progress: Progress = lambda _done, _total: None,
-) -> Whole | None:
+) -> Outcome | None:
     """Replay and compare; None if anything is not as it should be."""
     with tempfile.TemporaryDirectory(prefix="standing-audit-") as place:
         run = _Run(ledger, genesis, executor, Path(place))
@@ -115,7 +95,7 @@ class _Run:
         self._scans: list[Future[tuple[SetDigest, Told] | None]] = []
         self._others: Future[tuple[Finding, ...]] | None = None
 
-    def run(self, on_progress: Progress) -> Whole:
+    def run(self, on_progress: Progress) -> Outcome:
         foundation = self._genesis.foundation
         source = AheadSource(
             self._ledger.stored,
@@ -124,32 +104,21 @@ class _Run:
             foundation.bounds,
             self._executor,
         )
-        noted = NotedSource(source)
         rows = LiveRows(self._take, self._take_back, self._ledger.stored)
-        whole = Whole(rows, residues=noted.residues)
+        whole = Outcome(rows)
         scans = self._scanning()
-        whole.replayed = replayed = Replay(self._genesis, noted, None, whole.live)
+        whole.replay = replayed = Replay(self._genesis, whole.source(source), None, rows)
         source.index_roots[0] = EMPTY_ROOT
         self._have_index_kept(replayed, source)
         for step in replayed.steps(None):
             if step.findings:
                 raise Unfit
-            whole.records += step.records
-            whole.erased += step.erased
-            if step.applied is not None:
-                applied = step.applied
-                whole.newest = step.height
-                whole.roots[step.height] = (applied.size, applied.root)
-                whole.names[step.height] = applied.seal.block
-                whole.time = applied.seal.time
-                whole.destruction.note(whole.time, applied.erased)
-                for refusal in applied.refusals:
-                    whole.refused[refusal.lane] = whole.refused.get(refusal.lane, 0) + 1
+            whole.note(step)
             for scan in itertools.islice(scans, self._scans_due(step.size)):
                 self._scans.append(scan)
             on_progress(step.size, self._size)
         self._scans.extend(scans)
-        self._compare(whole)
+        self._compare(whole, replayed, rows)
         return whole
 
     def cancel(self) -> None:
@@ -168,10 +137,8 @@ class _Run:
             index = FarIndex(self._executor.in_order, self._secret, claimed)
             replayed.state = replace(replayed.state, index=index)
 
-    def _index_digest(self, whole: Whole) -> SetDigest:
+    def _index_digest(self, index: Index) -> SetDigest:
         """The digest of the index's rows, whose roots are those that the seals claim."""
-        assert whole.replayed is not None, "a replay has been made"
-        index = whole.replayed.state.index
         if isinstance(index, FarIndex):
             index.check()
             return index.digest(self._secret)
@@ -202,8 +169,8 @@ class _Run:
         share = len(self._parts) * size // max(1, self._size) if self._scans else 1
         return max(0, share - len(self._scans))
 
-    def _compare(self, whole: Whole) -> None:
-        rows = iter(whole.live.rows())
+    def _compare(self, whole: Outcome, replayed: Replay, live: LiveRows) -> None:
+        rows = iter(live.rows())
         while chunk := list(itertools.islice(rows, ROWS_AT_ONCE)):
             self._take(chunk)
         stored = [digest(self._secret, self._ledger.stored.scan(META, after(META)))]
@@ -213,7 +180,7 @@ class _Run:
                 raise Unfit
             stored.append(found[0])
             add_told(whole.told, found[1])
-        self._executed.append(self._index_digest(whole))
+        self._executed.append(self._index_digest(replayed.state.index))
         self._executed += [future.result() for future in self._digests]
         self._digests.clear()
         if merge(self._executed) != merge(stored):

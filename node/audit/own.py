@@ -23,7 +23,7 @@ from ledger.genesis import chain_id
 from ledger.rows import HeaderRow, decode_row, describe_key, header_key, read_row
 from ledger.signing import verify
 from ledger.source import Finding
-from ledger.store import CONSENSUS, HEADER, NODE, SUBMISSION, Reader, after
+from ledger.store import CONSENSUS, HEADER, NODE, SUBMISSION, UNDO, Reader, after
 from node.audit.checkpoints import Sets
 from node.audit.folder import ViewReader
 
@@ -37,6 +37,7 @@ _ROWS: Final[Mapping[bytes, Any]] = {
     safety.FINAL: safety.FinalRow,
     safety.COSIGNED: safety.CosignedRow,
     safety.EVIDENCE: Evidence,
+    safety.NEWEST: safety.NewestRow,
 }
 
 Roots = Mapping[int, tuple[int, bytes]]
@@ -56,7 +57,7 @@ def check_own(
 def check_others(stored: ViewReader) -> Iterator[Finding]:
     """Submissions that no header counts, and that the disk holds what nobody else reads."""
     yield from _stray_submissions(stored)
-    for prefix in (HEADER, NODE):
+    for prefix in (HEADER, UNDO, NODE):
         yield from _readable(stored, prefix)
 
 

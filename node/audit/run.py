@@ -21,9 +21,7 @@ import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import Final, Literal, Self
-
-import msgspec
+from typing import Final, Self
 
 from ledger.checkpoint import Checkpoint, verify_checkpoint, verify_checkpoint_strict
 from ledger.differences import compare, executed_rows
@@ -31,62 +29,33 @@ from ledger.errors import InvalidInput, Misconfigured, StoreDamaged
 from ledger.genesis import Foundation, Genesis, chain_id
 from ledger.index_image import image_of
 from ledger.policy import Policy
-from ledger.replay import Replay, Step
+from ledger.replay import Replay
 from ledger.source import Finding as Found
 from ledger.store import CHECKPOINT, SUBJECT, MemoryStore, after
 from ledger.trust import ReplayOn, Trust, policy_hash, trust_of
 from node.audit.checkpoints import CheckpointCheck, Sets, policy_faults, sets_of
-from node.audit.erasures import Destruction, NotedSource, overdue
-from node.audit.fast import Whole, replay_fast
+from node.audit.erasures import Destruction, overdue
+from node.audit.fast import replay_fast
 from node.audit.folder import FolderLedger
-from node.audit.furnishers import Furnisher, Told, furnishers, told_by, told_in
+from node.audit.furnishers import furnishers, told_by, told_in
 from node.audit.indexing import FarIndex
 from node.audit.live import LiveRows
+from node.audit.outcome import Outcome, RecomputedRows
 from node.audit.own import check_others, check_own
 from node.audit.remote import RemoteLedger
+from node.audit.report import Finding, Report, Severity
 from node.audit.scores import Subject, check_served, rescore, sample
 from node.audit.spill import RowStore, store_for
 from node.audit.state import KeptRows, containment_fault, is_kept, keep, read_trust
 from node.audit.workers import Inline
 
 Ledger = FolderLedger | RemoteLedger
-Severity = Literal["critical", "error", "warning"]
 Progress = Callable[[int, int], None]
 
 FINDINGS_MAX: Final = 10_000
 UNCERTIFIED_HEIGHTS_MAX: Final = 64
 
 _KEY: Final = re.compile(r"\(key ([0-9a-f]+)\)")
-
-
-class Finding(msgspec.Struct, frozen=True):
-    """Something that is not right, where it stands, and the command that shows it again."""
-
-    severity: Severity
-    kind: str
-    where: str
-    detail: str
-    reproduce: str
-
-
-class Report(msgspec.Struct, frozen=True):
-    """What an audit found. `size` and `root` are the recomputed log's, `time` its newest seal's.
-    `since`: the height up to which an earlier audit is relied on (0: none); `unchecked`: what this
-    kind of audit cannot judge."""
-
-    records: int
-    blocks: int
-    checkpoints: int
-    scores: int
-    erased: int
-    size: int
-    root: bytes
-    time: int
-    findings: tuple[Finding, ...]
-    furnishers: tuple[Furnisher, ...] = ()
-    height: int = 0
-    since: int = 0
-    unchecked: tuple[str, ...] = ()
 
 
 def audit(
@@ -131,26 +100,19 @@ class Audit:
         self._policy = policy
         self._command = command
         self._findings: list[Finding] = []
-        self._roots: dict[int, tuple[int, bytes]] = {}  # by height
-        self._names: dict[int, bytes] = {}  # block hashes by height
-        self._newest = 0  # block row
-        self._time = 0
         self._kept = None if kept is None else verify_checkpoint(kept, policy)
-        self.recomputed: RowStore | LiveRows | KeptRows = MemoryStore()
-        self.records = 0
+        self._outcome = Outcome(MemoryStore())
         self._executor = executor or Inline()
         self._thorough = thorough
-        self._whole: Whole | None = None
-        self._told: Told = {}
-        self._refused: dict[int, int] = {}
         self._state = state
         self._trust = None if state is None else read_trust(state)
-        self._replayed: Replay | None = None
-        self._erased = 0
-        self._residues: set[bytes] = set()
-        self._destruction = Destruction()
         self._since = 0
         self._unchecked: list[str] = []
+
+    @property
+    def recomputed(self) -> RecomputedRows:
+        """The rows that the replay has yielded."""
+        return self._outcome.rows
 
     def __enter__(self) -> Self:
         return self
@@ -180,28 +142,31 @@ class Audit:
         else:
             self._take(policy_faults(self._policy, self._sets(foundation)))
         if isinstance(self._ledger, FolderLedger) and not self._since:
-            stored, places = self._ledger.stored, (self._roots, self._names, self._newest)
+            stored, found = self._ledger.stored, self._outcome
+            places = (found.roots, found.names, found.newest)
             self._take(check_own(stored, self._sets(foundation), *places))
-            self._take(check_others(stored) if self._whole is None else self._whole.others)
+            self._take(check_others(stored) if found.others is None else found.others)
         self._keep_state()
         return self._report(foundation, checkpoints, scored)
 
     def _report(self, foundation: Foundation, checkpoints: int, scored: int) -> Report:
-        size, root = self._roots[max(self._roots)] if self._roots else (0, b"")
+        found = self._outcome
+        height = max(found.roots, default=0)
+        size, root = found.roots.get(height, (0, b""))
         return Report(
-            records=self.records,
-            blocks=len(self._roots) - bool(self._since),
+            records=found.records,
+            blocks=len(found.roots) - bool(self._since),
             checkpoints=checkpoints,
             scores=scored,
-            erased=self._erased,
+            erased=found.erased,
             size=size,
             root=root,
-            time=self._time,
+            time=found.time,
             findings=tuple(self._findings),
             furnishers=furnishers(
-                self._sets(foundation).everybody(), self.recomputed, self._told, self._refused
+                self._sets(foundation).everybody(), found.rows, found.told, found.refused
             ),
-            height=max(self._roots, default=0),
+            height=height,
             since=self._since,
             unchecked=tuple(self._unchecked),
         )
@@ -213,45 +178,23 @@ class Audit:
         if self._thorough or not isinstance(self._ledger, FolderLedger):
             return False
         whole = replay_fast(self._ledger, genesis, self._executor, on_progress=on_progress)
-        if whole is None:
-            return False
-        self._whole, self.recomputed, self._replayed = whole, whole.live, whole.replayed
-        self._roots, self._names = whole.roots, whole.names
-        self._newest, self._time, self.records = whole.newest, whole.time, whole.records
-        self._told, self._refused = whole.told, whole.refused
-        self._erased, self._residues, self._destruction = (
-            whole.erased, whole.residues, whole.destruction
-        )  # fmt: skip
-        return True
-
-    def _noted(self) -> NotedSource:
-        """The ledger's blocks and batches; where residues are met is noted."""
-        noted = NotedSource(self._ledger.source)
-        self._residues = noted.residues
-        return noted
+        if whole is not None:
+            self._outcome = whole
+        return whole is not None
 
     def _replay(self, genesis: Genesis, on_progress: Progress) -> None:
-        total = self._ledger.size()
-        recomputed = self.recomputed = store_for(total)
-        self._replayed = Replay(genesis, self._noted(), self._ledger.stored, recomputed)
-        for step in self._replayed.steps(None):
-            self._note(step)
-            on_progress(step.size, total)
-        self._told = told_in(recomputed)
+        rows = store_for(self._ledger.size())
+        found = self._outcome = Outcome(rows)
+        source = found.source(self._ledger.source)
+        self._follow(Replay(genesis, source, self._ledger.stored, rows), on_progress)
+        found.told = told_in(rows)
 
-    def _note(self, step: Step) -> None:
-        self._take(step.findings)
-        self.records += step.records
-        self._erased += step.erased
-        if not step.closing:
-            self._newest = step.height
-        if step.applied is not None:
-            self._roots[step.height] = (step.applied.size, step.applied.root)
-            self._names[step.height] = step.applied.seal.block
-            self._time = step.applied.seal.time
-            self._destruction.note(self._time, step.applied.erased)
-            for refusal in step.applied.refusals:
-                self._refused[refusal.lane] = self._refused.get(refusal.lane, 0) + 1
+    def _follow(self, replay: Replay, on_progress: Progress) -> None:
+        total, self._outcome.replay = self._ledger.size(), replay
+        for step in replay.steps(None):
+            self._take(step.findings)
+            self._outcome.note(step)
+            on_progress(step.size, total)
 
     # --- an earlier audit's state ---
 
@@ -281,20 +224,17 @@ class Audit:
         except Misconfigured as error:
             self._unchecked.append(f"{error}: the whole ledger was replayed")
             return False
-        self.recomputed = kept
-        self._since, self._newest, self._time = trust.height, trust.height, trust.time
-        self._roots[trust.height] = (trust.size, trust.root)
-        self._names[trust.height] = trust.block_hash
+        self._since = trust.height
         findings = len(self._findings)
         try:
             self._replay_above(genesis, trust, kept, on_progress)
         except Misconfigured as error:
             kept.close()
             ledger.go_on(dict.fromkeys((each.tip.lane for each in trust.lanes), 0))
-            self._begin_anew(findings)
+            del self._findings[findings:]
+            self._since = 0
             self._unchecked.append(f"{error}: the whole ledger was replayed")
             return False
-        self._told = told_by(kept.leaves)
         if ledger.stored is not None:
             for each in compare(kept.as_stored(), ledger.stored):
                 self._find("row", each.where, each.detail)
@@ -315,27 +255,23 @@ class Audit:
         ledger = self._ledger
         reached = {each.tip.lane: each.tip.height for each in trust.lanes}
         ledger.go_on(reached)
-        self._destruction = Destruction(reached)
-        self._replayed = replayed = ReplayOn(
-            genesis, self._noted(), stored=ledger.stored, store=kept, trust=trust, index=kept.index
+        found = self._outcome = Outcome(
+            kept,
+            roots={trust.height: (trust.size, trust.root)},
+            names={trust.height: trust.block_hash},
+            newest=trust.height,
+            time=trust.time,
+            destruction=Destruction(reached),
         )
-        for step in replayed.steps(None):
-            self._note(step)
-            on_progress(step.size, ledger.size())
-
-    def _begin_anew(self, findings: int) -> None:
-        """Forget a replay that could not go on; so many findings are older than it."""
-        del self._findings[findings:]
-        self._replayed = None
-        self._since = self._newest = self._time = self.records = self._erased = 0
-        for found in (self._roots, self._names, self._refused):
-            found.clear()
-        self._destruction = Destruction()
+        source, stored = found.source(ledger.source), ledger.stored
+        replay = ReplayOn(genesis, source, stored=stored, store=kept, trust=trust, index=kept.index)
+        self._follow(replay, on_progress)
+        found.told = told_by(kept.leaves)
 
     def _check_audited(self) -> None:
         """A whole replay has come by the audited block."""
         trust = self._trust
-        if trust is not None and self._roots.get(trust.height) != (trust.size, trust.root):
+        if trust is not None and self._outcome.roots.get(trust.height) != (trust.size, trust.root):
             detail = f"the ledger does not contain the audited block {trust.height}"
             self._find("state", f"the audit state {self._state}", detail, "critical")
 
@@ -343,12 +279,12 @@ class Audit:
 
     def _check_erasures(self) -> None:
         """That they were carried out, and acknowledged."""
-        if self._replayed is None:
+        found = self._outcome
+        if found.replay is None:
             return
-        rows, members = self.recomputed, self._replayed.state.validators
-        late = overdue(rows, members, self._time_of, self._time)
-        names = self._ledger.stored or rows
-        kept = self._destruction.kept(self._residues, names, self._time)
+        late = overdue(found.rows, found.replay.state.validators, self._time_of, found.time)
+        names = self._ledger.stored or found.rows
+        kept = found.destruction.kept(found.residues, names, found.time)
         for each in (*late, *kept):
             self._find(each.kind, each.where, each.detail, "warning")
 
@@ -362,21 +298,19 @@ class Audit:
 
     def _keep_state(self) -> None:
         """Keep how far this audit has come, if all was well up to there."""
-        if self._state is None or self._replayed is None:
+        replay, rows = self._outcome.replay, self._outcome.rows
+        if self._state is None or replay is None:
             return
         if any(each.severity != "warning" for each in self._findings):
             return
-        trust = trust_of(self._replayed, self._policy)
-        if isinstance(self.recomputed, KeptRows):
-            self.recomputed.commit(trust)
+        trust = trust_of(replay, self._policy)
+        if isinstance(rows, KeptRows):
+            rows.commit(trust)
             return
-        index = self._replayed.state.index
+        index = replay.state.index
         image = index.image() if isinstance(index, FarIndex) else image_of(index)
-        if isinstance(self.recomputed, LiveRows):
-            rows = self.recomputed.rows()
-        else:
-            rows = executed_rows(self.recomputed)
-        keep(self._state, trust, (row for row in rows if is_kept(*row)), image)
+        whole = rows.rows() if isinstance(rows, LiveRows) else executed_rows(rows)
+        keep(self._state, trust, (row for row in whole if is_kept(*row)), image)
 
     # --- findings ---
 
@@ -407,19 +341,19 @@ class Audit:
 
     def _sets(self, foundation: Foundation) -> Sets:
         """The ledger's validator sets, as far as it was replayed."""
-        return sets_of(foundation, self._replayed)
+        return sets_of(foundation, self._outcome.replay)
 
     def _check_checkpoints(self, sets: Sets) -> int:
         certificates = self._ledger.certificates(self._since)
         for error in certificates.damaged:
             self._find("checkpoint", error.where, str(error))
-        check = CheckpointCheck.of(self._policy, sets, self._roots, self._newest)
+        check = CheckpointCheck.of(self._policy, sets, self._outcome.roots, self._outcome.newest)
         for height, row in certificates.rows.items():
             where = f"checkpoint row {height} (key {(CHECKPOINT + height.to_bytes(8)).hex()})"
             for detail in check.faults(height, row):
                 self._find("checkpoint", where, detail)
         newest = max(certificates.rows, default=self._since)
-        reached = max(self._roots, default=0)
+        reached = max(self._outcome.roots, default=0)
         if reached > newest + UNCERTIFIED_HEIGHTS_MAX:
             detail = f"{reached - newest} blocks above it have no certified checkpoint"
             self._find("checkpoint", f"checkpoint row {newest}", detail, "warning")
@@ -444,9 +378,9 @@ class Audit:
 
     def _check_contained(self, where: str, checkpoint: Checkpoint) -> None:
         """The replayed log contains a checkpoint that a quorum has cosigned."""
-        if (checkpoint.size, checkpoint.root) in self._roots.values():
+        if (checkpoint.size, checkpoint.root) in self._outcome.roots.values():
             return
-        last = max((size for size, _ in self._roots.values()), default=0)
+        last = max((size for size, _ in self._outcome.roots.values()), default=0)
         if checkpoint.size > last:
             detail = f"has {checkpoint.size} entries, the replayed log {last}: it was rolled back"
         else:

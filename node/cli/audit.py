@@ -31,7 +31,8 @@ from ledger.rows import describe_key
 from node.audit.folder import FolderLedger
 from node.audit.public import ExportedSource
 from node.audit.remote import RemoteLedger
-from node.audit.run import Audit, Finding, Ledger, Report
+from node.audit.report import Finding, Report
+from node.audit.run import Audit, Ledger
 from node.audit.workers import executor_for
 from node.cli.audit_kinds import against as compare_with
 from node.cli.audit_kinds import check_proof, is_url, public_report

@@ -13,7 +13,7 @@ from ledger.hashing import sha256
 from ledger.policy import Policy
 from node.audit.against import compare_nodes
 from node.audit.public import UNCHECKED, ExportedSource, audit_public
-from node.audit.run import Finding, Report
+from node.audit.report import Finding, Report
 from node.cli.output import print_json, stdout
 from node.cli.verify import read_bytes
 from node.export.source import FolderSource, NodeSource

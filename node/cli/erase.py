@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import time
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -32,7 +33,11 @@ def erase(
     *,
     key: Annotated[Path, typer.Option(help="The subject's key: a seed of 64 hex digits, 0600.")],
     scope: Annotated[
-        str, typer.Option(help="`platform`: this file; `whole`: all that is linked to it, too.")
+        str,
+        typer.Option(
+            help="`platform`: this file, with its links; `whole`: all that is linked to it, too. "
+            "After the first, the second reaches no further."
+        ),
     ] = "platform",
     timeout_s: Annotated[
         float, typer.Option(min=0, help="How long to wait for the platforms; 0: not at all.")
@@ -43,7 +48,8 @@ def erase(
 ) -> None:
     """Have a subject's records destroyed; tell which platforms have done so, as they say it.
 
-    Exit 0: all have; 1: the ledger refuses it, or some have not said so yet.
+    It takes all that stands in the file, and cannot be undone. What comes later stays, unless it is
+    asked for again. Exit 0: all have; 1: the ledger refuses it, or some have not said so yet.
     """
     if scope not in ("platform", "whole"):
         fail("--scope takes one word: platform or whole")
@@ -85,6 +91,8 @@ class _Asking:
                 found = await client.record(answer["id"])
         finally:
             await news.close()
+        if not _is_over(found):
+            self._say_what_is_left(found)
         return found
 
     async def _signed(self, client: Client) -> bytes:
@@ -116,6 +124,9 @@ class _Asking:
         progress = found["erasure"]
         if progress is None:
             return bool(found["state"] == "refused")
+        if "files" not in self._told:
+            self._told.add("files")
+            self._say(f"it takes what stands in {', '.join(progress['files'])}")
         if progress["done"] is not None and "" not in self._told:
             self._told.add("")
             self._say("every record is marked; each platform destroys and acknowledges")
@@ -124,6 +135,19 @@ class _Asking:
                 self._told.add(code)
                 self._say(f"{code} has destroyed everything")
         return _is_over(found)
+
+    def _say_what_is_left(self, found: dict[str, Any]) -> None:
+        progress = found["erasure"]
+        if found["state"] == "refused":
+            self._say(f"refused [{found['rule']}]: nothing is erased")
+        elif progress is None or progress["done"] is None:
+            self._say("it goes on without this command: do not ask again")
+        else:
+            until = datetime.fromtimestamp(progress["due"] / 1_000, UTC).strftime("%Y-%m-%d")
+            self._say(
+                f"still to come: {', '.join(progress['awaited'])}, by {until}; do not ask again: "
+                "`standing file` of this subject tells who has"
+            )
 
     def _say(self, line: str) -> None:
         if not self._quiet:

@@ -10,7 +10,8 @@
 - Every read from disk verifies checksums. A row that is not what was written raises StoreDamaged;
   a system that is short of space, rights or open files raises Misconfigured: no row is damaged.
 - What tells of people (openings, names of own records, aliases) stands on disk encrypted only, in
-  LevelDB's journal too (`sealing.py`), each row under its own key. `erase` destroys such keys.
+  LevelDB's journal too (`sealing.py`), each row under its own key. `erase` destroys such keys
+  before the rows go; a sealed row that is removed in any other way loses its key behind it.
 - An error of the disk while writing is final: the writer stops, `on_failure` is told once, and no
   later change is accepted. The node must stop then.
 """
@@ -241,7 +242,10 @@ class LevelStore:
                 callbacks, self._callbacks = self._callbacks, []
                 erasing, self._erasing = self._erasing, {}
             try:
+                removed = self._removed(self._writing.rows)
                 self._write(self._writing.rows)
+                if removed:
+                    self._sealing.destroy(removed)
                 if erasing:
                     self._destroy(erasing)
             except Exception as error:  # whatever the disk raised, the node stops
@@ -254,6 +258,12 @@ class LevelStore:
 
     def _has_work(self) -> bool:
         return bool(self._queued.rows or self._callbacks or self._erasing)
+
+    def _removed(self, rows: Changes) -> list[int]:
+        """The slots of sealed rows that are to be removed: LevelDB keeps the bytes a while."""
+        keys = [key for key, value in rows.items() if value is None and is_sealed(key)]
+        found = ((key, self._db.get(key, verify_checksums=True)) for key in keys)
+        return [slot_of(key, data) for key, data in found if data is not None]
 
     def _destroy(self, erased: Erased) -> None:
         """Destroy keys before rows go: a crash in between leaves rows that read as if gone."""
@@ -312,7 +322,8 @@ class LevelStore:
                 f"the store {self._folder} was written by an earlier program (format "
                 f"{found.decode()}, this one writes {FORMAT.decode()}); move the data folder away, "
                 "keep it, and start the node again: it fetches the whole ledger from its peers, "
-                "and draws new handles for the platform's references"
+                "draws new handles for the platform's references, and signs nothing under its old "
+                "keys any more (consensus/silence.py): plan for new ones"
             )
         if found not in {None, FORMAT}:
             raise Misconfigured(

@@ -123,7 +123,8 @@ class Sealing:
             OSError: the disk fails.
         """
         with self._lock:
-            self.vault.destroy(slots)
+            changed = self.vault.forget(slots)
+        self.vault.rewrite(changed)  # readers need not wait for the disk
 
 
 def slot_of(key: bytes, data: bytes) -> int:

@@ -117,12 +117,31 @@ class Vault:
             OSError: the disk fails; the store must not be written any more.
             StoreDamaged, Misconfigured: as `key`.
         """
+        self.rewrite(self.forget(slots))
+
+    def forget(self, slots: Iterable[int]) -> list[int]:
+        """Destroy the keys of slots in memory; the tables that are to be rewritten for it.
+
+        Raises:
+            StoreDamaged, Misconfigured: as `key`.
+        """
         of_table: dict[int, list[int]] = defaultdict(list)
         for slot in slots:
             of_table[slot >> TABLE_BITS].append(slot & _SLOT_MASK)
-        for number, below in sorted(of_table.items()):
-            if self._table(number).destroy(below):
-                self._rewrite(number)
+        return [
+            number
+            for number, below in sorted(of_table.items())
+            if self._table(number).destroy(below)
+        ]
+
+    def rewrite(self, numbers: Iterable[int]) -> None:
+        """Write tables as they are in memory; on disk when this returns.
+
+        Raises:
+            OSError: the disk fails; the store must not be written any more.
+        """
+        for number in numbers:
+            self._rewrite(number)
 
     def _path(self, number: int) -> Path:
         return self._folder / f"{VAULT_NAME}.{number:08x}"

@@ -189,25 +189,3 @@ async def test_all_stop_cleanly_and_go_on_where_they_were(
     assert after[0].size >= before.size
     (answer,) = await clients[2].submit_msgpack([_register(3)])
     assert await clients[2].wait_final([answer["id"]], timeout_s=30) == [("final", "")]
-
-
-async def test_a_node_whose_store_is_gone_fetches_all_from_its_peers(
-    federation: Federation, clients: list[Client]
-) -> None:
-    pair = _register(4)
-    (answer,) = await clients[3].submit_msgpack([pair])
-    await clients[3].wait_final([answer["id"]], timeout_s=30)
-    before = (await _until(lambda: _checkpoints(clients), _all_equal, 20))[0]
-    federation.kill("d")
-    home = federation.seat("d").folder
-    (home / "data").rename(home / "data.damaged")
-    federation.start("d")
-    await federation.wait_ready(["d"])
-    states = await _until(
-        lambda: clients[3].states([answer["id"]]), lambda got: got == [("final", "")], 60
-    )
-    assert states
-    after = await _until(lambda: _checkpoints(clients), _all_equal, 60)
-    assert after[0].size >= before.size
-    (again,) = await clients[3].submit_msgpack([pair])
-    assert (again["id"], again["duplicate"]) == (answer["id"], True)

@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from ledger import erasure_queue
-from ledger.batch import commitment
+from ledger.batch import Submission, commitment
 from ledger.encoding import decode, encode
 from ledger.erasure_rows import ErasureRow, FileRange, erasure_key, oldest_erasure
 from ledger.files import (
@@ -176,6 +176,22 @@ def test_one_erasure_at_a_time_in_a_file(world: World, monkeypatch: pytest.Monke
     while world.state.erasing:
         world.block()
     assert world.rules(world.erasure("w"), world.erasure("v", 2, scope="whole")) == ["", ""]
+
+
+def test_an_erasure_is_good_once(world: World) -> None:
+    """Nobody hands in a subject's old erasure again, to take what came since."""
+    first, whole = world.erasure("w"), world.erasure("v", 2, scope="whole")
+    assert world.rules(first, lane=2) == [""]
+    world.time += 90 * DAY
+    assert world.rules(world.open("b"), world.outcome("b")) == ["", ""]
+    replayed = Submission(bytes(16), first.record, first.signatures)
+    for lane in (1, 2):
+        refused = world.run(replayed, lane=lane)
+        assert [rule for *_, rule in refused.records] == ["dated-before-erasure"]
+        assert refused.erased == ()
+    assert world.rules(whole, lane=2) == [""], "the link is erased: it reaches w's file no more"
+    assert world.rules(world.erasure("w")) == [""]
+    assert findings(world) == []
 
 
 def test_acknowledgements(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

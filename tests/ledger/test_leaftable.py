@@ -61,3 +61,14 @@ def test_room_is_made_at_once():
     leaves = bytearray()
     table = LeafTable(leaves, 100_000)
     assert sum(map(len, table.parts)) == 262_144
+
+
+@pytest.mark.parametrize("expected", [0, 1_000, 20_000])
+def test_filling_is_adding_every_leaf(expected):
+    rng = random.Random(3)
+    keys = [rng.randbytes(32) for _ in range(1_000)]
+    table = LeafTable(bytearray(b"".join(key + bytes(32) for key in keys)), expected)
+    table.fill()
+    assert table.find(keys) == list(range(1, 2_001, 2))
+    assert table.find([rng.randbytes(32)]) == [0]
+    assert all(3 * sum(map(bool, part)) <= 2 * len(part) for part in table.parts)

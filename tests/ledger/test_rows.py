@@ -50,7 +50,7 @@ RECORDS = st.builds(RecordRow, platforms, uints, uints, flags, st.sampled_from([
 SUBJECTS = st.builds(
     SubjectRow, uints, st.just(b"") | hashes, st.just("none"), uints, uints,
     st.binary(max_size=64), st.lists(st.binary(min_size=36, max_size=36), max_size=2).map(tuple),
-    flags, uints, uints,
+    flags, uints, uints, uints,
 )  # fmt: skip
 ENGAGEMENTS = st.builds(
     EngagementRow, uints, hashes, hashes, uints, uints, uints, flags, flags, flags
@@ -101,8 +101,8 @@ def test_round_trip_and_one_form(rows: st.SearchStrategy[object], data: st.DataO
         (RecordRow(1, 2, 3, 4, ""), "9501020304a0"),
         (RecordRow(1, 2, 3, None, "malformed"), "95010203c0a96d616c666f726d6564"),
         (
-            SubjectRow(1, b"", "none", 2, 3, b"", (), None, 4, 5),
-            "9a01c400a46e6f6e650203c40090c00405",
+            SubjectRow(1, b"", "none", 2, 3, b"", (), None, 4, 5, 6),
+            "9b01c400a46e6f6e650203c40090c0040506",
         ),
         (PairRow(300, 1), "92cd012c01"),
         (SummaryRow(64, b"\x90", b""), "9340c40190c400"),

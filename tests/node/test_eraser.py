@@ -25,14 +25,16 @@ from ledger.records.rating import Rating
 from ledger.records.subject import SubjectRegister
 from ledger.residue import Residue
 from ledger.rows import LeafRow, need_row
-from ledger.rules.codes import SUBJECT_EXISTS
+from ledger.rules.codes import SUBJECT_EXISTS, UNKNOWN_ENGAGEMENT
 from ledger.signing import SigningKey, signed_message
 from ledger.store import LEAF, RESIDUE, SUBMISSION, after
+from node.api.record_states import state_of
 from node.bounds import BOUNDS
 from node.compose import Node, build
 from node.config import Address, Config, load_config
 from node.eraser import TO_ERASE
-from node.intake import Accepted, Offer, RefusedOffer
+from node.foresight import Foresight
+from node.intake import Accepted, Offer, RefusedOffer, name_key
 from node.network import found_network
 from node.storage.leveldb import LevelStore
 from node.storage.sealing import ALIASES, HANDLES, NAMES, Sealing, slot_of
@@ -80,7 +82,7 @@ def now_ms() -> int:
 
 
 async def tell(node: Node) -> Told:
-    """Ann works for Bob, who also works for a third; Ann's registration is refused once more."""
+    """Ann works for Bob, who also works for a third."""
     ann, bob, third = await node.handles("subject", [ANN, BOB, "third"])
     job, other = await node.handles("engagement", [JOB, OTHER])
     foundation = node.genesis.foundation
@@ -244,7 +246,7 @@ async def test_a_retry_of_what_is_erased_is_refused_by_the_ledger(config: Config
 
 
 async def test_many_records_go_in_many_steps_and_others_are_served(config: Config) -> None:
-    async with running(config, erased_at_once_max=7) as node:
+    async with running(config, erased_at_once_max=7, erased_waiting_max=20) as node:
         handle = os.urandom(32)
         client = os.urandom(32)
         at = now_ms()
@@ -265,6 +267,36 @@ async def test_many_records_go_in_many_steps_and_others_are_served(config: Confi
         assert node.metrics.get_sample_value("standing_erased_records_total") == 61
         left = {each.record for each in openings(node)}
         assert left & {encode_record(each) for each in records} == {encode_record(records[1])}
+
+
+async def test_a_refused_record_about_a_subject_goes_too(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(config) as node:
+        told = await tell(node)
+        rating = Rating(
+            1, now_ms(), bytes(32), "of-worker", told.handles[ANN], b"", "thumbs", 0, ()
+        )
+        with monkeypatch.context() as blind:
+            blind.setattr(Foresight, "admit", lambda *_: None)  # as if it came by another node
+            [result] = await node.submit([Offer(encode_record(rating), b"")])
+        assert isinstance(result, Accepted)
+        [status] = await node.wait_final([result.record_id], 20)
+        assert (status.state, status.rule) == ("refused", UNKNOWN_ENGAGEMENT)
+        assert node.reader.get(name_key(rating)) is not None
+        [erasure_id] = await final(node, [erasure_of(node, told.handles[ANN])])
+        placed = node.status(erasure_id)
+        assert placed is not None
+        assert placed.log_index is not None
+        await acknowledged(node, placed.log_index)
+        assert encode_record(rating) not in {each.record for each in openings(node)}
+        assert node.reader.get(name_key(rating)) is None
+        shown = state_of(node.reader, status, {1: "a"})
+        assert (shown.state, shown.rule) == ("refused", UNKNOWN_ENGAGEMENT)
+        assert shown.erased == erasure_id
+        own = state_of(node.reader, placed, {1: "a"}).erasure
+        assert own is not None
+        assert (own.outstanding, own.acknowledged, own.awaited) == (0, ("a",), ())
 
 
 # --- crashes ---
@@ -334,9 +366,9 @@ async def final_or_cut(
     node: Node, offer: Offer, disk: Disk, step: int, behind: bool
 ) -> list[bytes]:
     """Hand in an erasure, and wait until it is acknowledged or the disk has failed."""
+    disk.steps, disk.at, disk.behind = 0, 1 + step, behind  # the first is the submission's own
     results = await node.submit([offer])
     ids = [each.record_id for each in results if isinstance(each, Accepted)]
-    disk.steps, disk.at, disk.behind = 0, step, behind
     stopped = node._parts.driver.stopped
     with node.events.listen() as listening:
         while not stopped.done():

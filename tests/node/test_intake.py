@@ -18,6 +18,7 @@ from ledger.records import Record, encode_record
 from ledger.records.engagement import EngagementOpen, EngagementOutcome
 from ledger.records.rating import Rating
 from ledger.records.subject import SubjectRegister
+from ledger.residue import Remains, Residue
 from ledger.rows import RecordRow, refusal_key
 from ledger.rules import Vocabulary
 from ledger.store import Changes, MemoryStore
@@ -296,6 +297,19 @@ async def test_names_are_learned_from_a_lane_that_was_fetched() -> None:
     lane.store.write(rows)
     again = await lane.offer(*WHOLE_STORY)
     assert again == [Duplicate(commitment(each)) for each in batch]
+
+
+async def test_what_is_erased_of_a_fetched_lane_has_no_name() -> None:
+    lane = Lane()
+    await lane.offer(*WHOLE_STORY)
+    (batch,) = lane.sealed
+    header = Header(1, LANE, 1, bytes(32), len(batch), bytes(32), NOW_MS)
+    residue = Residue(commitment(batch[0]), 9, bytes(32), "", b"a stand-in")
+    lane.store = MemoryStore()
+    lane.intake = lane.start()
+    rows = lane.intake.names_of(Remains(header, bytes(64), (residue, *batch[1:])))
+    assert len(rows) == len(batch) - 1
+    assert {value[32:] for value in rows.values() if value} == set(map(commitment, batch[1:]))
 
 
 async def test_a_name_that_was_freed_and_used_again_is_learned_anew() -> None:

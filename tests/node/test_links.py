@@ -16,8 +16,10 @@ from ledger.membership import Validator
 from ledger.signing import SigningKey
 from node.bounds import BOUNDS, Bounds
 from node.config import Address
+from node.links.link import Link
 from node.links.peers import PATH, Peers
 from node.links.tls import certificate_key, contexts, key_of, make_certificate, member_keys
+from node.links.wire import Outbox
 
 CHAIN = b"c" * 32
 FAST = replace(BOUNDS, redial_first_ms=5, redial_longest_ms=20, handshake_s=2.0)
@@ -343,3 +345,35 @@ def replace_certificate(validator: Validator, certificate: bytes) -> Validator:
     names = validator.__struct_fields__
     values = {name: getattr(validator, name) for name in names} | {"certificate": certificate}
     return Validator(**values)
+
+
+class _Scripted:
+    """A socket on which given frames come in, and then it ends."""
+
+    def __init__(self, frames: list[bytes]) -> None:
+        self._frames = frames
+
+    async def receive(self) -> aiohttp.WSMessage:
+        if self._frames:
+            return aiohttp.WSMessage(aiohttp.WSMsgType.BINARY, self._frames.pop(0), None)
+        return aiohttp.WSMessage(aiohttp.WSMsgType.CLOSE, None, None)
+
+    async def send_bytes(self, data: bytes) -> None:
+        raise AssertionError(f"nothing is sent here: {data!r}")
+
+    async def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_what_is_left_of_an_older_link_is_dropped(replaced: bool) -> None:
+    """What a peer says on a new link comes after all that was taken from its older ones."""
+    outbox = Outbox(frame_bytes_max=10_000, queue_bytes_max=10_000)
+    outbox.put(b"from an earlier life", bulk=False)
+    frame = outbox.next_frame()
+    assert frame is not None
+    peers, heard = _peers(2, _ports(2)), Heard()
+    old = Link(1, bytes(32), _Scripted([frame]), FAST, is_first=True)
+    peers._links[1] = Link(1, bytes(32), _Scripted([]), FAST, is_first=True) if replaced else old
+    await peers._carry(heard, old)
+    assert heard.messages() == ([] if replaced else [b"from an earlier life"])

@@ -145,6 +145,22 @@ def test_erased_rows_read_as_absent_and_nothing_of_them_is_in_the_files(tmp_path
             store = _open(tmp_path)
 
 
+def test_a_sealed_row_that_is_removed_takes_its_key_with_it(tmp_path: Path) -> None:
+    store = _open(tmp_path / "d")
+    (key, value), (other, stays) = row(RECORDS[1], 1), row(RECORDS[2], 2)
+    store.submit({key: value, other: stays})
+    _erase(store)
+    store.submit({key: None, row(RECORDS[3], 3)[0]: None})
+    _erase(store)
+    assert (store.get(key), store.get(other)) == (None, stays)
+    store.submit({key: value})
+    assert store.get(key) == value, "it may come again, under another key"
+    store.close()
+    assert [Vault.read(tmp_path / "d").key(slot) is None for slot in range(3)] == [
+        True, False, False,
+    ]  # fmt: skip
+
+
 def test_a_row_with_another_value_stays_under_a_new_key(tmp_path: Path) -> None:
     store = _open(tmp_path)
     store.submit({NAME: b"first"})

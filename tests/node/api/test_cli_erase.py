@@ -71,8 +71,17 @@ def test_acknowledgements_are_told_as_they_come(served, call) -> None:  # noqa: 
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
     assert lines[0].endswith(" is final")
-    assert lines[1] == "every record is marked; each platform destroys and acknowledges"
-    assert lines[2:] == [f"p{n} has destroyed everything" for n in (1, 2, 3, 4)]
+    assert lines[1] == f"it takes what stands in {W}"
+    assert lines[2] == "every record is marked; each platform destroys and acknowledges"
+    assert lines[3:] == [f"p{n} has destroyed everything" for n in (1, 2, 3, 4)]
+
+
+def test_who_has_not_said_so_is_told_with_what_to_do(served, call) -> None:  # noqa: F811
+    told(served)
+    result = call(W, "--timeout-s", "0")
+    assert result.exit_code == 1
+    assert result.stdout.splitlines()[-1].startswith("still to come: p1, p2, p3, p4, by 20")
+    assert "do not ask again" in result.stdout
 
 
 def test_who_has_not_said_so_is_in_the_json(served, call) -> None:  # noqa: F811

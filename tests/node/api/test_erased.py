@@ -10,12 +10,17 @@ from typer.testing import CliRunner
 from ledger import erasure_queue
 from ledger.batch import ENTRY_BYTES, commitment
 from ledger.bundle import verify_bundle
+from ledger.encoding import encode
+from ledger.erasing import residue_of
 from ledger.erasure_rows import ACKNOWLEDGE_DAYS
 from ledger.policy import Policy
 from ledger.receipt import verify_receipt
 from ledger.records import encode_record
+from ledger.rows import RecordRow, decode_row, lane_key, residue_key, submission_key
+from ledger.store import RECORD, after
 from node.api.erasures import ERASURES_SHOWN_MAX, erasing_of
 from node.cli import file, score
+from node.cli.output import stdout
 from tests.ledger.certify import certify
 from tests.ledger.world import DAY, World, genesis_of, handle
 from tests.node.api.live_node import BOTH
@@ -214,12 +219,39 @@ async def test_what_is_erased_since_the_checkpoint_is_gone_at_once(node, member,
                 assert "newer checkpoint" in problem["detail"]
 
 
+async def test_a_node_that_catches_up_from_residues_is_not_damaged(node, member, history) -> None:
+    """It has executed what is left of records, and not yet the erasure that took them."""
+    store, coming = history.store, history.state.log.size + 5
+    node.finalise()
+    refused = history.put(1, [history.register("c")])
+    node.finalise()
+    ids = []
+    for key, data in list(store.scan(RECORD, after(RECORD))):
+        row = decode_row(RecordRow, key, data)
+        place = (row.lane, row.height, row.position)
+        name = store.get(lane_key(*place[:2])) or b""
+        residue = residue_of(store, history.state.vocabulary, place, coming)
+        rows = {residue_key(name, place[2]): encode(residue)}
+        store.write({**rows, submission_key(name, place[2]): None})
+        ids.append(residue.commitment)
+    assert refused.commitments[0] in ids
+    for what in WHATS:
+        async with member.get(f"/v1/subjects/p1:{W}/{what}") as response:
+            problem = await response.json(content_type=None)
+            assert (response.status, problem["title"]) == (410, "Erased since"), problem
+            assert f"by log entry {coming}" in problem["detail"]
+    for each in ids:
+        async with member.get(f"/v1/records/{each.hex()}") as response:
+            state = await response.json()
+            assert (response.status, state["erased"]) == (200, None), state
+
+
 async def test_the_command_line_says_partly_erased(
     server, client, erasure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STANDING_NODE", str(server.make_url("/")))
     monkeypatch.setenv("STANDING_TOKEN", BOTH)
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(stdout, "width", 200)
 
     async def run(command, subject: str = f"p1:{W}") -> str:
         told = await asyncio.to_thread(CliRunner().invoke, command.app, [subject])

@@ -6,12 +6,24 @@ import plyvel
 import pytest
 
 from ledger.batch import commitment
+from ledger.block import SEAL_KIND
 from ledger.encoding import encode
 from ledger.residue import Residue
-from ledger.rows import BlockRow, decode_row, lane_key, residue_key, submission_key
+from ledger.rows import (
+    BlockRow,
+    LeafRow,
+    RecordRow,
+    decode_row,
+    lane_key,
+    residue_key,
+    submission_key,
+)
 from ledger.store import ERASURE, RESIDUE
+from node.audit.fast import replay_fast
 from node.audit.folder import FolderLedger
+from node.audit.recall import recall
 from node.audit.run import Audit
+from node.audit.workers import Workers
 from node.storage.sealing import Sealing
 from node.storage.vault import open_vault
 from tests.ledger.eraser import Eraser
@@ -271,3 +283,52 @@ def _is_new(world, erased, size):
         if any(tip.lane == lane and tip.height >= height for tip in row.block.tips):
             return row.size > size
     raise AssertionError(erased)
+
+
+def test_marks_are_compared_alike_where_other_processes_keep_the_index(told, tmp_path):
+    folder = write_folder(told, tmp_path / "true")
+    with FolderLedger(folder) as ledger, Workers(1) as workers:
+        whole = replay_fast(ledger, ledger.genesis(), workers)
+        assert whole is not None
+        assert whole.erased == len(rows_of(told, RESIDUE))
+        assert whole.roots[whole.newest] == (told.state.log.size, told.state.log.root())
+        key, value = next(row for row in rows_of(told, b"E") if is_marked(row))
+    unmarked_row = recall(told.store, key, told.state.log.size)
+    assert (unmarked_row[-1:], len(unmarked_row) <= len(value)) == (b"\xc0", True)
+    for nth, changes in enumerate(({key: unmarked_row}, {b"I" + bytes(32): bytes(32)})):
+        other = write_folder(told, tmp_path / str(nth), changes)
+        with FolderLedger(other) as ledger, Workers(1) as workers:
+            assert replay_fast(ledger, ledger.genesis(), workers) is None
+        assert both_ways(told, other).findings
+
+
+def is_marked(row):
+    key, data = row
+    return data[:1] != SEAL_KIND and decode_row(LeafRow, key, data).erasure is not None
+
+
+def test_a_record_is_recalled_only_from_where_it_was_accepted(told):
+    key, value = rows_of(told, b"X")[0]
+    at = decode_row(RecordRow, key, value).log_index
+    assert recall(told.store, key, at + 1) == value
+    assert recall(told.store, key, at) is None
+    assert recall(told.store, b"X" + bytes(32), at) is None
+
+
+@pytest.mark.parametrize("marks", [False, True])
+def test_a_wrong_mark_is_found_by_an_audit_that_goes_on(tmp_path, marks):
+    story, state = Story().begin(), tmp_path / "state"
+    world = story.world
+    audited(world, write_folder(world, tmp_path / "one"), state=state)
+    size = world.state.log.size
+    story.go_on()
+    key, value = next(
+        row
+        for row in rows_of(world, b"E")[size:]
+        if row[1][:1] != SEAL_KIND and is_marked(row) == (not marks)
+    )
+    changed = value[:-1] + encode(size) if marks else recall(world.store, key, 10**6)
+    report = audited(world, write_folder(world, tmp_path / "two", {key: changed}), state=state)
+    assert report.since
+    [finding] = [each for each in report.findings if key.hex() in each.where]
+    assert (finding.severity, finding.kind) == ("error", "row")
