@@ -8,15 +8,16 @@ import pytest
 
 from ledger.batch import commitment
 from ledger.checkpoint import Checkpoint, cosignature_message
-from ledger.epochs import EpochEnd, advance, follow, trust_genesis
+from ledger.epochs import EpochEnd, advance, follow, policy_of, trust_genesis
 from ledger.errors import BadProof
 from ledger.genesis import FIRST_BOUNDS
 from ledger.governing import read_changes
 from ledger.membership import VALIDATORS_MAX, quorum
-from ledger.replay import ReaderSource, replay
+from ledger.replay import ReaderSource, Replay, replay
 from ledger.rows import BlockRow, CosignatureRow, HeaderRow, block_key, decode_row
 from ledger.state import load
-from ledger.store import HEADER, after
+from ledger.store import BLOCK, HEADER, MemoryStore, after
+from ledger.trust import ReplayOn, trust_of
 from tests.ledger.members import Members, Party, party
 from tests.ledger.test_epochs import end_of
 from tests.ledger.world import World, genesis_of, key_of
@@ -212,6 +213,30 @@ def test_they_replay_alike(history: History) -> None:
     world = history.world
     steps = replay(world.genesis, ReaderSource(world.store), stored=world.store)
     assert [finding for step in steps for finding in step.findings] == []
+
+
+def test_an_audit_goes_on_from_anywhere(history: History) -> None:
+    """What it keeps of the sets, the names and the changes is enough."""
+    world = history.world
+    source = ReaderSource(world.store)
+    policy = policy_of(world.genesis.foundation.origin, world.state.validators)
+    for until in (3, EPOCH_BLOCKS, EPOCH_BLOCKS * 5 + 2):
+        store = MemoryStore()
+        begun = Replay(world.genesis, source, None, store)
+        assert not any(step.findings for step in begun.steps(until))
+        trust = trust_of(begun, policy)
+        store.write({key: None for key, _ in store.scan(BLOCK, after(BLOCK))})
+        more = ReplayOn(
+            world.genesis,
+            source,
+            stored=None,
+            store=store,
+            trust=trust,
+            index=begun.state.index,
+        )
+        assert not any(step.findings for step in more.steps(None))
+        state = more.state
+        assert (state.validators, state.outlook) == (world.state.validators, world.state.outlook)
 
 
 def test_a_light_client_follows_every_change(history: History) -> None:

@@ -6,6 +6,8 @@ from msgspec.structs import replace
 from ledger import binding
 from ledger.batch import commitment
 from ledger.binding import seats_changed_max
+from ledger.bundle_verify import verify_bundle
+from ledger.epochs import policy_of
 from ledger.genesis import FIRST_BOUNDS
 from ledger.governance_rows import ChangeRow
 from ledger.governing import read_changes, read_outlook
@@ -13,7 +15,9 @@ from ledger.membership import PURPOSES, Proofs, Validator, possession_message
 from ledger.records.membership import KeyRotate, MemberPropose
 from ledger.rows import ValidatorsRow, need_row, validators_key
 from ledger.state import load
+from tests.ledger.certify import certify
 from tests.ledger.members import Members, Party, party
+from tests.ledger.test_bundle import bundle_of
 from tests.ledger.world import World, genesis_of, key_of
 
 EPOCH_BLOCKS = 16
@@ -417,3 +421,26 @@ def test_a_restart_in_the_middle(four: Members) -> None:
     again = load(four.world.store, 16)
     assert again.validators == four.world.state.validators
     assert again.outlook == read_outlook(four.world.store, again.validators, 2)
+
+
+# --- answers ---
+
+
+def test_a_bundle_holds_under_its_epochs_policy(four: Members) -> None:
+    """With a joiner's and without a leaver's cosignature; the policy of before refuses it."""
+    world = four.world
+    origin = world.genesis.foundation.origin
+    before = policy_of(origin, world.state.validators)
+    world.run(world.register("w"), world.register("c"), world.open("a"), world.outcome("a"))
+    fifth = party(5)
+    change = four.ask(1, four.propose(1, fifth))
+    four.agree(change, 2, 3)
+    four.say(1, four.ready(fifth, change))
+    assert four.end() == (1, 2, 3, 4, 5)
+    four.ask(4, four.leave(4))
+    assert four.end() == (1, 2, 3, 5)
+    world.run(world.register("x"))
+    now = policy_of(origin, world.state.validators)
+    data = bundle_of(world, certified=certify(world, log=5, cosigners=(2, 3, 5)))
+    assert verify_bundle(data, now).valid
+    assert not verify_bundle(data, before).valid
