@@ -35,8 +35,8 @@ from node.storage.vault import open_vault
 FORMAT_KEY: Final = META + b"format"
 SLOTS_KEY: Final = META + b"slots"
 """How many slots are given out: u64be."""
-FORMAT: Final = b"standing-3"
-FORMER: Final = frozenset({b"standing-1", b"standing-2"})
+FORMAT: Final = b"standing-4"
+FORMER: Final = frozenset({b"standing-1", b"standing-2", b"standing-3"})
 REPAIR: Final = (
     "the store is damaged; to recover, move the data folder away (keep it for inspection) and "
     "start the node again: it fetches the whole ledger from its peers and re-executes it"
