@@ -142,7 +142,8 @@ class Node:
         if not self._serving:
             return False
         if self.role == "observer":
-            return not self.forgotten and self._parts.driver.follows() and bool(self.linked)
+            has_caught_up = self._parts.driver.knows_log() and bool(self.linked)
+            return not self.forgotten and has_caught_up
         return self._parts.driver.may_seal()
 
     @property

@@ -202,7 +202,9 @@ class Membership:
         is_recent = self._loop.time() < when_s + READY_AGAIN_S
         if (change, said) == (candidate.change, epoch) and is_recent:
             return
-        if not self._driver.follows() or (self._saying and not self._saying.done()):
+        if not (self._driver.may_seal() or self._driver.follows()):
+            return
+        if self._saying is not None and not self._saying.done():
             return
         self._said = candidate.change, epoch, self._loop.time()
         self._saying = self._loop.create_task(self._say(self._ready(candidate, held, epoch)))

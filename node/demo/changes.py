@@ -199,6 +199,7 @@ class Story:
         await self._until(lambda members: members[code]["lane_key"] != before)
         old = seat.config.keys.with_name("keys.next")
         await _until(_value(old.exists), lambda there: not there, "the old keys are destroyed")
+        await self._federation.wait_ready([code])
         return f"{code} signs with new keys"
 
     async def _leave(self, code: str) -> str:
