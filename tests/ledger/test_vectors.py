@@ -2,6 +2,7 @@
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from ledger.batch import (
     ENTRY_BYTES,
@@ -13,6 +14,7 @@ from ledger.batch import (
     header_hash,
     header_message,
 )
+from ledger.binding import bind, outlook
 from ledger.block import Block, block_hash, decode_seal, encode_seal
 from ledger.bundle import verify_bundle
 from ledger.bundle_form import answer_hash
@@ -21,15 +23,19 @@ from ledger.bureau.evidence import Fact, OpenFile
 from ledger.bureau.reading import NO_ANNOTATION, decode_tally
 from ledger.bureau.score import score
 from ledger.bureau.standing import Annotation
+from ledger.certificate import link_certificate, link_key
 from ledger.checkpoint import verify_checkpoint, verify_checkpoint_strict
 from ledger.encoding import decode, encode
 from ledger.errors import InvalidInput
+from ledger.governance_rows import Approval, ChangeRow
 from ledger.merkle import leaf_hash
 from ledger.parameters import Parameters, check_parameters
 from ledger.policy import Policy
 from ledger.receipt import verify_receipt
 from ledger.records import decode_record, encode_record
-from ledger.signing import verify
+from ledger.signing import SigningKey, verify
+from ledger.statements import Evidence, conflict
+from tests.ledger.members import party
 from tests.vectors.all import ABOUT, files
 from tests.vectors.frozen import FOLDER, Case, read, shown
 
@@ -71,6 +77,54 @@ def test_records(case: Case) -> None:
         assert type(record).__name__ == case["type"]
         assert shown(record) == case["fields"]
         assert encode_record(record).hex() == case["bytes"]
+
+
+@pytest.mark.parametrize("case", cases("certificate"))
+def test_certificates(case: Case) -> None:
+    key = held(case, lambda: link_key(raw(case["bytes"]), case["code"]))
+    if key is not None:
+        assert key.hex() == case["key"]
+        made = link_certificate(SigningKey.from_seed(raw(case["seed"])), case["code"])
+        assert made.hex() == case["bytes"]
+
+
+@pytest.mark.parametrize("case", cases("evidence"))
+def test_evidence(case: Case) -> None:
+    fields = case["fields"]
+    found = Evidence(**{**fields, **{side: raw(fields[side]) for side in ("first", "second")}})
+    sides = held(case, lambda: conflict(raw(case["chain"]), case["origin"], found))
+    for side, message in zip(sides or (), case.get("messages", ()), strict=True):
+        assert (side.purpose, side.message.hex()) == (case["purpose"], message)
+        assert verify(raw(case["key"]), side.message, side.signature)
+
+
+@pytest.mark.parametrize("case", cases("binding"))
+def test_bindings(case: Case) -> None:
+    keys = party(9).validator
+    current = tuple(replace(keys, number=number) for number in case["current"])
+    changes = [
+        (
+            each["log_index"],
+            ChangeRow(
+                each["type"],
+                bytes(32),
+                1,
+                each["number"],
+                replace(keys, number=each["number"]) if each["type"] in {50, 55} else None,
+                tuple(Approval(*pair) for pair in each["approvals"]),
+                each["ready"],
+                each["ready_epoch"],
+                None,
+                None,
+            ),
+        )
+        for each in case["changes"]
+    ]
+    result, ahead = (do(current, changes, case["epoch"]) for do in (bind, outlook))
+    assert [each.number for each in result.validators] == case["next"]
+    assert [list(result.bound), list(result.void)] == [case["bound"], case["void"]]
+    assert ahead.waits == case["waits"]
+    assert [each.log_index for each in ahead.candidates] == case["candidates"]
 
 
 @pytest.mark.parametrize("case", cases("batch"))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from tests.vectors import frozen, frozen_ledger, frozen_proofs
+from tests.vectors import frozen, frozen_ledger, frozen_members, frozen_proofs
 from tests.vectors.frozen import Case, written
 
 ABOUT: dict[str, tuple[str, Callable[[], list[Case]]]] = {
@@ -15,6 +15,12 @@ ABOUT: dict[str, tuple[str, Callable[[], list[Case]]]] = {
         "A ledger executed, with erasures, and their residues (ledger/README.md, sections 6 to 9).",
         frozen_ledger.ledger,
     ),
+    "certificate": (
+        "Link certificates (ledger/README.md, section 11).",
+        frozen_members.certificates,
+    ),
+    "evidence": ("Evidence (ledger/README.md, section 6).", frozen_members.evidence),
+    "binding": ("Changes that bind (ledger/README.md, section 7).", frozen_members.bindings),
     "policy": ("Policies (ledger/README.md, section 10).", frozen_proofs.policies),
     "checkpoint": (
         "Checkpoints by the strict and the tolerant rule (ledger/README.md, section 10).",
