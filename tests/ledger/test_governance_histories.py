@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import msgspec
 import pytest
 
+from ledger import binding
 from ledger.batch import commitment
 from ledger.checkpoint import Checkpoint, cosignature_message
 from ledger.epochs import EpochEnd, advance, follow, policy_of, trust_genesis
@@ -14,11 +15,21 @@ from ledger.genesis import FIRST_BOUNDS
 from ledger.governing import read_changes
 from ledger.membership import VALIDATORS_MAX, quorum
 from ledger.replay import ReaderSource, Replay, replay
-from ledger.rows import BlockRow, CosignatureRow, HeaderRow, block_key, decode_row
+from ledger.rows import (
+    BlockRow,
+    CosignatureRow,
+    HeaderRow,
+    ValidatorsRow,
+    block_key,
+    decode_row,
+    need_row,
+    validators_key,
+)
 from ledger.state import load
 from ledger.store import BLOCK, HEADER, MemoryStore, after
 from ledger.trust import ReplayOn, trust_of
 from tests.ledger.members import Members, Party, party
+from tests.ledger.test_beside import steps, walk_of
 from tests.ledger.test_epochs import end_of
 from tests.ledger.world import World, genesis_of, key_of
 
@@ -211,8 +222,8 @@ def test_the_sets_are_the_references(history: History) -> None:
 
 def test_they_replay_alike(history: History) -> None:
     world = history.world
-    steps = replay(world.genesis, ReaderSource(world.store), stored=world.store)
-    assert [finding for step in steps for finding in step.findings] == []
+    replayed = replay(world.genesis, ReaderSource(world.store), stored=world.store)
+    assert [finding for step in replayed for finding in step.findings] == []
 
 
 def test_an_audit_goes_on_from_anywhere(history: History) -> None:
@@ -237,6 +248,19 @@ def test_an_audit_goes_on_from_anywhere(history: History) -> None:
         assert not any(step.findings for step in more.steps(None))
         state = more.state
         assert (state.validators, state.outlook) == (world.state.validators, world.state.outlook)
+
+
+def test_the_public_walk_goes_by_the_sets(history: History) -> None:
+    world = history.world
+
+    def lane_keys(epoch: int) -> dict[int, bytes]:
+        row = need_row(world.store, ValidatorsRow, validators_key(epoch))
+        return {each.number: each.lane_key for each in row.validators}
+
+    walk = walk_of(world, lane_keys=lane_keys)
+    for step in steps(world):
+        walk.step(*step)
+    assert walk.tips == world.state.cut
 
 
 def test_a_light_client_follows_every_change(history: History) -> None:
@@ -267,6 +291,24 @@ def test_histories_are_worth_something() -> None:
     assert left > 5
 
 
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("quorum", lambda n: max(1, n - (n - 1) // 3 - 1)),
+        ("seats_changed_max", lambda n: max(1, (n - 1) // 3) + 1),
+        ("complete_at", lambda row, members, _: binding.approved_at(row, members)),
+    ],
+)
+def test_a_wrong_rule_is_noticed(monkeypatch, name, wrong) -> None:  # type: ignore[no-untyped-def]
+    """Fewer approvals, a seat more, nobody need be ready: the reference disagrees."""
+    monkeypatch.setattr(binding, name, wrong)
+    with pytest.raises((AssertionError, StopIteration)):
+        for seed in range(12):
+            made = History(seed)
+            for _ in range(EPOCH_BLOCKS * 9):
+                made.block()
+
+
 # --- replay of what must not be ---
 
 
@@ -282,8 +324,8 @@ def rotated() -> tuple[Members, Party]:
 
 
 def kinds(world: World) -> set[str]:
-    steps = replay(world.genesis, ReaderSource(world.store))
-    return {finding.kind for step in steps for finding in step.findings}
+    replayed = replay(world.genesis, ReaderSource(world.store))
+    return {finding.kind for step in replayed for finding in step.findings}
 
 
 def test_an_old_keys_batch_behind_the_rotation_is_found() -> None:
