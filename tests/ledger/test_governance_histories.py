@@ -278,10 +278,7 @@ def test_a_light_client_follows_every_change(history: History) -> None:
 def test_histories_are_worth_something() -> None:
     """Over some seeds, every kind of change binds, some become void, some are never done."""
     bound, void, left = set(), 0, 0
-    for seed in range(6):
-        made = History(seed)
-        for _ in range(EPOCH_BLOCKS * 9):
-            made.block()
+    for made in some_histories(6):
         rows = [row for _, row in read_changes(made.world.store)]
         bound |= {row.type for row in rows if row.bound is not None}
         void += sum(row.void is not None for row in rows)
@@ -289,6 +286,15 @@ def test_histories_are_worth_something() -> None:
     assert bound == {50, 53, 54, 55}
     assert void > 5
     assert left > 5
+
+
+def some_histories(count: int) -> list[History]:
+    """Histories of so many seeds, run to their ends."""
+    found = [History(seed) for seed in range(count)]
+    for made in found:
+        for _ in range(EPOCH_BLOCKS * 9):
+            made.block()
+    return found
 
 
 @pytest.mark.parametrize(
@@ -303,10 +309,7 @@ def test_a_wrong_rule_is_noticed(monkeypatch, name, wrong) -> None:  # type: ign
     """Fewer approvals, a seat more, nobody need be ready: the reference disagrees."""
     monkeypatch.setattr(binding, name, wrong)
     with pytest.raises((AssertionError, StopIteration)):
-        for seed in range(12):
-            made = History(seed)
-            for _ in range(EPOCH_BLOCKS * 9):
-                made.block()
+        some_histories(12)
 
 
 # --- replay of what must not be ---
