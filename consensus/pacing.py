@@ -23,7 +23,8 @@ in it.
 **Again.** Without progress for `resend_ms` (doubled each time to `resend_max_ms`), a node with work
 waiting, or with a lane short of q hints, sends again: the newest notarization, its proposal and
 votes of the current view, its finalize votes of views above the last final one, its newest
-cosignatures, its hints. A node that may not sign sends its status instead: who is ahead answers.
+cosignatures, its hints. A node that may not sign also sends its status: who is ahead
+answers.
 """
 
 from typing import TypeVar
@@ -191,7 +192,6 @@ def on_resend_timer(state: State) -> None:
     waits.resend_ms = min(2 * waits.resend_ms, timing.resend_max_ms)
     if not may_sign(state):
         state.emit(Broadcast(status_of(state)))
-        return
     _send_votes_again(state)
     checkpoints = state.checkpoints
     for height in sorted(checkpoints.own)[-COSIGNATURES_AGAIN:]:
