@@ -1,7 +1,7 @@
 """Random schedules: seeded work, weather, crashes, cuts, pauses and Byzantine actors, then healing.
 
-With `changes`, platforms join, leave, are removed and rotate their keys as well; never so many that
-the faulty could be more than f of a set.
+With `changes`, platforms join, leave, are removed and rotate their keys as well, and one that has
+lost its store comes back by a rotation; never so many that more than f of a set could be faulty.
 
 A run ends with everything healed and restarted: then all must become final, certified and silent
 within a bound. Safety is checked at every step.
@@ -80,14 +80,37 @@ def disturb(cluster: Cluster, random: Random) -> None:
             cluster.submit(number, random.choice([0, 1, 1, 5]))
 
 
+def lose(cluster: Cluster, number: int) -> None:
+    """Its store is gone, and with it what it alone held; its keys come back as new ones."""
+    cluster.lose_store(number)
+    checker = cluster.checker
+    for hash_, owner in list(checker.acknowledged.items()):
+        if owner == number and hash_ not in checker.final:
+            del checker.acknowledged[hash_]
+    cluster.restart(number)
+
+
+def faulty(cluster: Cluster, members: tuple[int, ...]) -> int:
+    """How many members are Byzantine, or lost their store and have no new keys yet."""
+    lost = [n for n in cluster.checker.may_forget if n in members and not is_new(cluster, n)]
+    return len(lost) + sum(not cluster.nodes[number].honest for number in members)
+
+
+def is_new(cluster: Cluster, number: int) -> bool:
+    """Whether a platform signs with the newest keys that it has made, and made some."""
+    node = cluster.nodes[number]
+    newest = node.config.further_keys[-1:]
+    return bool(newest) and node.state.keys == newest[0] and node.state.silence is None
+
+
 def change(cluster: Cluster, random: Random, going: set[int]) -> None:
     """One random change of membership, through any platform. `going`: who was asked to go."""
     members, honest = cluster.members(), cluster.honest()
     by = random.choice(members)
-    liars = sum(not cluster.nodes[number].honest for number in members)
+    liars = faulty(cluster, members)
     left = len(set(members) - going) - 1
     trusted = [node.number for node in honest if node.number in members]
-    match random.randrange(4):
+    match random.randrange(5):
         case 0 if len(cluster.nodes) < NODES_MAX:
             number = max(cluster.nodes) + 1
             cluster.add_node(number)
@@ -100,6 +123,11 @@ def change(cluster: Cluster, random: Random, going: set[int]) -> None:
             number = random.choice(trusted)
             generation = 1 + len(cluster.nodes[number].config.further_keys)
             cluster.rotate(number, by, generation)
+        case 4 if len(trusted) > 1 and liars < faults(left + 1) and not cluster.checker.may_forget:
+            number = random.choice(trusted)
+            lose(cluster, number)
+            generation = 1 + len(cluster.nodes[number].config.further_keys)
+            cluster.rotate(number, random.choice([n for n in trusted if n != number]), generation)
         case _:
             pass
 
