@@ -128,23 +128,21 @@ class Audit:
         checkpoints = scored = 0
         if self._note_holds():
             if not self._trust_holds(genesis):
-                self._take(policy_faults(self._policy, self._sets(foundation)))
                 return self._report(foundation, 0, 0)
             if not self._replay_on(genesis, on_progress) and not self._replay_fast(
                 genesis, on_progress
             ):
                 self._replay(genesis, on_progress)
-            self._take(policy_faults(self._policy, self._sets(foundation)))
             self._check_audited()
             self._check_erasures()
-            checkpoints = self._check_checkpoints(self._sets(foundation))
+            checkpoints = self._check_checkpoints(sets_of(foundation, self._outcome.replay))
             scored = self._check_scores(scores)
-        else:
-            self._take(policy_faults(self._policy, self._sets(foundation)))
+        found = self._outcome
+        sets = sets_of(foundation, found.replay)
+        self._take(policy_faults(self._policy, sets))
         if isinstance(self._ledger, FolderLedger) and not self._since:
-            stored, found = self._ledger.stored, self._outcome
-            places = (found.roots, found.names, found.newest)
-            self._take(check_own(stored, self._sets(foundation), *places))
+            stored = self._ledger.stored
+            self._take(check_own(stored, sets, found.roots, found.names, found.newest))
             self._take(check_others(stored) if found.others is None else found.others)
         self._keep_state()
         return self._report(foundation, checkpoints, scored)
@@ -153,6 +151,7 @@ class Audit:
         found = self._outcome
         height = max(found.roots, default=0)
         size, root = found.roots.get(height, (0, b""))
+        members = sets_of(foundation, found.replay).everybody()
         return Report(
             records=found.records,
             blocks=len(found.roots) - bool(self._since),
@@ -163,9 +162,7 @@ class Audit:
             root=root,
             time=found.time,
             findings=tuple(self._findings),
-            furnishers=furnishers(
-                self._sets(foundation).everybody(), found.rows, found.told, found.refused
-            ),
+            furnishers=furnishers(members, found.rows, found.told, found.refused),
             height=height,
             since=self._since,
             unchecked=tuple(self._unchecked),
@@ -338,10 +335,6 @@ class Audit:
             self._find(kind, error.where, str(error))
 
     # --- policy and checkpoints ---
-
-    def _sets(self, foundation: Foundation) -> Sets:
-        """The ledger's validator sets, as far as it was replayed."""
-        return sets_of(foundation, self._outcome.replay)
 
     def _check_checkpoints(self, sets: Sets) -> int:
         certificates = self._ledger.certificates(self._since)
