@@ -31,10 +31,9 @@ overlay and writes them once at its end; whoever reads one from a store gets a f
 | `O` u64 log index | ErasureRow (`ledger/erasure_rows.py`) |
 | `J` subject ‖ u64 log size ‖ place | the subject keys that a refused record is about, end to end |
 | `J` u32 0 ‖ u64 erasure ‖ place | empty: executed as the residue of a refused record |
-| `A` … | changes of members, taken names, evidence (`ledger/governance_rows.py`) |
 
-*place*: u32 lane ‖ u64 height ‖ u16 position. *since*: the log's size before the block that
-appended the erasure leaf.
+`A` rows: `ledger/governance_rows.py`. *place*: u32 lane ‖ u64 height ‖ u16 position. *since*: the
+log's size before the block that appended the erasure leaf.
 """
 
 from typing import Annotated, Final, TypeVar
