@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from consensus import safety
+from consensus import recall, safety
 from consensus.certificate import FINALIZE, NULLIFY, Seats, statement_message
-from consensus.config import Timing
+from consensus.config import Config, Keys, Timing
 from consensus.messages import (
     Blocks,
     CertificateMessage,
@@ -26,6 +26,7 @@ from consensus.state import Candidate, Round, State
 from tests.simulation.actors import ACTORS
 from tests.simulation.checkers import Violation
 from tests.simulation.cluster import Cluster, Weather, quick_bounds
+from tests.simulation.schedules import run
 
 
 def schedule(seed: int, actor: str) -> None:
@@ -181,13 +182,31 @@ def grown(seed: int) -> None:
     cluster.run_ms(3_000)
 
 
+def copied(seed: int) -> None:
+    """A joiner's store is set back to before it joined, in the first epoch in which it votes."""
+    cluster = Cluster(4, seed, bounds=quick_bounds(24)).start()
+    cluster.add_node(5)
+    cluster.run_ms(300)
+    old = cluster.nodes[5].store.copy()
+    cluster.admit(5, by=1)
+    cluster.run_until(lambda: 5 in cluster.members(), 60_000, "not joined")
+    for at in range(20 + seed):
+        cluster.submit(1 + at % 5, 1)
+        cluster.run_ms(35)
+    cluster.set_back(5, old)
+    cluster.restart(5)
+    for at in range(60):
+        cluster.submit(1 + at % 5, 1)
+        cluster.run_ms(35)
+
+
 def found(schedule: Callable[[int], None], seeds: int) -> bool:
     """Whether a schedule forks."""
     for seed in range(seeds):
         try:
             schedule(seed)
         except Violation as violation:
-            if "fork" not in str(violation) and "two " not in str(violation):
+            if not any(text in str(violation) for text in ("fork", "two ", "twice", "sent before")):
                 raise
             return True
     return False
@@ -209,9 +228,36 @@ def test_the_old_sets_quorum_after_a_change_forks(monkeypatch: pytest.MonkeyPatc
     assert found(grown, 5)
 
 
+def test_new_keys_that_do_not_ask_sign_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    def begin_at_once(state: State) -> None:
+        recall.begin(state)
+        if state.keys is not None:
+            state.silence = None
+            state.memory.signs_above = (state.epoch, state.final_view)
+
+    monkeypatch.setattr("consensus.seating.begin_keys", begin_at_once)
+    assert found(copied, 10)
+
+
+def test_void_batches_that_are_taken_in_accuse_the_honest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("consensus.gate.is_void", lambda *_: False)
+    with pytest.raises(Violation, match="accuses honest"):
+        run(3, 7, changes=True)
+
+
+def test_old_keys_that_sign_on_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    def whichever(config: Config, seats: Seats) -> Keys | None:
+        return config.keys if config.me in seats.by_number else None
+
+    monkeypatch.setattr("consensus.seating.keys_of", whichever)
+    with pytest.raises(Violation, match="another key than its set names"):
+        run(3, 7, changes=True)
+
+
 def test_intact_epochs_do_not_fork() -> None:
     assert not found(epochs, 12)
     assert not found(grown, 3)
+    assert not found(copied, 4)
 
 
 def test_intact_rules_do_not_fork() -> None:
