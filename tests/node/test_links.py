@@ -328,6 +328,36 @@ async def test_a_platform_shows_its_new_certificate_and_the_old_one_is_trusted_n
         assert two.events[-1][0] == "down"
 
 
+def _handshake(serving: ssl.SSLContext, dialling: ssl.SSLContext) -> bool:
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    sides = (
+        dialling.wrap_bio(to_client, to_server),
+        serving.wrap_bio(to_server, to_client, server_side=True),
+    )
+    for side in sides * 3:
+        try:
+            side.do_handshake()
+        except ssl.SSLWantReadError:
+            continue
+        except ssl.SSLError:
+            return False
+    return True
+
+
+@pytest.mark.parametrize("at", range(6))
+def test_both_certificates_of_a_platform_are_trusted_at_once(at: int) -> None:
+    seeds = [bytes([0x70 + at]) * 32, bytes([0x80 - at]) * 32]
+    both = [_validator(2, seed) for seed in seeds]
+    serving, dialling = contexts(_seed(1), MEMBERS[0], [MEMBERS[0], *both])
+    for seed, own in zip(seeds, both, strict=True):
+        its_serving, its_dialling = contexts(seed, own, [MEMBERS[0], *both])
+        assert _handshake(serving, its_dialling)
+        assert _handshake(its_serving, dialling)
+    stranger = _validator(2, b"\x66" * 32)
+    _, its_dialling = contexts(b"\x66" * 32, stranger, MEMBERS)
+    assert not _handshake(serving, its_dialling)
+
+
 def test_certificates_are_the_same_for_the_same_seed() -> None:
     assert make_certificate(_seed(1), "p1") == make_certificate(_seed(1), "p1")
     keys = member_keys(MEMBERS)
