@@ -96,6 +96,7 @@ class Checker:
         self.may_halt: set[int] = set()
         self.may_forget: set[int] = set()
         """Nodes whose stores were lost or set back."""
+        self.excused: set[int] = set()
         self.forgotten: dict[int, str] = {}
         self.halts: dict[int, str] = {}
 
@@ -265,6 +266,15 @@ class Checker:
         """A void batch is sealed again, unless its platform is no member any more."""
         if not effect.is_lost:
             self.owed.add(effect.root)
+
+    def excuse(self, node: int) -> None:
+        """Expect no memory of what it signed before now, nor that nobody accuses it."""
+        self.excused.add(node)
+        for slot in [each for each in self.sealed_at if each[0] == node]:
+            del self.sealed_at[slot]
+        for said in (self.votes, self.proposals, self.cosigned):
+            for slot in [each for each in said if each[0] == node]:
+                del said[slot]  # type: ignore[attr-defined]
 
     def forgot(self, node: int, reason: str) -> None:
         known = node in self.may_forget or self.forks_only

@@ -81,9 +81,11 @@ def disturb(cluster: Cluster, random: Random) -> None:
 
 
 def lose(cluster: Cluster, number: int) -> None:
-    """Its store is gone, and with it what it alone held; its keys come back as new ones."""
+    """Its store is gone, and with it what it alone held; its keys come back as new ones. What it
+    signs in between may contradict what nobody within reach knows: that is a faulty node's."""
     cluster.lose_store(number)
     checker = cluster.checker
+    checker.excuse(number)
     for hash_, owner in list(checker.acknowledged.items()):
         if owner == number and hash_ not in checker.final:
             del checker.acknowledged[hash_]
