@@ -72,7 +72,7 @@ RULES: Final = {
     VALUE_OUT_OF_SCALE: "the value and each dimension's value lie on the scale",
     DIMENSIONS_UNSORTED: "dimension codes ascend, each once",
     ERASURE_UNDER_WAY: "no file in the scope of an erasure is still being erased",
-    DATED_BEFORE_ERASURE: "an erasure is dated after the last one of each file in its scope",
+    DATED_BEFORE_ERASURE: "a link or an erasure is dated after the last erasure of each file that it names",
     UNKNOWN_ERASURE: "what is acknowledged is an erasure that was accepted before",
     ERASURE_NOT_DONE: "an erasure is acknowledged once nothing of its scope is left to be marked",
     ACK_EXISTS: "a platform acknowledges an erasure once",
