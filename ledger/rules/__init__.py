@@ -45,6 +45,7 @@ from ledger.rules.erasure import (
     enact_erasure,
     judge_ack,
     judge_erasure,
+    need_recent,
 )
 from ledger.rules.rating import check_rating, enact_rating, judge_rating
 from ledger.rules.registry import Registry, Vocabulary
@@ -127,6 +128,8 @@ def check_stateful(registry: Registry, record: Record, lane: int, batch_time: in
     """
     if record.at > batch_time:
         raise Refused(DATED_AFTER_BATCH, "is later than the time of its batch", field="at")
+    if isinstance(record, Erasure):
+        need_recent(record, batch_time)
     rules = _RULES[type(record)]
     if record.platform != lane and not _signed_by_its_subject(record):
         raise Refused(

@@ -184,7 +184,7 @@ def test_an_erasure_is_good_once(world: World) -> None:
     """Nobody hands in a subject's old erasure again, to take what came since."""
     first, whole = world.erasure("w"), world.erasure("v", 2, scope="whole")
     assert world.rules(first, lane=2) == [""]
-    world.time += 90 * DAY
+    world.time += 6 * DAY
     assert world.rules(world.open("b"), world.outcome("b")) == ["", ""]
     replayed = Submission(bytes(16), first.record, first.signatures)
     for lane in (1, 2):
@@ -193,6 +193,24 @@ def test_an_erasure_is_good_once(world: World) -> None:
         assert refused.erased == ()
     assert world.rules(whole, lane=2) == [""], "the link is erased: it reaches w's file no more"
     assert world.rules(world.erasure("w")) == [""]
+    assert findings(world) == []
+
+
+def test_an_erasure_is_posted_soon_or_never(world: World) -> None:
+    """What was refused, or signed and kept, takes nothing later, through any lane."""
+    refused, kept = world.erasure("new"), world.erasure("v", 2, scope="whole")
+    assert world.rules(refused) == ["unknown-subject"]
+    assert world.rules(world.register("new", key=True)) == [""]
+    for more, rule in ((0, ""), (1, "erasure-stale")):
+        asked = world.erasure("c")
+        world.put(1, [asked], time=world.time + 7 * DAY + more)
+        assert [rule for *_, rule in world.block().records] == [rule], "7 days, to the ms"
+    for late in (refused, kept):
+        for lane in (1, 2):
+            applied = world.run(late, lane=lane)
+            assert [rule for *_, rule in applied.records] == ["erasure-stale"]
+            assert applied.erased == ()
+    assert world.rules(world.erasure("v", 2, scope="whole"), world.erasure("new")) == ["", ""]
     assert findings(world) == []
 
 
