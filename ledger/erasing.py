@@ -3,7 +3,7 @@
 | record | its stand-in keeps | and says instead of the rest |
 |---|---|---|
 | subject.register | platform, handle, key, assurance | dated 1990 |
-| subject.link | platforms, handles, keys | dated 1990 |
+| subject.link | everything, its date as well: `dated-before-erasure` | |
 | engagement.open | platform, at, reference, parties, due_until | the plainest terms |
 | engagement.outcome | platform, reference | *good*, *bad* or *nothing* |
 | rating | platform, reference, direction, rater, key, scale, a bad value | *best* or *middle* |
@@ -138,8 +138,10 @@ class _Residues:
 
     def _stand_in(self, place: Place, record: Record, leaf: LeafRow) -> Record:
         match record:
-            case SubjectRegister() | SubjectLink():
+            case SubjectRegister():
                 return replace(record, at=EARLIEST_MS)
+            case SubjectLink():
+                return record
             case EngagementOpen():
                 return self._open(record)
             case EngagementOutcome():

@@ -192,8 +192,8 @@ class SubjectRow(LiveRow):
     `results` counts outcomes that it had as a worker. `links` are the subject keys (36 bytes) that
     it is linked to directly by links that are not erased, ascending. `erasing` is the log index of
     the erasure that is under way in its file; `erased` counts the file's erasure leaves; below
-    position `cleared` nothing is left that an erasure could take; `erased_at` is the date (ms) that
-    the last erasure of the file bears, or 0.
+    position `cleared` nothing is left that an erasure could take; `erased_at` is the time (ms) of
+    the batch of the file's last erasure, or 0.
     """
 
     registered: Uint

@@ -54,6 +54,7 @@ from ledger.rules.erasure import (
     enact_erasure,
     judge_ack,
     judge_erasure,
+    need_recent,
 )
 from ledger.rules.evidence import check_evidence, enact_evidence, judge_evidence
 from ledger.rules.membership import (
@@ -162,6 +163,8 @@ def check_stateful(registry: Registry, record: Record, lane: int, batch_time: in
     """
     if record.at > batch_time:
         raise Refused(DATED_AFTER_BATCH, "is later than the time of its batch", field="at")
+    if isinstance(record, Erasure):
+        need_recent(record, batch_time)
     rules = _RULES[type(record)]
     if record.platform != lane and not _carries_its_key(record):
         raise Refused(

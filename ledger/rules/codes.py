@@ -36,6 +36,7 @@ UNKNOWN_SCALE: Final = "unknown-scale"
 VALUE_OUT_OF_SCALE: Final = "value-out-of-scale"
 DIMENSIONS_UNSORTED: Final = "dimensions-unsorted"
 ERASURE_UNDER_WAY: Final = "erasure-under-way"
+ERASURE_STALE: Final = "erasure-stale"
 DATED_BEFORE_ERASURE: Final = "dated-before-erasure"
 UNKNOWN_ERASURE: Final = "unknown-erasure"
 ERASURE_NOT_DONE: Final = "erasure-not-done"
@@ -95,7 +96,8 @@ RULES: Final = {
     VALUE_OUT_OF_SCALE: "the value and each dimension's value lie on the scale",
     DIMENSIONS_UNSORTED: "dimension codes ascend, each once",
     ERASURE_UNDER_WAY: "no file in the scope of an erasure is still being erased",
-    DATED_BEFORE_ERASURE: "an erasure is dated after the last one of each file in its scope",
+    ERASURE_STALE: "an erasure is dated at most 7 days before the time of its batch",
+    DATED_BEFORE_ERASURE: "a link or an erasure is dated after each file's last erasure",
     UNKNOWN_ERASURE: "what is acknowledged is an erasure that was accepted before",
     ERASURE_NOT_DONE: "an erasure is acknowledged once nothing of its scope is left to be marked",
     ACK_EXISTS: "a platform acknowledges an erasure once",

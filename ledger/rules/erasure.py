@@ -3,9 +3,12 @@
 An erasure is a right: no bound on files stands against it. One at a time per file: while leaves of
 the last one are outstanding, the next has to wait. It is good once: every member keeps the signed
 record, and none may hand it in again to destroy what has come since, so each is dated after the
-last one. What it takes is fixed when it is accepted: each
-file in its scope as long as it is then.
+batch of the last one. It is good soon or never: one that was refused, or signed and kept back, lies
+in no drawer for a later day. What it takes is fixed when it is accepted: each file in its scope as
+long as it is then.
 """
+
+from typing import Final
 
 from ledger.erasure_rows import ErasureRow, FileRange
 from ledger.errors import Refused
@@ -14,15 +17,20 @@ from ledger.records import encode_record
 from ledger.records.erasure import Erasure, ErasureAck
 from ledger.rules.codes import (
     ACK_EXISTS,
-    DATED_BEFORE_ERASURE,
     ERASURE_NOT_DONE,
+    ERASURE_STALE,
     ERASURE_UNDER_WAY,
     UNKNOWN_ERASURE,
 )
-from ledger.rules.registry import Registry, need_subject
+from ledger.rules.registry import Registry, need_dated_after_erasure, need_subject
 from ledger.rules.signatures import check_no_signatures, check_registered, check_signatures
 from ledger.rules.subject import joined
 from ledger.store import subject_key
+
+ERASURE_DAYS_MAX: Final = 7
+"""How long a signed erasure can be handed in, in days."""
+
+_DAY_MS: Final = 86_400_000
 
 
 def scope_of(registry: Registry, record: Erasure) -> tuple[bytes, ...]:
@@ -38,6 +46,20 @@ def check_erasure(chain: bytes, record: Erasure, signatures: bytes) -> None:
     check_signatures(chain, encode_record(record), signatures, (record.key,))
 
 
+def need_recent(record: Erasure, batch_time: int) -> None:
+    """An erasure comes into a batch (its time in ms) soon after it was signed.
+
+    Raises:
+        Refused: it is older.
+    """
+    if batch_time - record.at > ERASURE_DAYS_MAX * _DAY_MS:
+        raise Refused(
+            ERASURE_STALE,
+            f"is more than {ERASURE_DAYS_MAX} days before the time of its batch: sign a new one",
+            field="at",
+        )
+
+
 def judge_erasure(registry: Registry, record: Erasure) -> None:
     """Stateful: by the registered key; nothing in its scope is still being erased; it is new."""
     row = need_subject(registry, record.platform, record.handle, field="handle")
@@ -48,22 +70,17 @@ def judge_erasure(registry: Registry, record: Erasure) -> None:
             raise Refused(
                 ERASURE_UNDER_WAY, "an earlier erasure is not done yet: wait for it", field="handle"
             )
-        if covered is not None and covered.erased_at >= record.at:
-            raise Refused(
-                DATED_BEFORE_ERASURE,
-                "is not later than the last erasure: sign a new one",
-                field="at",
-            )
+        if covered is not None:
+            need_dated_after_erasure(covered, record.at)
 
 
 def enact_erasure(registry: Registry, record: Erasure, log_index: int, batch_time: int) -> None:
     """What stands in the files in scope, up to here, is to be erased."""
-    del batch_time
     ranges = []
     for subject in scope_of(registry, record):
         row = registry.subjects.get(subject)
         assert row is not None, "an erasure was judged before it is enacted"
-        row.erasing, row.erased_at = log_index, record.at
+        row.erasing, row.erased_at = log_index, batch_time
         ranges.append(FileRange(subject, row.cleared, row.length))
         registry.subjects.put(subject, row)
     made = ErasureRow(

@@ -16,7 +16,7 @@ from ledger.genesis import Bounds
 from ledger.governing import Governance, Table
 from ledger.parameters import Parameters, Scale
 from ledger.rows import EngagementRow, SubjectRow
-from ledger.rules.codes import UNKNOWN_SUBJECT
+from ledger.rules.codes import DATED_BEFORE_ERASURE, UNKNOWN_SUBJECT
 from ledger.store import subject_key
 
 
@@ -86,3 +86,15 @@ def need_subject(registry: Registry, platform: int, handle: bytes, *, field: str
             UNKNOWN_SUBJECT, f"platform {platform} has registered no such handle", field=field
         )
     return row
+
+
+def need_dated_after_erasure(row: SubjectRow, at: int) -> None:
+    """A signed record of this date (ms) about the subject is not an old one, handed in again.
+
+    Raises:
+        Refused: the subject's file has been erased at that time or later.
+    """
+    if row.erased_at >= at:
+        raise Refused(
+            DATED_BEFORE_ERASURE, "is not later than the last erasure: sign a new one", field="at"
+        )

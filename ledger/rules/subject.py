@@ -1,7 +1,9 @@
 """Rules of `subject.register` and `subject.link`, and what they change in the registry.
 
 A link joins two sets of files into one. Links form a forest: two subjects that are joined already,
-directly or through others, are not linked again, so that n joined files have n − 1 links.
+directly or through others, are not linked again, so that n joined files have n − 1 links. Once it
+is erased, nobody who kept the signed record joins the two anew: a link is dated after the last
+erasure of each side.
 """
 
 from ledger.errors import Refused
@@ -9,7 +11,7 @@ from ledger.records import encode_record
 from ledger.records.subject import SubjectLink, SubjectRegister
 from ledger.rows import SubjectRow
 from ledger.rules.codes import LINK_EXISTS, LINK_ORDER, SUBJECT_EXISTS, TOO_MANY_LINKS
-from ledger.rules.registry import Registry, need_subject
+from ledger.rules.registry import Registry, need_dated_after_erasure, need_subject
 from ledger.rules.signatures import (
     check_key,
     check_no_signatures,
@@ -73,6 +75,8 @@ def judge_link(registry: Registry, record: SubjectLink) -> None:
     )
     check_registered(first, record.first_key, field="first_key")
     check_registered(second, record.second_key, field="second_key")
+    for side in (first, second):
+        need_dated_after_erasure(side, record.at)
     here = joined(registry, subject_key(record.first_platform, record.first_handle))
     there = subject_key(record.second_platform, record.second_handle)
     if there in here:

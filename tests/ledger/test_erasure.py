@@ -153,6 +153,7 @@ def test_who_may_erase(world: World) -> None:
         "subject-has-no-key",
     ]
     assert world.rules(world.submit(asked, good), lane=2) == [""], "through any lane"
+    world.time += 1
     assert world.rules(world.erasure("w")) == [""], "again, once the first is done"
 
 
@@ -175,6 +176,7 @@ def test_one_erasure_at_a_time_in_a_file(world: World, monkeypatch: pytest.Monke
     assert world.rules(world.erasure("v", 2)) == [""]
     while world.state.erasing:
         world.block()
+    world.time += 1
     assert world.rules(world.erasure("w"), world.erasure("v", 2, scope="whole")) == ["", ""]
 
 
@@ -182,7 +184,7 @@ def test_an_erasure_is_good_once(world: World) -> None:
     """Nobody hands in a subject's old erasure again, to take what came since."""
     first, whole = world.erasure("w"), world.erasure("v", 2, scope="whole")
     assert world.rules(first, lane=2) == [""]
-    world.time += 90 * DAY
+    world.time += 6 * DAY
     assert world.rules(world.open("b"), world.outcome("b")) == ["", ""]
     replayed = Submission(bytes(16), first.record, first.signatures)
     for lane in (1, 2):
@@ -191,6 +193,50 @@ def test_an_erasure_is_good_once(world: World) -> None:
         assert refused.erased == ()
     assert world.rules(whole, lane=2) == [""], "the link is erased: it reaches w's file no more"
     assert world.rules(world.erasure("w")) == [""]
+    assert findings(world) == []
+
+
+def test_an_erasure_is_posted_soon_or_never(world: World) -> None:
+    """What was refused, or signed and kept, takes nothing later, through any lane."""
+    refused, kept = world.erasure("new"), world.erasure("v", 2, scope="whole")
+    assert world.rules(refused) == ["unknown-subject"]
+    assert world.rules(world.register("new", key=True)) == [""]
+    for more, rule in ((0, ""), (1, "erasure-stale")):
+        asked = world.erasure("c")
+        world.put(1, [asked], time=world.time + 7 * DAY + more)
+        assert [rule for *_, rule in world.block().records] == [rule], "7 days, to the ms"
+    for late in (refused, kept):
+        for lane in (1, 2):
+            applied = world.run(late, lane=lane)
+            assert [rule for *_, rule in applied.records] == ["erasure-stale"]
+            assert applied.erased == ()
+    assert world.rules(world.erasure("v", 2, scope="whole"), world.erasure("new")) == ["", ""]
+    assert findings(world) == []
+
+
+@pytest.mark.parametrize("asked", [("w", 1), ("v", 2)])
+@pytest.mark.parametrize("scope", ["platform", "whole"])
+def test_an_erased_link_is_not_handed_in_again(asked: tuple[str, int], scope: str) -> None:
+    """Whoever kept the signed link of two files joins them no more, nor one dated before."""
+    world = World()
+    world.run(world.register("w", key=True), world.register("c", key=True))
+    world.run(world.register("v", 2, key=True), lane=2)
+    unused = world.link((1, "w"), (2, "v"))
+    link = world.link((1, "w"), (2, "v"))
+    assert world.rules(link) == [""]
+    erasure = world.erasure(*asked, scope=scope)
+    world.time += DAY
+    between = world.link((1, "w"), (2, "v"))
+    assert world.rules(erasure, lane=2) == [""]
+    world.time += 90 * DAY
+    for kept in (link, unused, between):
+        again = Submission(bytes(16), kept.record, kept.signatures)
+        assert world.rules(again) == ["dated-before-erasure"]
+        assert world.rules(again, lane=2) == ["dated-before-erasure"]
+        assert closure(world.store, 1, handle("w"), world.state.size) == [(1, handle("w"))]
+    assert world.rules(world.link((1, "w"), (2, "v"))) == [""], "both sides want it again"
+    assert findings(world) == []
+    assert world.rules(world.erasure("w")) == [""], "taken again, the second link is executed anew"
     assert findings(world) == []
 
 
@@ -248,6 +294,7 @@ def test_each_erased_record_has_a_leaf_in_both_files(world: World) -> None:
         assert all(item.leaf.type == 30 for item in theirs[-len(taken) :])
     assert closure(world.store, 1, handle("w"), world.state.size) == [(1, handle("w"))]
     assert closure(world.store, 1, handle("w"), before) == [(1, handle("w")), (2, handle("v"))]
+    world.time += 1
     assert world.rules(world.link((1, "w"), (2, "v"))) == [""], "an erased link joins nothing"
     assert world.rules(world.erasure("w", scope="whole")) == [""]
     assert findings(world) == []
@@ -268,6 +315,7 @@ def test_whole_scope_follows_links_and_platform_scope_does_not(world: World) -> 
 def test_nothing_to_erase_is_done_at_once(world: World) -> None:
     world.run(world.erasure("w"))
     before = len(read_file(world.store, 1, handle("w"), world.state.size))
+    world.time += 1
     applied = world.run(world.erasure("w"))
     assert applied.erased == ()
     assert not world.state.erasing
@@ -279,6 +327,7 @@ def test_looks_are_bounded_too(world: World, monkeypatch: pytest.MonkeyPatch) ->
     for positions in (4, 9):
         items = read_file(world.store, 1, handle("w"), world.state.size)
         assert len(items) == positions
+        world.time += 1
         world.run(world.erasure("w"))
         blocks = 1
         while world.state.erasing:

@@ -179,6 +179,7 @@ def test_a_residue_of_another_erasure_is_found(world: World) -> None:
 def test_a_residue_that_stands_for_an_erasure_is_refused(world: World) -> None:
     asked = world.erasure("w")
     world.run(asked)
+    world.time += 1
     world.run(world.erasure("w"))
     store = world.store.copy()
     name = world.tips[1].hash

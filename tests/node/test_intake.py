@@ -16,15 +16,18 @@ from ledger.governing import Footing
 from ledger.parameters import FIRST_DOMAINS, FIRST_SCALES, Parameters
 from ledger.records import Record, encode_record
 from ledger.records.engagement import EngagementOpen, EngagementOutcome
+from ledger.records.erasure import Erasure
 from ledger.records.rating import Rating
 from ledger.records.subject import SubjectRegister
 from ledger.residue import Remains, Residue
 from ledger.rows import RecordRow, refusal_key
 from ledger.rules import Vocabulary
+from ledger.rules.signatures import record_message
 from ledger.store import Changes, MemoryStore
 from node.bounds import BOUNDS, Bounds
 from node.foresight import Foresight
 from node.intake import Accepted, Busy, Conflict, Duplicate, Intake, Offer, RefusedOffer, Result
+from tests.ledger.world import key_of
 
 NOW_MS = 1_700_000_000_000
 LANE = 3
@@ -212,6 +215,21 @@ async def test_broken_rules_are_named_and_store_nothing() -> None:
     assert [each.rule for each in bad] == ["malformed", "signature-count", "malformed"]  # type: ignore[union-attr]
     assert len(lane.sealed) == 1
     assert lane.intake.pending == 2
+
+
+async def test_an_old_erasure_is_refused_and_says_what_to_do() -> None:
+    lane, key = Lane(), key_of("subject", "w")
+    await lane.offer(SubjectRegister(LANE, NOW_MS, WORKER, key.public, "none"))
+    results = []
+    for age_ms in (8 * 86_400_000, 0):
+        record = Erasure(LANE, NOW_MS - age_ms, WORKER, key.public, "platform")
+        signature = key.sign(record_message(bytes(32), encode_record(record)))
+        results += await lane.intake.submit([_offer(record, signature)])
+    stale, fresh = results
+    assert isinstance(stale, RefusedOffer)
+    assert (stale.rule, stale.field) == ("erasure-stale", "at")
+    assert "sign a new one" in stale.message
+    assert isinstance(fresh, Accepted)
 
 
 async def test_looks_ahead_only_over_what_is_under_way() -> None:
