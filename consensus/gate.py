@@ -100,15 +100,16 @@ def receive(state: State, peer: int, batch: AnyBatch) -> None:
         _expect(state, peer, lane, header)
         return
     if lane is None:
-        if lane_key(state, header) is None:  # else a former member's, that never had a final batch
+        if lane_key(state, header) is None:  # else a former member's without a final batch
             state.refuse(peer, "batch_lane")
         return
     hash_ = header_hash(state.config.chain, header)
     if hash_ in state.lanes.held or header.height <= lane.base.height:
         _compare(state, peer, batch, state.lanes.held.get(hash_))
         return
-    if isinstance(batch, Remains) and header.height > lane.final.height:
-        return  # the peer is ahead: this is asked for again once the cut is final here
+    early = header.height > lane.final.height  # the peer is ahead: it is asked for again later
+    if isinstance(batch, Remains) and (early or state.is_observer(peer)):
+        return
     if lane.closed or is_void(state, header):
         return  # no block holds it any more; its sender may not know yet
     if header.lane == state.config.me:
@@ -137,8 +138,7 @@ def receive(state: State, peer: int, batch: AnyBatch) -> None:
 
 
 def _expect(state: State, peer: int, lane: Lane | None, header: Header) -> None:
-    """A batch of an epoch whose set is not known here: its key may not be, and no block that this
-    node can vote for holds it. It is taken for a hint, and asked for later."""
+    """A batch of an epoch whose set is not known here: it is a hint, and is asked for later."""
     if lane is not None:
         tip = Tip(header.lane, header.height, header_hash(state.config.chain, header))
         note_hint(state, peer, Hint((tip,), False))
@@ -179,7 +179,8 @@ def _is_vouched(state: State, peer: int, remains: Remains, hash_: bytes) -> bool
 
     Where sets change, the f of an early epoch is not that of those who are asked now.
     """
-    needed = max(state.seats.witnesses, witnesses(1 + len(state.peers)))
+    others = [number for number in state.peers if not state.is_observer(number)]
+    needed = max(state.seats.witnesses, witnesses(1 + len(others)))
     if not state.claims.are_vouched(peer, remains, hash_, needed):
         return False
     for liar in state.claims.against(remains, hash_):

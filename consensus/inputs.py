@@ -17,9 +17,11 @@ class Now:
 
 @dataclass(frozen=True, slots=True)
 class LinkUp:
-    """An authenticated link to a peer stands."""
+    """An authenticated link to a peer stands. `observes`: it was let in as a candidate, and is no
+    member as far as this node's ledger tells."""
 
     peer: int
+    observes: bool = False
 
 
 @dataclass(frozen=True, slots=True)

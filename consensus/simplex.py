@@ -100,8 +100,9 @@ def _take(state: State, given: Input) -> None:
             finality.executed(state, given)
         case TimerFired(timer):
             _fire(state, timer)
-        case LinkUp(peer):
+        case LinkUp(peer, observes):
             if _admits(state, peer):
+                state.peers[peer].observes = observes
                 sync.on_link_up(state, peer)
                 recall.on_link_up(state, peer)
         case LinkDown(peer):

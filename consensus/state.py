@@ -70,6 +70,8 @@ class Peer:
     """What a node remembers of a peer, besides its hints."""
 
     up: bool = False
+    observes: bool = False
+    """Let in as a candidate: its word on residues counts for nothing."""
     final_height: int = 0
     answered_at: int = -(10**9)
     next_epoch: list[Message] = field(default_factory=list)
@@ -272,6 +274,12 @@ class State:
     def is_member(self, number: int) -> bool:
         """Whether a platform votes in this epoch."""
         return number in self.seats.by_number
+
+    def is_observer(self, number: int) -> bool:
+        """Whether a peer is known to be no member, now or in the set that follows."""
+        peer, seats = self.peers.get(number), self.lane_seats
+        is_member = self.is_member(number) or number in seats.by_number
+        return peer is not None and peer.observes and not is_member
 
     def set_timer(self, timer: str, at: int) -> None:
         """Ask for a timer, unless it is set for that time already."""

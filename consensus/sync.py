@@ -176,7 +176,8 @@ def note_batches(state: State, number: int, headers: Sequence[Header]) -> None:
         if fetch is None or fetch.peer != number or header.height != fetch.above + 1:
             continue
         claimants = state.claims.peers(header.lane, header.height)
-        if not claimants or set(state.peers_up()) - claimants:
+        others = {each for each in state.peers_up() if not state.is_observer(each)}
+        if not claimants or others - claimants:
             del state.fetches[f"batches {header.lane}"]
 
 
@@ -273,7 +274,8 @@ def _unvouched(
     highest = state.claims.highest(lane.number, claimant)
     if highest is not None and highest[0] < tip.height:
         tip = Tip(lane.number, *highest)
-    return tip, [number for number in state.peers_up() if number not in claimants]
+    asked = (each for each in state.peers_up() if not state.is_observer(each))
+    return tip, [number for number in asked if number not in claimants]
 
 
 def _hinted(state: State, lane: Lane) -> tuple[Tip | None, list[int]]:

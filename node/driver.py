@@ -222,7 +222,9 @@ class Driver:
     def link_up(self, peer: int) -> None:
         """A link stands."""
         self.metrics.links.inc()
-        self.feed(LinkUp(peer))
+        members = {each.number for each in self.ledger.validators}
+        candidates = {each.number for each in self.ledger.candidates}
+        self.feed(LinkUp(peer, peer in candidates - members))
 
     def link_down(self, peer: int) -> None:
         """A link is gone."""

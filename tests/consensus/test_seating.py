@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from consensus import simplex
+from consensus import gate, simplex
 from consensus.certificate import NOTARIZE, statement_message
 from consensus.config import Config, Keys, Limits
 from consensus.effects import BatchVoid, Broadcast, Effect, Persist, Refuse, Send, Unsealed
@@ -17,6 +17,7 @@ from consensus.state import Candidate, Final, State
 from ledger.batch import Batch, header_hash, header_message
 from ledger.block import Block, Tip
 from ledger.encoding import encode
+from ledger.residue import Remains, Residue
 from ledger.rows import ValidatorsRow, validators_key
 from ledger.store import HEADER, MemoryStore
 from tests.consensus.test_handle import (
@@ -285,3 +286,16 @@ def test_a_joiner_has_a_lane_once_its_set_is_known() -> None:
     assert refusals(tell(state, 2, Batches((of_fifth(1),)))) == ["batch_lane"], (
         "it was no member then"
     )
+
+
+def test_an_observers_word_on_residues_counts_for_nothing() -> None:
+    state = machine()
+    state, _ = simplex.handle(state, LinkUp(9, observes=True), NOW)
+    assert state.is_observer(9)
+    assert not state.is_observer(2)
+    lane = state.lanes.lanes[2]
+    made = batch(2)
+    lane.final = Tip(2, 1, header_hash(CHAIN, made.header))
+    remains = Remains(made.header, made.signature, (Residue(bytes(32), 5, bytes(32), "", b""),))
+    gate.receive(state, 9, remains)
+    assert state.claims.peers(2, 1) == set()

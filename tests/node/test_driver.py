@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -128,7 +129,7 @@ async def _world(monkeypatch: pytest.MonkeyPatch, bounds: Bounds = BOUNDS) -> As
     monkeypatch.setattr(driver_module, "simplex", script)
     driver = Driver(
         consensus=object(),  # type: ignore[arg-type]
-        ledger=object(),  # type: ignore[arg-type]
+        ledger=SimpleNamespace(validators=(), candidates=()),  # type: ignore[arg-type]
         store=store,  # type: ignore[arg-type]
         peers=Links(log),  # type: ignore[arg-type]
         bounds=bounds,

@@ -451,8 +451,8 @@ class Cluster:
         if {(a, b), (b, a)} & self.network.blocked:
             return
         self._linked.add(pair)
-        self.nodes[a].feed(LinkUp(b))
-        self.nodes[b].feed(LinkUp(a))
+        self.nodes[a].feed(LinkUp(b, self.nodes[b].state.keys is None))
+        self.nodes[b].feed(LinkUp(a, self.nodes[a].state.keys is None))
 
     def unlink(self, a: int, b: int) -> None:
         pair = (min(a, b), max(a, b))
