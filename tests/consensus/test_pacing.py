@@ -2,8 +2,9 @@
 
 from consensus import view
 from consensus.config import Timing
+from consensus.messages import CertificateMessage, Message, Vote
 from tests.simulation import actors
-from tests.simulation.cluster import Cluster
+from tests.simulation.cluster import Cluster, Node
 
 
 def blocks(cluster: Cluster) -> int:
@@ -88,3 +89,25 @@ def test_no_quorum_no_block_and_no_growing_view() -> None:
     cluster.restart(4)
     cluster.settle()
     assert view.pending_records(cluster.nodes[1].state) == 0
+
+
+def test_a_lost_vote_is_sent_again_under_a_steady_load() -> None:
+    cluster = calm()
+    cluster.crash(4)
+    lost = dict.fromkeys((1, 2, 3), 12)
+
+    def forgetful(node: Node, target: int, message: Message) -> list[Message]:
+        if isinstance(message, Vote | CertificateMessage) and lost[node.number]:
+            lost[node.number] -= 1
+            return []
+        return [message]
+
+    for number in lost:
+        cluster.nodes[number].outgoing = forgetful
+    before = blocks(cluster)
+    for _ in range(400):
+        for number in lost:
+            cluster.submit(number, 1)
+        cluster.run_ms(25)
+    assert not any(lost.values()), "as many as were to be lost were sent"
+    assert blocks(cluster) > before + 5
