@@ -33,6 +33,7 @@ from ledger.replay import Replay
 from ledger.source import Finding as Found
 from ledger.store import CHECKPOINT, SUBJECT, MemoryStore, after
 from ledger.trust import ReplayOn, Trust, policy_hash, trust_of
+from node.audit.accused import accusations
 from node.audit.checkpoints import CheckpointCheck, Sets, policy_faults, sets_of
 from node.audit.erasures import Destruction, overdue
 from node.audit.fast import replay_fast
@@ -134,7 +135,7 @@ class Audit:
             ):
                 self._replay(genesis, on_progress)
             self._check_audited()
-            self._check_erasures()
+            self._check_conduct()
             checkpoints = self._check_checkpoints(sets_of(foundation, self._outcome.replay))
             scored = self._check_scores(scores)
         found = self._outcome
@@ -274,15 +275,14 @@ class Audit:
 
     # --- erasures ---
 
-    def _check_erasures(self) -> None:
-        """That they were carried out, and acknowledged."""
-        found = self._outcome
-        if found.replay is None:
+    def _check_conduct(self) -> None:
+        """That erasures were carried out, and acknowledged; and who signed what they may not."""
+        if (found := self._outcome).replay is None:
             return
         late = overdue(found.rows, found.replay.state.validators, self._time_of, found.time)
-        names = self._ledger.stored or found.rows
-        kept = found.destruction.kept(found.residues, names, found.time)
-        for each in (*late, *kept):
+        kept = found.destruction.kept(found.residues, self._ledger.stored or found.rows, found.time)
+        members = sets_of(found.replay.state.foundation, found.replay).everybody()
+        for each in (*late, *kept, *accusations(found.rows, members)):
             self._find(each.kind, each.where, each.detail, "warning")
 
     def _time_of(self, height: int) -> int | None:
