@@ -172,11 +172,11 @@ class Intake:
             turned_away = Closed(self._closed()), None
         busy = turned_away
         for at, offer in enumerate(offers, 1):
-            if self.pending >= self._bounds.pending_records_max:
-                busy = pushed_back
-            answers.append(busy or self._take(offer))
             if self._leaving:
                 busy = Closed(LEAVES), None
+            elif self.pending >= self._bounds.pending_records_max:
+                busy = pushed_back
+            answers.append(busy or self._take(offer))
             if at % YIELD_OFFERS == 0:
                 await asyncio.sleep(0)
         waits: dict[int, Awaitable[None]] = {
@@ -334,8 +334,8 @@ class Intake:
         for position, record_id in enumerate(batch.ids):
             self.places[record_id] = (batch.height, position)
 
-    def refused(self, record_id: bytes) -> None:
-        """An own record broke a rule at execution."""
+    def decided(self, record_id: bytes) -> None:
+        """A record was executed: if it was the own leaving, `closed` tells from now on."""
         if record_id == self._leaving:
             self._leaving = b""
 

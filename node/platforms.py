@@ -1,14 +1,17 @@
 """The platforms that are or ever were members: their codes outlive their membership."""
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from consensus.effects import BatchResealed, BatchSealed, BatchVoid, Execute, Unsealed
 from ledger.binding import PROPOSE
 from ledger.governing import read_changes
 from ledger.membership import Validator
 from ledger.position import Applied
-from ledger.rows import CheckpointRow
+from ledger.rows import CheckpointRow, ValidatorsRow, decode_row, validators_key
 from ledger.store import Reader
+
+_EPOCH_MAX: Final = 2**64 - 1
 
 
 def codes_of(reader: Reader, first: Sequence[Validator]) -> dict[int, str]:
@@ -18,6 +21,18 @@ def codes_of(reader: Reader, first: Sequence[Validator]) -> dict[int, str]:
         if row.type == PROPOSE and row.bound is not None and row.validator is not None:
             codes[row.number] = row.validator.code
     return dict(sorted(codes.items()))
+
+
+def members_of(reader: Reader) -> frozenset[int]:
+    """The numbers of the members of the newest set that the ledger names.
+
+    Raises:
+        StoreDamaged: its row cannot be read.
+    """
+    first, last = validators_key(0), validators_key(_EPOCH_MAX)
+    for key, data in reader.scan(first, last, reverse=True):
+        return frozenset(each.number for each in decode_row(ValidatorsRow, key, data).validators)
+    return frozenset()
 
 
 class Platforms:

@@ -53,8 +53,8 @@ class Seat:
             self._ends = ""
             members = {each.number: each for each in ledger.validators}
             for _, row in read_open(self._reader):
-                if row.number == self.number and row.type == LEAVE:
-                    self._ends = LEAVES
+                if row.number == self.number and row.type == LEAVE and len(members) > 1:
+                    self._ends = LEAVES  # (the last member stays until another has joined)
                 elif (
                     row.number == self.number
                     and row.type == _REMOVE

@@ -86,9 +86,8 @@ class Tracking:
             if batch.header.lane == self._number:
                 applied.changes.update(self._intake.names_of(batch))
                 self._intake.executed(batch.header.height)
-        for record_id, log_index, _ in applied.records:
-            if log_index is None:
-                self._intake.refused(record_id)
+        for record_id, _, _ in applied.records:
+            self._intake.decided(record_id)
         if applied.refusals:
             self._wake()
 

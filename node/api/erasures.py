@@ -14,6 +14,7 @@ from ledger.erasure_rows import ACKNOWLEDGE_DAYS, ErasureRow, erasure_key
 from ledger.files import file_places, read_leaf, read_subject
 from ledger.rows import BlockRow, block_key, need_row
 from ledger.store import Reader, subject_key
+from node.platforms import members_of
 
 DAY_MS: Final = 86_400_000
 ERASURES_SHOWN_MAX: Final = 100
@@ -71,7 +72,7 @@ def erasing_of(
 ) -> Erasing | None:
     """What is erased of these files at a checkpoint, or None: they are whole.
 
-    `codes`: the members by number, all of which have to acknowledge.
+    `codes`: of all who are or were members, by number; the members have to acknowledge.
 
     Raises:
         StoreDamaged: a row is missing or not what was written.
@@ -103,7 +104,7 @@ def _shown(
         done=done,
         due=None if done is None else done + ACKNOWLEDGE_DAYS * DAY_MS,
         acknowledged=_codes(codes, row.acks),
-        awaited=_codes(codes, [each for each in codes if each not in row.acks]),
+        awaited=_codes(codes, sorted(members_of(reader).difference(row.acks))),
     )
 
 

@@ -22,6 +22,7 @@ from ledger.rows import (
 )
 from ledger.store import Reader
 from node.api.erasures import DAY_MS
+from node.platforms import members_of
 from node.tracking import RecordStatus
 
 _ERASURE: Final = TAGS[Erasure]
@@ -64,7 +65,7 @@ class RecordState(msgspec.Struct, frozen=True):
 
 
 def state_of(reader: Reader, status: RecordStatus, codes: Mapping[int, str]) -> RecordState:
-    """A record's state; `codes`: the members by number, all of which acknowledge erasures.
+    """A record's state; `codes`: of all who are or were members, by number.
 
     Raises:
         StoreDamaged: a row is missing or not what was written.
@@ -111,7 +112,9 @@ def _progress(
         done=done,
         due=None if done is None else done + ACKNOWLEDGE_DAYS * DAY_MS,
         acknowledged=tuple(codes.get(each, str(each)) for each in row.acks),
-        awaited=tuple(code for number, code in codes.items() if number not in row.acks),
+        awaited=tuple(
+            codes.get(each, str(each)) for each in sorted(members_of(reader).difference(row.acks))
+        ),
     )
 
 

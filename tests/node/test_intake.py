@@ -17,6 +17,7 @@ from ledger.parameters import FIRST_DOMAINS, FIRST_SCALES, Parameters
 from ledger.records import Record, encode_record
 from ledger.records.engagement import EngagementOpen, EngagementOutcome
 from ledger.records.erasure import Erasure
+from ledger.records.membership import MemberLeave
 from ledger.records.rating import Rating
 from ledger.records.subject import SubjectRegister
 from ledger.residue import Remains, Residue
@@ -26,8 +27,19 @@ from ledger.rules.signatures import record_message
 from ledger.store import Changes, MemoryStore
 from node.bounds import BOUNDS, Bounds
 from node.foresight import Foresight
-from node.intake import Accepted, Busy, Conflict, Duplicate, Intake, Offer, RefusedOffer, Result
-from tests.ledger.world import key_of
+from node.intake import (
+    LEAVES,
+    Accepted,
+    Busy,
+    Closed,
+    Conflict,
+    Duplicate,
+    Intake,
+    Offer,
+    RefusedOffer,
+    Result,
+)
+from tests.ledger.world import key_of, validator
 
 NOW_MS = 1_700_000_000_000
 LANE = 3
@@ -348,3 +360,19 @@ async def test_an_empty_batch_of_consensus_disturbs_nothing() -> None:
     assert not task.done()
     lane.make_durable()
     assert isinstance((await task)[0], Accepted)
+
+
+async def test_after_a_leaving_nothing_is_taken_until_it_is_decided() -> None:
+    lane = Lane()
+    members = tuple(validator(number)[0] for number in (1, LANE))
+    footing = replace(FOOTING, validators=members)
+    lane.intake._foresight = Foresight(
+        lane.store, _vocabulary(lane.validity), LANE, lambda: footing
+    )
+    (left,) = await lane.offer(MemberLeave(LANE, NOW_MS))
+    assert isinstance(left, Accepted)
+    assert await lane.offer(_register(WORKER)) == [Closed(LEAVES)]
+    lane.intake.decided(b"another" * 4)
+    assert await lane.offer(_register(WORKER)) == [Closed(LEAVES)]
+    lane.intake.decided(left.record_id)
+    assert isinstance((await lane.offer(_register(WORKER)))[0], Accepted), "the ledger tells now"
