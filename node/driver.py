@@ -61,8 +61,9 @@ from ledger.errors import Malformed, StandingError
 from ledger.position import Applied, State
 from ledger.rows import CheckpointRow
 from ledger.state import apply_in_turns
-from ledger.store import HEADER, Changes
+from ledger.store import Changes
 from node.bounds import Bounds
+from node.joined import joined
 from node.links.peers import Peers
 from node.metrics import Metrics
 from node.storage.leveldb import LevelStore
@@ -266,7 +267,7 @@ class Driver:
                 return
             event, rows, then = self._inputs.popleft()
             self.consensus, effects = simplex.handle(self.consensus, event, now())
-            self._do_all(effects if rows is None else _joined(effects, rows))
+            self._do_all(effects if rows is None else joined(effects, rows))
             then()
         self._schedule()
 
@@ -391,19 +392,3 @@ class Driver:
             return
         del self._timers[timer]
         self.feed(TimerFired(timer))
-
-
-def _joined(effects: Sequence[Effect], rows: Changes) -> list[Effect]:
-    """The effects of sealing a batch, with rows added to the write that makes it durable."""
-    sealed = next((effect for effect in effects if isinstance(effect, BatchSealed)), None)
-    if sealed is None:
-        return list(effects)  # `Unsealed`: there is no batch, and no row about it
-    key = HEADER + sealed.hash
-    joined = [
-        Persist({**effect.changes, **rows})
-        if isinstance(effect, Persist) and key in effect.changes
-        else effect
-        for effect in effects
-    ]
-    assert joined != list(effects) or not rows, "a sealed batch was persisted"
-    return joined
