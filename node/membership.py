@@ -12,7 +12,8 @@ After every block, and every certified checkpoint:
   it within `READY_AGAIN_S`, it is sent again.
 - **Keys.** Consensus signs with whichever held keys the epoch's set names. Once that are the
   further ones, the links show the new certificate, checkpoints carry the new log key, and the old
-  keys are destroyed (node/keyring.py).
+  keys are destroyed (node/keyring.py). They may have come into force while this node was away, and
+  nobody trusts the old certificate then: while no link stands, both are shown in turn.
 """
 
 import asyncio
@@ -43,6 +44,8 @@ log = logging.getLogger(__name__)
 
 FORMER_S: Final = 10.0
 READY_AGAIN_S: Final = 1.0
+LONELY_S: Final = 12.0
+"""So long without a link, and the other certificate is shown."""
 
 Submit = Callable[[Sequence[Offer]], Awaitable[list[Result]]]
 
@@ -74,6 +77,7 @@ class Membership:
         self._timer: asyncio.TimerHandle | None = None
         self._saying: asyncio.Task[None] | None = None
         self._said = (b"", 0, 0.0)  # change, epoch, when
+        self._lonely_s = self._loop.time()  # since when no link stands
 
     def start(self) -> None:
         """Look once, at what the store says."""
@@ -119,11 +123,16 @@ class Membership:
             self._take_further()
             self._trust()
             self._be_ready()
+            self._show_in_turn()
         except StandingError as error:
             self._driver.halt(f"the membership cannot be followed: {error}")
 
     def _later(self, seconds: float) -> None:
+        """Look again after so long, or sooner if that was asked for before."""
+        now_s = self._loop.time()
         if self._timer is not None:
+            if now_s < self._timer.when() <= now_s + seconds:
+                return
             self._timer.cancel()
         self._timer = self._loop.call_later(seconds, self._soon)
 
@@ -175,6 +184,19 @@ class Membership:
         self._peers.become(further.validator, further.keys.link_seed)
         keyring.switch()
         log.info("the new keys are in force; the old ones are destroyed")
+
+    def _show_in_turn(self) -> None:
+        held, further, now_s = self._keyring.held, self._keyring.further, self._loop.time()
+        if further is None:
+            return
+        if self._peers.linked():
+            self._lonely_s = now_s
+        elif now_s >= self._lonely_s + LONELY_S:
+            self._lonely_s = now_s
+            other = further if self._peers.shown == held.validator else held
+            self._peers.become(other.validator, other.keys.link_seed)
+            log.warning("no link stands: the other certificate is shown")
+        self._later(LONELY_S)
 
     # --- ready ---
 

@@ -145,10 +145,17 @@ class Peers:
 
     def become(self, own: Validator, link_seed: bytes) -> None:
         """Show another certificate from now on: every link is made anew."""
+        if own == self._own:
+            return
         self._own, self._seed = own, link_seed
         self._take(self._trusted)
         self._shows_old = True
         self._renew()
+
+    @property
+    def shown(self) -> Validator:
+        """Whose certificate is shown."""
+        return self._own
 
     def _take(self, trusted: tuple[Validator, ...]) -> None:
         self._keys = member_keys(trusted)
