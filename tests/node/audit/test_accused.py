@@ -14,7 +14,7 @@ from tests.node.audit.test_run import audit_folder, write_folder
 from tests.node.audit.test_sets import Certified
 
 
-def _two_notarizes(chain: bytes, number: int, at: int) -> Evidence:
+def two_notarizes(chain: bytes, number: int, at: int) -> Evidence:
     key, parts = key_of(number, "vote"), []
     for hash_ in (b"1" * 32, b"2" * 32):
         signature = key.sign(statement_message(chain, NOTARIZE, 1, 7, hash_))
@@ -27,9 +27,9 @@ def test_an_audit_warns_of_who_signed_twice(tmp_path: Path, *, told: bool) -> No
     world = Certified(genesis_of(4, msgspec.structs.replace(FIRST_BOUNDS, epoch_blocks=8)))
     world.cosigners = {}
     if told:
-        record = _two_notarizes(world.chain, 2, world.time)
+        record = two_notarizes(world.chain, 2, world.time)
         assert world.rules(record) == [""]
-        again = _two_notarizes(world.chain, 2, world.time)
+        again = two_notarizes(world.chain, 2, world.time)
         assert world.rules(again) == ["evidence-exists"]
     else:
         world.run(world.register("w"))
