@@ -14,6 +14,8 @@ import msgspec
 from ledger.errors import Malformed, Refused
 from ledger.records import RECORD_BYTES_MAX, Record, decode_record
 from ledger.records.engagement import EngagementOpen, EngagementOutcome
+from ledger.records.evidence import Evidence
+from ledger.records.membership import MemberApprove, MemberReady
 from ledger.records.rating import Rating
 from ledger.records.subject import SubjectLink, SubjectRegister
 from ledger.rules import codes
@@ -45,6 +47,9 @@ _NAMED_BY: Final[dict[type[Record], tuple[str, str]]] = {
     EngagementOpen: (codes.ENGAGEMENT_EXISTS, "reference"),
     EngagementOutcome: (codes.OUTCOME_EXISTS, "reference"),
     Rating: (codes.RATING_EXISTS, "direction"),
+    MemberApprove: (codes.APPROVAL_EXISTS, "change"),
+    MemberReady: (codes.READY_EXISTS, "change"),
+    Evidence: (codes.EVIDENCE_EXISTS, "slot"),
 }
 
 
