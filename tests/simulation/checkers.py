@@ -108,7 +108,8 @@ class Checker:
                 self._vote(source, message)
                 self._signed(source, epoch, VOTE, statement(chain, message), message.signature)
                 self._stood(source, vote_key(epoch, view, kind), message)
-                if kind == NOTARIZE:
+                if kind == NOTARIZE and source not in self.may_forget:
+                    # (where f = 0 a lost store takes over its votes, not what they name)
                     self._stood(source, proposal_key(epoch, view, hash_), message)
             case Proposal(block, signature):
                 slot = (source, block.epoch, block.view)
