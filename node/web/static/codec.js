@@ -5,6 +5,8 @@
 // extension, no byte too many. Bounds are checked before anything is read. Integers are 0…2^53 − 1.
 // Shapes and bounds are those of ledger/README.md and ledger/bureau/README.md.
 
+import { governance } from "./governance.js";
+
 /** What was handed in is wrong. */
 export class Refused extends Error {}
 
@@ -343,6 +345,7 @@ const RECORDS = {
   })],
   [ERASURE]: [6, (r) => ({ handle: r.bin(32), key: r.bin(32), scope: r.oneOf(["platform", "whole"]) })],
   [ERASURE_ACK]: [4, (r) => ({ erasure: r.bin(32) })],
+  ...governance(readValidator),
 };
 
 function readEnd(r) {
@@ -352,7 +355,7 @@ function readEnd(r) {
 /** A record: its type, platform, date, and the fields of its type. */
 export function decodeRecord(data) {
   return whole(data, RECORD_BYTES_MAX, "record", (r) => {
-    const count = r.count(4, 12);
+    const count = r.count(3, 12);
     const type = r.uint();
     const [length, read] = RECORDS[type] ?? [0, null];
     if (length !== count) throw r.refuse("is of no type of that many fields");
