@@ -14,10 +14,11 @@
     file       = [platform, handle, [leaf, …], [opening, …], index proof]
     opening    = [salt, record, signatures, annotation]
 
-Files ascend by (platform, handle), and have at most 65,536 leaves together. A file has all of its
-leaves, and openings of exactly those whose type the score reads and that no erasure leaf of the
-file targets, in the same order. Everything is either covered by a hash or a signature that is
-checked, or recomputed and compared, so that no byte can be changed.
+Files ascend by (platform, handle), and have together at most 131,072 leaves of types 30 and 31
+(what erasing leaves) and 65,536 of others. A file has all of its leaves, and openings of exactly
+those whose type the score reads and that no erasure leaf of the file targets, in the same order.
+Everything is either covered by a hash or a signature that is checked, or recomputed and compared,
+so that no byte can be changed.
 """
 
 from typing import Annotated, Final, Literal
@@ -27,7 +28,12 @@ import msgspec
 from ledger.batch import SIGNATURES_MAX, Submission
 from ledger.block import Block
 from ledger.bureau.answer import Answer, Question
-from ledger.bureau.reading import ANNOTATION_BYTES_MAX, FILE_LEAVES_MAX, SUMMARY_BYTES_MAX
+from ledger.bureau.reading import (
+    ANNOTATION_BYTES_MAX,
+    ERASING_LEAVES_MAX,
+    FILE_LEAVES_MAX,
+    SUMMARY_BYTES_MAX,
+)
 from ledger.encoding import Handle, Hash, PlatformNumber, Salt, Value, decode, encode
 from ledger.files import CLOSURE_FILES_MAX, FileLeaf
 from ledger.hashing import sha256
@@ -38,6 +44,7 @@ from ledger.parameters import PARAMETERS_BYTES_MAX
 from ledger.records import RECORD_BYTES_MAX
 
 BUNDLE_BYTES_MAX: Final = 64 * 1_024 * 1_024
+_LEAVES_MAX: Final = FILE_LEAVES_MAX + ERASING_LEAVES_MAX
 
 MapProof = Annotated[bytes, msgspec.Meta(max_length=PROOF_BYTES_MAX)]
 
@@ -67,7 +74,7 @@ class FileProof(Value):
 
     platform: PlatformNumber
     handle: Handle
-    leaves: Annotated[tuple[FileLeaf, ...], msgspec.Meta(max_length=FILE_LEAVES_MAX)]
+    leaves: Annotated[tuple[FileLeaf, ...], msgspec.Meta(max_length=_LEAVES_MAX)]
     openings: Annotated[tuple[Opening, ...], msgspec.Meta(max_length=FILE_LEAVES_MAX)]
     proof: MapProof
 

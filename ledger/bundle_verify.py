@@ -1,7 +1,7 @@
 """Verification of a bundle, from its bytes and a policy alone. Steps, in order; each must hold:
 
-1. `form`: canonical bytes of the one form; files ascend and have at most 65,536 leaves together;
-   the subject asked about is among them.
+1. `form`: canonical bytes of the one form; files ascend, and have no more leaves together than
+   are read; the subject asked about is among them.
 2. `checkpoint`: a note with one log line of a key of the policy and exactly q cosignatures of
    distinct validators, in the policy's order.
 3. `seal`: the seal's entry is the last leaf of the checkpoint's log.
@@ -21,7 +21,7 @@ The first step that does not hold ends the verification.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Final
 
 from ledger.block import Seal, block_hash, decode_seal
@@ -30,7 +30,7 @@ from ledger.bureau.answer import Answer
 from ledger.bureau.erased import check_erasures
 from ledger.bureau.evidence import Fact, OpenFile
 from ledger.bureau.reading import (
-    FILE_LEAVES_MAX,
+    closure_room,
     decode_tally,
     erased_fact,
     is_read,
@@ -170,8 +170,9 @@ class _Verification:
         question = self.bundle.question
         if (question.platform, question.handle) not in names:
             raise BadProof("the file of the subject asked about is not there")
-        if sum(len(file.leaves) for file in self.bundle.files) > FILE_LEAVES_MAX:
-            raise BadProof(f"the files have more than {FILE_LEAVES_MAX} leaves together")
+        room = closure_room()
+        for leaf in chain.from_iterable(file.leaves for file in self.bundle.files):
+            room.take(leaf)
         return f"{len(self._data)} bytes, {len(names)} file(s)"
 
     def _checkpoint(self) -> str:

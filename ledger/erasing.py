@@ -3,7 +3,7 @@
 | record | its stand-in keeps | and says instead of the rest |
 |---|---|---|
 | subject.register | platform, handle, key, assurance | dated 1990 |
-| subject.link | everything, its date as well: `dated-before-erasure` | |
+| subject.link | platforms, handles, keys | dated as its batch |
 | engagement.open | platform, at, reference, parties, due_until | the plainest terms |
 | engagement.outcome | platform, reference | *good*, *bad* or *nothing* |
 | rating | platform, reference, direction, rater, key, scale, a bad value | *best* or *middle* |
@@ -18,8 +18,8 @@ What a stand-in keeps stands in the rows of the state anyhow, but for a bad rati
 weight is in the rated party's tally.
 
 A residue is a function of the opening and of rows that never change: the record's leaf row and
-record row, and what its engagement's row says of the open. So every node makes the same bytes,
-whenever it makes them and whatever it has erased before.
+record row, its batch's header, and what its engagement's row says of the open. So every node makes
+the same bytes, whenever it makes them and whatever it has erased before.
 """
 
 from collections.abc import Iterable, Iterator
@@ -47,8 +47,10 @@ from ledger.residue import Residue
 from ledger.rows import (
     REPAIR,
     EngagementRow,
+    HeaderRow,
     LeafRow,
     RecordRow,
+    header_key,
     lane_key,
     need_row,
     read_row,
@@ -136,12 +138,17 @@ class _Residues:
             self._names[lane, height] = name
         return read_row(self._reader, Submission, submission_key(name, position))
 
+    def _batch_time(self, place: Place) -> int:
+        """A date (ms) that no earlier erasure of the file reaches, as the record's own was."""
+        name = self._names[place[:2]]
+        return need_row(self._reader, HeaderRow, header_key(name)).header.time
+
     def _stand_in(self, place: Place, record: Record, leaf: LeafRow) -> Record:
         match record:
             case SubjectRegister():
                 return replace(record, at=EARLIEST_MS)
             case SubjectLink():
-                return record
+                return replace(record, at=self._batch_time(place))
             case EngagementOpen():
                 return self._open(record)
             case EngagementOutcome():

@@ -30,7 +30,7 @@ from ledger.block import SEAL_KIND
 from ledger.encoding import Hash, TimeMs, Uint, Value, encode
 from ledger.errors import InvalidInput, StoreDamaged
 from ledger.records import TAGS
-from ledger.records.erasure import Erasure
+from ledger.records.erasure import Erasure, ErasureAck
 from ledger.records.subject import SubjectLink
 from ledger.residue import Residue
 from ledger.rows import (
@@ -53,10 +53,10 @@ KIND_FILE: Final = 0
 KIND_RATER: Final = 1
 KIND_PLATFORM: Final = 2
 CLOSURE_FILES_MAX: Final = 16
-FILE_LEAVES_MAX: Final = 1_000_000
 
 _LINK: Final = TAGS[SubjectLink]
 _ERASURE: Final = TAGS[Erasure]
+_OF_ERASING: Final = frozenset({_ERASURE, TAGS[ErasureAck]})
 _SUBJECT_BYTES: Final = 36
 
 
@@ -69,6 +69,31 @@ class FileLeaf(Value):
     commitment: Hash
     target: Uint | None
     annotation_hash: Hash
+
+
+@dataclass(slots=True)
+class LeafRoom:
+    """How many leaves more of files are read, at most.
+
+    What erasing leaves (types 30 and 31) is counted apart: erasing closes no file for its readers.
+    """
+
+    records: int = 1_000_000
+    of_erasing: int = 2_000_000
+
+    def take(self, leaf: FileLeaf) -> None:
+        """Count a leaf.
+
+        Raises:
+            InvalidInput: there is no room for it.
+        """
+        if leaf.type in _OF_ERASING:
+            self.of_erasing -= 1
+        else:
+            self.records -= 1
+        if self.of_erasing < 0 or self.records < 0:
+            what = "of erasures " if leaf.type in _OF_ERASING else ""
+            raise InvalidInput(f"the files have more leaves {what}than may be read together")
 
 
 class FilePlace(NamedTuple):
@@ -209,19 +234,18 @@ def file_places(reader: Reader, subject: bytes, size: int) -> Iterator[FilePlace
 
 
 def read_file(
-    reader: Reader, platform: int, handle: bytes, size: int, *, leaves_max: int = FILE_LEAVES_MAX
+    reader: Reader, platform: int, handle: bytes, size: int, *, room: LeafRoom | None = None
 ) -> list[FileItem]:
     """A file as it stood when the log had `size` entries, with its openings.
 
     Raises:
-        InvalidInput: it has more than `leaves_max` leaves.
+        InvalidInput: it has more leaves than there is room for (`room`, which is counted down).
         StoreDamaged: a row is missing or not what was written.
     """
+    room = room or LeafRoom()
     items: list[FileItem] = []
     erasures: dict[int, FileItem] = {}
     for place in file_places(reader, subject_key(platform, handle), size):
-        if len(items) == leaves_max:
-            raise InvalidInput(f"the file has more than {leaves_max} leaves")
         known = None if place.target is None else erasures.get(place.log_index)
         if known is not None:
             leaf = replace(known.leaf, target=place.target)
@@ -230,6 +254,7 @@ def read_file(
             item = _item(reader, place)
             if place.target is not None:
                 erasures[place.log_index] = item
+        room.take(item.leaf)
         items.append(item)
     return items
 

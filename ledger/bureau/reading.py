@@ -19,6 +19,7 @@ from ledger.files import (
     KIND_PLATFORM,
     FileItem,
     FileLeaf,
+    LeafRoom,
     closure,
     read_file,
     read_subject,
@@ -33,6 +34,7 @@ from ledger.rows import REPAIR, BlockRow, block_key, need_row, parameters_key
 from ledger.store import Reader
 
 FILE_LEAVES_MAX: Final = 65_536
+ERASING_LEAVES_MAX: Final = 2 * FILE_LEAVES_MAX  # one for each record erased, and as many besides
 ANNOTATION_BYTES_MAX: Final = 32
 SUMMARY_BYTES_MAX: Final = 64
 NO_ANNOTATION: Final = b"\x90"  # the empty MessagePack array
@@ -57,6 +59,11 @@ class Certified(Protocol):
     def note(self) -> bytes:
         """The note: one log line, exactly q cosignature lines in the validators' order."""
         ...
+
+
+def closure_room() -> LeafRoom:
+    """How many leaves the files that are read together may have."""
+    return LeafRoom(FILE_LEAVES_MAX, ERASING_LEAVES_MAX)
 
 
 def open_leaf(leaf: FileLeaf, submission: Submission, annotation: bytes) -> Fact:
@@ -167,10 +174,9 @@ def read_closure(
     if row is None or row.registered >= certified.size:
         raise InvalidInput(f"platform {platform} has no subject {handle.hex()}", field="subject")
     files: list[tuple[int, bytes, Sequence[FileItem]]] = []
-    left = FILE_LEAVES_MAX
+    room = closure_room()
     for number, name in closure(reader, platform, handle, certified.size):
-        items = read_file(reader, number, name, certified.size, leaves_max=left)
-        left -= len(items)
+        items = read_file(reader, number, name, certified.size, room=room)
         files.append((number, name, items))
     return files
 

@@ -1,7 +1,8 @@
 """Erasures as HTTP and pages show them: what was taken from files, when, and who has acknowledged.
 
-A file is *partly erased* as soon as one of its records is. Nothing else is told of an erasure: not
-by whose key it came, which the file of the other party to an erased engagement must not say.
+A file is *partly erased* as soon as one of its records is. What is shown here of an erasure names
+no subject. Among those who may read it is no secret who asked, though: by the id that is shown,
+`GET /v1/records/{id}` lists the files in its scope, as the ledger does that every member holds.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

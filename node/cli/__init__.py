@@ -16,6 +16,7 @@ COMMANDS: Final = {
     "node": "node.cli.node",
     "import": "node.cli.import_",
     "submit": "node.cli.submit",
+    "key": "node.cli.key",
     "erase": "node.cli.erase",
     "score": "node.cli.score",
     "file": "node.cli.file",

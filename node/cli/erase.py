@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NoReturn
 
 import msgspec
 import typer
@@ -17,6 +17,7 @@ from ledger.records.erasure import Erasure
 from ledger.signing import SigningKey, signed_message
 from node.api.json_records import record_to_json
 from node.cli.output import fail, print_json, stderr
+from node.cli.taking import Taking, what_it_takes
 from node.cli.target import NODE_URL, JsonOption, NodeOption, TokenFileOption, ask
 from node.client import Client, ProblemAnswered
 from node.keystore import read_seed
@@ -42,6 +43,9 @@ def erase(
     timeout_s: Annotated[
         float, typer.Option(min=0, help="How long to wait for the platforms; 0: not at all.")
     ] = 60.0,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask; needed with --json and without a terminal.")
+    ] = False,
     node: NodeOption = NODE_URL,
     token_file: TokenFileOption = None,
     as_json: JsonOption = False,
@@ -49,16 +53,70 @@ def erase(
     """Have a subject's records destroyed; tell which platforms have done so, as they say it.
 
     It takes all that stands in the file, and cannot be undone. What comes later stays, unless it is
-    asked for again. Exit 0: all have; 1: the ledger refuses it, or some have not said so yet.
+    asked for again. First it counts what there is to take, and asks; where there is nothing, it
+    posts nothing. Exit 0: all have, or nothing is there; 1: you or the ledger refused, or some have
+    not said so yet; 2: wrong usage.
     """
     if scope not in ("platform", "whole"):
         fail("--scope takes one word: platform or whole")
     signer = SigningKey.from_seed(read_seed(key))
+    taking = ask(node, token_file, lambda client: _looked(client, subject, scope))
+    if taking.records == 0 and taking.is_all:
+        _end_with_nothing(taking, as_json=as_json)
+    _confirm(taking, yes=yes, as_json=as_json)
     asking = _Asking(subject, scope, signer, timeout_s, quiet=as_json)
     found = ask(node, token_file, asking.whole)
     if as_json:
         print_json(found)
     raise typer.Exit(0 if _is_over(found) else 1)
+
+
+async def _looked(client: Client, subject: str, scope: str) -> Taking:
+    number, handle = await _named(client, subject)
+    return await what_it_takes(client, f"{number}:{handle.hex()}", scope)
+
+
+def _end_with_nothing(taking: Taking, *, as_json: bool) -> NoReturn:
+    if as_json:
+        print_json({"erased": 0, "files": list(taking.files)})
+    else:
+        typer.echo(f"nothing to erase in {', '.join(taking.files)}: nothing is posted")
+    raise typer.Exit(0)
+
+
+def is_terminal() -> bool:
+    """Whether a person can answer."""
+    return sys.stdin.isatty()
+
+
+def _confirm(taking: Taking, *, yes: bool, as_json: bool) -> None:
+    if not as_json:
+        typer.echo(f"to be erased: {taking}")
+    if yes:
+        return
+    if as_json or not is_terminal():
+        fail(f"{taking} would be erased for ever: say --yes; nothing is posted")
+    if not typer.confirm("Destroy their content at every platform? This cannot be undone."):
+        fail("nothing is posted", code=1)
+
+
+async def _named(client: Client, subject: str) -> tuple[int, bytes]:
+    """A subject's platform and handle, from what a person has written.
+
+    Raises:
+        StandingError: it is not in the form, or there is no such platform.
+    """
+    network = await client.network()
+    code, _, handle = subject.partition(":")
+    members = {each["code"]: each["number"] for each in network["members"]}
+    number = members.get(code, int(code) if code.isdecimal() else None)
+    try:
+        name = bytes.fromhex(handle)
+    except ValueError:
+        name = b""
+    if number is None or len(name) != 32:
+        raise StandingError(f"{subject} is no subject: platform:handle, 64 hex digits")
+    return number, name
 
 
 class _Asking:
@@ -96,16 +154,8 @@ class _Asking:
         return found
 
     async def _signed(self, client: Client) -> bytes:
+        number, name = await _named(client, self._subject)
         network = await client.network()
-        code, _, handle = self._subject.partition(":")
-        members = {each["code"]: each["number"] for each in network["members"]}
-        number = members.get(code, int(code) if code.isdecimal() else None)
-        try:
-            name = bytes.fromhex(handle)
-        except ValueError:
-            name = b""
-        if number is None or len(name) != 32:
-            raise StandingError(f"{self._subject} is no subject: platform:handle, 64 hex digits")
         at = time.time_ns() // 1_000_000
         record = Erasure(number, at, name, self._signer.public, self._scope)  # type: ignore[arg-type]
         data = encode_record(record)

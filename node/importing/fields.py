@@ -5,6 +5,7 @@ against the record's own types when the mapping is read, so that a misspelt word
 the first row.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
@@ -26,6 +27,7 @@ TIMES: Final = frozenset({"at", "due_from", "due_until"})
 SUBJECTS: Final = frozenset({"worker", "client", "rater"})
 _FILLED: Final = frozenset({"platform", "reference"})
 _LIST_MAX: Final = 16
+_KEY: Final = re.compile(r"[0-9a-fA-F]{64}\Z")
 
 Maker = Callable[[Scope], Any]
 
@@ -45,6 +47,18 @@ class Shape:
     subjects: tuple[tuple[str, str], ...]
     constants: dict[str, Any]
     makers: tuple[tuple[str, Maker], ...]
+
+
+def public_key(value: str | int) -> bytes:
+    """A subject's public key as a row has it: 64 hex digits, or nothing.
+
+    Raises:
+        RowRejected: it is neither.
+    """
+    text = str(value)
+    if text and not _KEY.match(text):
+        raise RowRejected(f"key: {text!r} is no public key: 64 hex digits, or nothing")
+    return bytes.fromhex(text)
 
 
 def compile_shape(

@@ -28,6 +28,7 @@
     reference = term                  the platform's own name of the person
     registered = "time name"
     assurance = term                  yields none, contact, document or in-person
+    key = term                        yields a public key, 64 hex digits, or ""  [optional]
 
     [[records]]                       the records of a row, in this order
     type = "engagement.open" | "engagement.outcome" | "rating"
@@ -49,9 +50,9 @@ from typing import Any, Final
 
 from ledger.encoding import UINT_MAX
 from ledger.errors import Misconfigured
-from node.importing.fields import Shape, compile_shape
+from node.importing.fields import Shape, compile_shape, public_key
 from node.importing.rows import Format, Source
-from node.importing.terms import BadTerm, Names, Term, compile_term, suggestion
+from node.importing.terms import BadTerm, Names, RowRejected, Term, compile_term, suggestion
 from node.importing.times import UNITS, BadTime, Time, Unit, parse_iso
 from node.importing.toml_lines import line_of
 from node.toml_text import BadToml, parse_toml
@@ -81,6 +82,7 @@ class Person:
     reference: Term
     registered: str
     assurance: Term
+    key: Term | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,13 +226,23 @@ class _Reader:
         found = {}
         for name in self._table(("subjects",)):
             at = ("subjects", name)
-            table = self._table(at, needed={"reference", "registered", "assurance"})
+            table = self._table(at, needed={"reference", "registered", "assurance"}, also={"key"})
             found[name] = Person(
                 self._term((*at, "reference"), table["reference"], names),
                 self._one_of((*at, "registered"), table["registered"], tuple(times)),
                 self._assurance((*at, "assurance"), table["assurance"], names),
+                self._key((*at, "key"), table["key"], names) if "key" in table else None,
             )
         return found
+
+    def _key(self, at: tuple[str, ...], value: object, names: Names) -> Term:
+        term = self._term(at, value, names)
+        for each in term.outcomes if term.constant is None else (term.constant,):
+            try:
+                public_key(each)
+            except RowRejected as error:
+                raise self._error(at, str(error)) from error
+        return term
 
     def _assurance(self, at: tuple[str, ...], value: object, names: Names) -> Term:
         term = self._term(at, value, names)

@@ -5,7 +5,8 @@ node is asked for the handles of all references of many rows at once; `RowPlan.b
 canonical record bytes. Everything in a draft is a function of the file and the mapping, so a second
 import of the same rows makes the same bytes, which the node knows already.
 
-A subject is registered by the first good row that names it, at that row's time.
+A subject is registered by the first good row that names it, at that row's time and with that row's
+key, if the mapping knows one.
 """
 
 from collections.abc import Mapping as Map
@@ -18,7 +19,7 @@ from ledger.errors import Malformed
 from ledger.hashing import ZERO_HASH
 from ledger.records import decode_record
 from ledger.records.subject import SubjectRegister
-from node.importing.fields import Shape
+from node.importing.fields import Shape, public_key
 from node.importing.mapping import Mapping, Person
 from node.importing.rows import Row
 from node.importing.terms import RowRejected, Scope, Term
@@ -158,7 +159,7 @@ class Planner:
         fields = {
             "platform": self._platform,
             "at": times[person.registered],
-            "key": b"",
+            "key": b"" if person.key is None else public_key(person.key.of(scope)),
             "assurance": person.assurance.of(scope),
         }
         return Draft("subject.register", SubjectRegister, fields, (("handle", reference),))

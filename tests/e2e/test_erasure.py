@@ -267,8 +267,8 @@ def _standing(*arguments: str, token: str = "") -> tuple[int, dict[str, Any]]:
         check=False,
         env={**os.environ, "STANDING_TOKEN": token},
     )
-    assert done.stdout, done.stderr
-    return done.returncode, json.loads(done.stdout)
+    assert done.stdout or done.returncode == 2, done.stderr
+    return done.returncode, json.loads(done.stdout or "{}")
 
 
 def _start_to_be_killed(seat: Seat) -> "subprocess.Popen[bytes]":
@@ -323,7 +323,11 @@ async def _erase_and_kill_one(
         await running.wait_ready()
         subject = f"a:{person.at_a.hex()}"
         asked = ("erase", subject, "--key", str(key_file), "--scope", "whole", "--node", b.url)
-        code, found = await asyncio.to_thread(_standing, *asked, "--timeout-s", "5", token=b.token)
+        code, _ = await asyncio.to_thread(_standing, *asked, token=b.token)
+        assert code == 2, "nothing is posted unless it is told to"
+        code, found = await asyncio.to_thread(
+            _standing, *asked, "--yes", "--timeout-s", "5", token=b.token
+        )
         assert code == 1, "one has not said that it has destroyed anything"
         assert await asyncio.to_thread(killed.wait, LIMIT_S) == -signal.SIGKILL
         async with Client(a.url, a.token) as client:

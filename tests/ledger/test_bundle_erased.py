@@ -8,9 +8,10 @@ from ledger import erasure_queue
 from ledger.batch import commitment
 from ledger.bundle import decode_bundle, verify_bundle
 from ledger.bundle_form import Opening
+from ledger.bureau import reading
 from ledger.bureau.erased import ERASURE_TYPE
 from ledger.bureau.reading import answer, ask, is_read
-from ledger.errors import Erased
+from ledger.errors import Erased, InvalidInput
 from ledger.files import closure, read_file
 from tests.ledger.certify import certify, policy_of
 from tests.ledger.handmade import moved
@@ -68,6 +69,23 @@ def test_a_whole_erasure_takes_every_linked_file():
     assert counts_of(world).erased == 7
     there = counts_of(world, "w2", 2)
     assert (there.files, there.engagements, there.erased) == (1, 0, 4)
+
+
+def test_erasing_closes_no_file(monkeypatch):
+    """A worker with as many records as a score may read has them erased, and goes on working."""
+    world = small_world()
+    full = len(read_file(world.store, 1, handle("w"), world.state.size))
+    for spare, held in ((0, True), (-1, False)):
+        monkeypatch.setattr(reading, "FILE_LEAVES_MAX", full + spare)
+        if held:
+            assert counts_of(world).erased == 0
+        else:
+            with pytest.raises(InvalidInput, match="more leaves than"):
+                bundle_of(world)
+    monkeypatch.setattr(reading, "FILE_LEAVES_MAX", full)
+    world.run(world.erasure("w"))
+    assert len(read_file(world.store, 1, handle("w"), world.state.size)) == 2 * full + 1
+    assert counts_of(world).erased == 6
 
 
 def test_every_record_erased():

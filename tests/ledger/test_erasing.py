@@ -164,6 +164,18 @@ def test_a_stand_in_says_no_more_than_it_must() -> None:
     assert left[5].value == 3
 
 
+def test_the_stand_in_of_a_link_is_dated_as_its_batch() -> None:
+    """Its own date is gone; that of its batch is as late, and known from the header anyway."""
+    world = World()
+    world.run(world.register("w", key=True), world.register("c", key=True))
+    link = world.link((1, "w"), (1, "c"))
+    world.time += DAY
+    world.put(1, [link], time=world.time)
+    world.block()
+    left = decode_record(_residues(world)[1, 2, 0].stand_in)
+    assert left == replace(decode_record(link.record), at=world.lane_times[1])  # type: ignore[type-var]
+
+
 def test_an_outcome_that_is_in_no_tally_of_newcomers_says_nothing() -> None:
     world = World()
     most = world.state.vocabulary.model.newcomer_results

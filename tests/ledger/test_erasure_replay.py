@@ -10,6 +10,7 @@ from ledger.erasing import residue_of, residues_of
 from ledger.erasure_rows import erasure_key
 from ledger.errors import InvalidInput, StoreDamaged
 from ledger.files import (
+    LeafRoom,
     read_file,
     read_leaf,
 )
@@ -246,8 +247,11 @@ def test_a_file_row_has_one_of_two_forms(world: World) -> None:
         with pytest.raises(StoreDamaged, match=key_.hex()):
             read_file(world.store, 1, handle("w"), world.state.size)
     world.store.write({key_: data})
-    with pytest.raises(InvalidInput, match="more than 8 leaves"):
-        read_file(world.store, 1, handle("w"), world.state.size, leaves_max=8)
+    with pytest.raises(InvalidInput, match="more leaves than"):
+        read_file(world.store, 1, handle("w"), world.state.size, room=LeafRoom(3, 9))
+    assert len(read_file(world.store, 1, handle("w"), world.state.size, room=LeafRoom(4, 5))) == 9
+    with pytest.raises(InvalidInput, match="more leaves of erasures than"):
+        read_file(world.store, 1, handle("w"), world.state.size, room=LeafRoom(9, 4))
 
 
 def test_a_residue_of_another_record_is_named(world: World) -> None:

@@ -11,6 +11,7 @@ from ledger.encoding import decode, encode
 from ledger.errors import InvalidInput, StoreDamaged
 from ledger.files import (
     FileLeaf,
+    LeafRoom,
     closure,
     entry_at,
     file_head,
@@ -68,9 +69,9 @@ def world() -> World:
 
 
 def test_bound_on_leaves(world: World) -> None:
-    assert len(read_file(world.store, 1, handle("w"), world.state.size, leaves_max=4)) == 4
-    with pytest.raises(InvalidInput, match="more than 3 leaves"):
-        read_file(world.store, 1, handle("w"), world.state.size, leaves_max=3)
+    assert len(read_file(world.store, 1, handle("w"), world.state.size, room=LeafRoom(4, 0))) == 4
+    with pytest.raises(InvalidInput, match="more leaves than"):
+        read_file(world.store, 1, handle("w"), world.state.size, room=LeafRoom(3, 9))
 
 
 def test_unknown_subject_has_an_empty_file(world: World) -> None:

@@ -11,7 +11,7 @@ import { governance } from "./governance.js";
 export class Refused extends Error {}
 
 export const UINT_MAX = Number.MAX_SAFE_INTEGER;
-export const LEAVES_MAX = 65_536;
+export const [LEAVES_MAX, ERASING_LEAVES_MAX] = [65_536, 131_072]; // of types 30 and 31 the second
 const BUNDLE_BYTES_MAX = 64 * 1024 * 1024;
 export const PARAMETERS_BYTES_MAX = 512 * 1024;
 const SEAL_BYTES_MAX = 65_535; // with its kind byte
@@ -229,7 +229,7 @@ function readFile(r) {
   return {
     platform: r.platform(),
     handle: r.bin(32),
-    leaves: r.list(0, LEAVES_MAX, () => readLeaf(r)),
+    leaves: r.list(0, LEAVES_MAX + ERASING_LEAVES_MAX, () => readLeaf(r)),
     openings: r.list(0, LEAVES_MAX, () => readOpening(r)),
     proof: r.bin(0, MAP_PROOF_BYTES_MAX),
   };

@@ -9,8 +9,8 @@
 // for bit. Nothing is fetched. A policy that cannot be read throws `Refused`; a browser without Ed25519
 // throws `Unsupported`: then `standing verify` does the same on the command line.
 
-import { ERASURE, ERASURE_ACK, LEAVES_MAX, LINK, OPEN, OUTCOME, RATING, Refused, decodeAnnotation, decodeBundle,
-  decodeRecord, decodeSeal, decodeTally, encodeAnswer, sameBytes } from "./codec.js";
+import { ERASING_LEAVES_MAX, ERASURE, ERASURE_ACK, LEAVES_MAX, LINK, OPEN, OUTCOME, RATING, Refused,
+  decodeAnnotation, decodeBundle, decodeRecord, decodeSeal, decodeTally, encodeAnswer, sameBytes } from "./codec.js";
 import { decodeParameters, div } from "./model.js";
 import { parsePolicy, verifyCheckpoint } from "./note.js";
 import { Unsupported, ascii, hex, merkleRoot, needEd25519, sha256, u32be, u64be, verifyAbsence, verifyInclusion,
@@ -22,6 +22,7 @@ export { Refused, Unsupported, parsePolicy };
 export const MAX_AGE_DAYS = 30;
 const DAY_MS = 86_400_000;
 const READ_TYPES = new Set([LINK, OPEN, OUTCOME, RATING]);
+const OF_ERASING = new Set([ERASURE, ERASURE_ACK]);
 const BLOCK_CONTEXT = ascii("standing/block/v1\0");
 const KIND_FILE = 0;
 const KIND_PLATFORM = 2;
@@ -85,10 +86,19 @@ function checkForm(seen) {
   if (!files.some((file) => compareSubjects(file, question) === 0)) {
     throw new Refused("the file of the subject asked about is not there");
   }
-  if (files.reduce((sum, file) => sum + file.leaves.length, 0) > LEAVES_MAX) {
-    throw new Refused(`the files have more than ${LEAVES_MAX} leaves together`);
+  const room = { records: LEAVES_MAX, ofErasing: ERASING_LEAVES_MAX };
+  for (const { leaves } of files) {
+    for (const { type } of leaves) takeRoom(room, OF_ERASING.has(type));
   }
   return `${seen.data.length} bytes, ${files.length} file(s)`;
+}
+
+/** What erasing leaves is counted apart: it closes no file for its readers. */
+function takeRoom(room, ofErasing) {
+  room[ofErasing ? "ofErasing" : "records"] -= 1;
+  if (room.ofErasing < 0 || room.records < 0) {
+    throw new Refused(`the files have more leaves ${ofErasing ? "of erasures " : ""}than may be read together`);
+  }
 }
 
 async function checkCheckpoint(seen) {
@@ -188,7 +198,7 @@ function checkTarget({ target, logIndex }, standing, owned, erased) {
   const what = `the target ${target} of erasure ${logIndex}`;
   if (!owned.has(target)) throw new Refused(`${what} does not stand before it`);
   if (target >= logIndex) throw new Refused(`${what} is not older than it`);
-  if ([ERASURE, ERASURE_ACK].includes(standing.get(target).type)) {
+  if (OF_ERASING.has(standing.get(target).type)) {
     throw new Refused(`${what} is of a type that is never erased`);
   }
   if (erased.has(target)) throw new Refused(`${what} is erased already`);

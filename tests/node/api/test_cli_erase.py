@@ -33,8 +33,9 @@ def call(served: Served, monkeypatch, key_file: Path):  # noqa: F811
     monkeypatch.setenv("STANDING_TOKEN", BOTH)
     monkeypatch.setenv("COLUMNS", "200")
 
-    def run(subject: str, *arguments: str, key: Path = key_file):
-        return CliRunner().invoke(erase.app, [subject, "--key", str(key), *arguments])
+    def run(subject: str, *arguments: str, key: Path = key_file, yes: bool = True, typed: str = ""):
+        given = [subject, "--key", str(key), *(["--yes"] if yes else []), *arguments]
+        return CliRunner().invoke(erase.app, given, input=typed)
 
     return run
 
@@ -70,10 +71,11 @@ def test_acknowledgements_are_told_as_they_come(served, call) -> None:  # noqa: 
     done.result(30)
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
-    assert lines[0].endswith(" is final")
-    assert lines[1] == f"it takes what stands in {W}"
-    assert lines[2] == "every record is marked; each platform destroys and acknowledges"
-    assert lines[3:] == [f"p{n} has destroyed everything" for n in (1, 2, 3, 4)]
+    assert lines[0] == f"to be erased: 2 records in {W}"
+    assert lines[1].endswith(" is final")
+    assert lines[2] == f"it takes what stands in {W}"
+    assert lines[3] == "every record is marked; each platform destroys and acknowledges"
+    assert lines[4:] == [f"p{n} has destroyed everything" for n in (1, 2, 3, 4)]
 
 
 def test_who_has_not_said_so_is_told_with_what_to_do(served, call) -> None:  # noqa: F811
@@ -94,6 +96,45 @@ def test_who_has_not_said_so_is_in_the_json(served, call) -> None:  # noqa: F811
     assert (found["erasure"]["acknowledged"], found["erasure"]["awaited"]) == (
         [], ["p1", "p2", "p3", "p4"],
     )  # fmt: skip
+
+
+def _posted(served) -> int:  # noqa: F811
+    return sum(1 for _ in served.node.reader.scan(ERASURE, after(ERASURE)))
+
+
+def test_where_nothing_is_left_nothing_is_posted(served, call) -> None:  # noqa: F811
+    told(served)
+    assert call(W, "--timeout-s", "0").exit_code == 1
+    assert _posted(served) == 1
+    result = call(W, "--timeout-s", "0", yes=False)
+    assert (result.exit_code, result.stdout) == (
+        0, f"nothing to erase in {W}: nothing is posted\n",
+    )  # fmt: skip
+    result = call(W, "--json", "--scope", "whole", yes=False)
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["erased"] == 0
+    assert _posted(served) == 1
+
+
+def test_without_a_terminal_nothing_is_posted_unless_told(served, call) -> None:  # noqa: F811
+    told(served)
+    for arguments in ((), ("--json",)):
+        result = call(W, *arguments, yes=False, typed="y\n")
+        assert result.exit_code == 2
+        words = " ".join(result.stderr.split())
+        assert f"2 records in {W} would be erased for ever: say --yes" in words
+    assert _posted(served) == 0
+
+
+def test_a_person_is_asked_on_a_terminal(served, call, monkeypatch) -> None:  # noqa: F811
+    told(served)
+    monkeypatch.setattr(erase, "is_terminal", lambda: True)
+    for typed in ("n\n", "\n"):
+        result = call(W, yes=False, typed=typed)
+        assert (result.exit_code, _posted(served)) == (1, 0)
+        assert "cannot be undone" in result.stdout
+    result = call(W, "--timeout-s", "0", yes=False, typed="y\n")
+    assert (result.exit_code, _posted(served)) == (1, 1)
 
 
 def test_what_is_wrong_is_said(served, call, tmp_path: Path) -> None:  # noqa: F811

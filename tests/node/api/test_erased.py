@@ -19,8 +19,9 @@ from ledger.records import encode_record
 from ledger.rows import RecordRow, decode_row, lane_key, residue_key, submission_key
 from ledger.store import RECORD, after
 from node.api.erasures import ERASURES_SHOWN_MAX, erasing_of
-from node.cli import file, score
+from node.cli import file, score, taking
 from node.cli.output import stdout
+from node.cli.taking import what_it_takes
 from tests.ledger.certify import certify
 from tests.ledger.world import DAY, World, genesis_of, handle
 from tests.node.api.live_node import BOTH
@@ -96,12 +97,17 @@ async def test_pages_of_a_partly_erased_file_say_the_same(client, erasure) -> No
     assert leaves == whole["leaves"]
 
 
-async def test_the_other_partys_file_does_not_say_whose_wish_it_was(client, erasure) -> None:
+async def test_who_asked_is_said_of_the_erasure_not_in_the_other_partys_file(
+    client, erasure
+) -> None:
     found = await client.file(f"p1:{C}")
     assert found["erased"]["records"] == 6
     marks = [leaf for leaf in found["leaves"] if leaf["id"] == erasure]
     assert len(marks) == 6
     assert W not in json.dumps(found)
+    [shown] = found["erased"]["erasures"]
+    asked = await client.record(shown["id"])
+    assert asked["erasure"]["files"] == [f"p1:{W}"], "no secret from readers, as README says"
 
 
 async def test_a_score_and_its_bundle_say_so_too(client, erasure) -> None:
@@ -198,6 +204,25 @@ def test_of_many_erasures_the_newest_are_named_and_all_are_counted() -> None:
     joined = erasing_of(world.store, certify(world), both, codes)
     assert joined is not None
     assert joined.records == count + 2  # the other party's side, and its register
+
+
+async def test_what_an_erasure_would_take_is_counted(
+    node, client, history, erasure, monkeypatch
+) -> None:
+    assert str(await what_it_takes(client, f"p1:{W}", "whole")) == f"0 records in p1:{W}"
+    assert (await what_it_takes(client, f"p1:{C}", "platform")).records == 1
+    other = handle("other").hex()
+    history.put(1, [history.link((1, "w"), (2, "other")), history.open("late")])
+    node.finalise()
+    monkeypatch.setattr(taking, "PAGE_LEAVES", 2)
+    found = await what_it_takes(client, f"1:{W}", "platform")
+    assert (found.records, found.files, found.is_all) == (2, (f"p1:{W}",), True)
+    found = await what_it_takes(client, f"p1:{W}", "whole")
+    assert found.records == 2 + 2, "the other's registration, and the link there too"
+    assert found.files == tuple(sorted([f"p1:{W}", f"p2:{other}"]))
+    monkeypatch.setattr(taking, "COUNTED_LEAVES_MAX", 3)
+    found = await what_it_takes(client, f"p1:{W}", "platform")
+    assert (found.is_all, str(found)[:8]) == (False, "at least")
 
 
 async def test_whole_files_have_nothing_erased(client, history) -> None:

@@ -48,6 +48,17 @@ ERRORS = [
     ('reference = "who/{who}"', 'referense = "who/{who}"', "did you mean 'reference'"),
     ('registered = "done"', 'registered = "doen"', "did you mean 'done'"),
     ('assurance = "contact"', 'assurance = "contract"', "did you mean 'contact'"),
+    (
+        'assurance = "none"',
+        'assurance = "none"\nkey = "00"',
+        "client.key: .*64 hex digits",
+    ),
+    (
+        'assurance = "none"',
+        'assurance = "none"\nkey = { of = "{who}", table = { ann = "zz" }, otherwise = "" }',
+        "'zz' is no public key",
+    ),
+    ('assurance = "none"', 'assurance = "none"\nkey = "{kee}"', "subjects.client.key"),
     ('type = "rating"', 'type = "ratings"', "records.2.type: 'ratings' is no record type; did"),
     ('worker = "worker"', 'worker = "wroker"', "no subject 'wroker'; did you mean 'worker'"),
     ('status = "completed"', 'status = "complete"', "did you mean 'completed'"),

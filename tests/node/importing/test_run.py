@@ -19,6 +19,7 @@ from node.importing.mapping import parse_mapping
 from node.importing.rejects import Rejects
 from node.importing.run import Import, load_lookups
 from node.importing.state import State, Tally, identity_of, load_state
+from tests.ledger.world import key_of
 from tests.node.importing.conftest import MAPPING
 from tests.node.importing.fake_node import Broken, FakeNode
 
@@ -64,6 +65,28 @@ def test_records_stand_in_the_order_that_the_rules_need(write) -> None:
         if isinstance(record, Rating):
             assert record.rater in handles
             assert record.dimensions == (("quality", record.value),)
+
+
+def test_a_subject_is_registered_with_the_key_of_its_row(write) -> None:
+    key = key_of("subject", "ann").public
+    text = MAPPING.replace('"stars", "day"]', '"stars", "day", "key"]')
+    text = text.replace('assurance = "contact"', 'assurance = "contact"\nkey = "{key}"')
+    rows = [
+        f"1,ann,5,2024-01-01,{key.hex()}",
+        "2,bob,5,2024-01-02,",
+        f"3,cy,5,2024-01-03,{key.hex()[1:]}",
+        f"4,dan,5,2024-01-04,{'ff' * 32}",
+    ]
+    file = write("job,who,stars,day,key\n" + "\n".join(rows) + "\n")
+    node = FakeNode()
+    assert import_(file, node, text=text).records == 5 + 4 + 4
+    registered = [each for each in node.records if isinstance(each, SubjectRegister)]
+    assert [each.key for each in registered] == [key, b"", b"", bytes.fromhex("ff" * 32)]
+    [no_key] = rejected(file)
+    assert "is no public key: 64 hex digits" in no_key["reason"]
+    file.with_suffix(".state").unlink(missing_ok=True)
+    assert import_(file, DryRun(), text=text).rejected == 2
+    assert "bad-key" in rejected(file)[-1]["reason"], "judged as a node judges"
 
 
 def test_the_same_file_again_gives_only_duplicates(write) -> None:

@@ -6,8 +6,10 @@ import pytest
 
 from ledger import erasure_queue
 from ledger.bundle import decode_bundle, verify_bundle
+from ledger.bureau.erased import ERASURE_TYPE
+from ledger.bureau.reading import FILE_LEAVES_MAX
 from ledger.encoding import encode
-from tests.ledger.bureau.facts import question
+from tests.ledger.bureau.facts import ME, question
 from tests.ledger.bureau.test_erased import impossible, linked, out_of_order, own_file
 from tests.ledger.certify import policy_of
 from tests.ledger.handmade import HandFile, bundle_by_hand, moved, policy
@@ -73,6 +75,27 @@ def test_bundles_with_erased_records_and_links_and_with_all_erased() -> None:
     ]
     assert in_both((data, policy()) for data in cases) == [(True, "score")] * len(cases)
     assert in_words(bundle_by_hand([mine, there], question()))[0][0] == "links"
+
+
+def test_the_longest_file_may_be_erased_in_full() -> None:
+    """What erasing leaves is counted apart, to the leaf, and in the same words."""
+    file = HandFile(1, ME)
+    for log_index in range(FILE_LEAVES_MAX):
+        file.close(log_index, 1)
+    erasure = FILE_LEAVES_MAX
+    file.close(erasure, ERASURE_TYPE)
+    file.erase(erasure, *range(FILE_LEAVES_MAX))
+    assert in_both([(bundle_by_hand([file], question()), policy())]) == [(True, "score")]
+    whole, refused = file.leaves, []
+    one_more = moved(whole[0], log_index=erasure + 1)
+    for leaves in ([*whole, one_more], [*whole[1:], *whole[-1:] * FILE_LEAVES_MAX]):
+        file.leaves = leaves
+        refused.append(bundle_by_hand([file], question()))
+    said = in_words(*refused)
+    assert said == [
+        ("form", "the files have more leaves than may be read together"),
+        ("form", "the files have more leaves of erasures than may be read together"),
+    ]
 
 
 def test_what_no_execution_makes_is_refused_in_the_same_words() -> None:
