@@ -13,8 +13,8 @@ rules of the ledger, which go on knowing it, refuse what comes under it later.
 
 Where the platform writes no lane (`closed` says why) offers are turned away. A platform that leaves
 closes with its `member.leave`: all that it has acknowledged then lies under that record, and is
-final when the membership ends. Where the lane key changes, what no cut had reached is sealed again
-by consensus; a batch that comes in between waits here until the new key may seal.
+final when the membership ends. Where the lane key changes, consensus seals again what no cut had
+reached; a batch that comes in between waits here until the new key may seal.
 """
 
 import asyncio
@@ -167,10 +167,9 @@ class Intake:
             raise Malformed(f"{len(offers)} offers at once, at most {most} are allowed")
         answers: list[Answer] = []
         pushed_back: Answer = (Busy(self._bounds.retry_after_s), None)
-        turned_away = pushed_back if not self._accepting() else None
-        if self._closed():
-            turned_away = Closed(self._closed()), None
-        busy = turned_away
+        busy = pushed_back if not self._accepting() else None
+        if reason := self._closed():
+            busy = Closed(reason), None
         for at, offer in enumerate(offers, 1):
             if self._leaving:
                 busy = Closed(LEAVES), None

@@ -322,19 +322,16 @@ export const ERASURE_ACK = 31;
 const RECORDS = {
   [REGISTER]: [6, (r) => ({
     handle: r.bin(32), key: r.bin(0, 32),
-    assurance: r.oneOf(["none", "contact", "document", "in-person"]),
-  })],
+    assurance: r.oneOf(["none", "contact", "document", "in-person"]) })],
   [LINK]: [9, (r) => ({ first: readEnd(r), second: readEnd(r) })],
   [OPEN]: [12, (r) => ({
     reference: r.bin(32), worker: r.bin(32), client: r.bin(32), format: r.oneOf(FORMATS),
     domains: r.list(1, 4, () => r.code()), role: r.oneOf(["lead", "learner", "mentor", "crew"]),
-    dueFrom: r.uint(), dueUntil: r.uint(), valueBand: r.uint(0, 9),
-  })],
+    dueFrom: r.uint(), dueUntil: r.uint(), valueBand: r.uint(0, 9) })],
   [OUTCOME]: [9, (r) => ({
     reference: r.bin(32), status: r.oneOf(STATUSES), fault: r.oneOf(FAULTS), latenessBand: r.uint(0, 5),
     acceptance: r.oneOf(["accepted", "partial", "rejected", "unknown"]),
-    basis: r.oneOf(["platform", "counterparty"]),
-  })],
+    basis: r.oneOf(["platform", "counterparty"]) })],
   [RATING]: [10, (r) => ({
     reference: r.bin(32), direction: r.oneOf(["of-worker", "of-client"]), rater: r.bin(32),
     raterKey: r.bin(0, 32), scale: r.code(), value: r.uint(0, 255),
