@@ -26,7 +26,7 @@ from node.api.problems import NotFound, problem_of
 from node.api.session import Sessions
 from node.api.signatures import Received, check_request, parse_input, sign_request
 from node.api.subjects import parse_subject
-from node.config import Token, parse_config
+from node.config import Token, parse_address, parse_config
 from node.importing.mapping import parse_mapping
 from node.importing.rows import BadRow, Row, Source, read_rows
 from node.importing.times import BadTime, parse_time
@@ -264,15 +264,20 @@ def _config(data: bytes) -> None:
 
 
 def _subject(data: bytes) -> bytes:
-    number, handle = parse_subject(text(data), _Validators())  # type: ignore[arg-type]
+    number, handle = parse_subject(text(data), _Platforms())  # type: ignore[arg-type]
     return f"{number}:{handle.hex()}".encode()
 
 
-class _Validators:
+class _Platforms:
     """As much of a node as the reader of a subject's name asks for."""
 
     def __init__(self) -> None:
-        self.validators = ground.world().state.validators
+        validators = ground.world().state.validators
+        self.codes = {each.number: each.code for each in validators}
+
+
+def _address(data: bytes) -> None:
+    parse_address(text(data))
 
 
 def _rules(data: bytes) -> None:
@@ -377,6 +382,13 @@ def edge() -> list[Target]:
             lambda: [b"1:" + b"0a" * 32, b"4:" + b"ff" * 32],
             lambda named: named,
             (Malformed, NotFound),
+        ),
+        Target(
+            "address",
+            _address,
+            lambda: [b"127.0.0.1:8440", b"[::1]:9440", b"node.example:1"],
+            None,
+            (Misconfigured,),
         ),
         Target("token", _token, lambda: [SECRET.encode()], lambda found: found),
         _session(),

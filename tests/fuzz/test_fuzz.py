@@ -80,7 +80,7 @@ NOT_OUTSIDE = {
     "ledger/selfcheck.py": "of our own store",
     "node/audit": "made of the decoders of the ledger",
     "node/cli": "a command's own file",
-    "node/compose.py": "of our own store",
+    "node/opening.py": "of our own store",
     "node/storage": "of our own store, sealed",
     "consensus/proposals.py": "of decoded messages: tests/consensus",
     "consensus/simplex.py": "of decoded messages: tests/consensus",
