@@ -15,7 +15,7 @@ from ledger.errors import Malformed
 DEPTH_MAX: Final = 16
 
 # Strings are taken whole, so that brackets in them do not count; no alternative can backtrack.
-_BRACKETS: Final = re.compile(r'"(?:[^"\\]|\\.?)*+(?:"|\Z)|[\[\]{}]', re.DOTALL)
+_BRACKETS: Final = re.compile(r'"(?:[^"\\]|\\.?)*(?:"|\Z)|[\[\]{}]', re.DOTALL)
 
 # What `\ud800` escapes yield when alone: it cannot be written as UTF-8, in an answer neither.
 _LONE: Final = re.compile(r"[\ud800-\udfff]")
