@@ -50,10 +50,7 @@ def asked(request: web.Request) -> Certificate:
     _demand_window(node, size)
     found: Certificate | None = node.certificate(size)
     if found is None:
-        raise NotFound(
-            f"no certified checkpoint has {size} entries: they stand at the ends of blocks; "
-            f"the nearest blocks end at {_neighbours(node, size)} entries"
-        )
+        raise NotFound(f"no certified checkpoint has {size} entries: {_why_not(node, size)}")
     return found
 
 
@@ -85,10 +82,18 @@ def _demand_window(node: Node, size: int) -> None:
         )
 
 
-def _neighbours(node: Node, size: int) -> str:
+def _why_not(node: Node, size: int) -> str:
     heights = range(node.state.index.versions()[0], node.state.height + 1)
     at = max(1, bisect_left(heights, size, key=lambda height: _size_at(node.reader, height)))
-    return f"{_size_at(node.reader, heights[at - 1])} and {_size_at(node.reader, heights[at])}"
+    below, found = (_size_at(node.reader, heights[each]) for each in (at - 1, at))
+    if found == size:
+        return (
+            "a block ends there, but this node holds no quorum of cosignatures for it (it was "
+            "away, or a later block had its quorum first); ask another node, or for another size"
+        )
+    return (
+        f"they stand at the ends of blocks; the nearest blocks end at {below} and {found} entries"
+    )
 
 
 def _size_at(reader: Reader, height: int) -> int:

@@ -368,11 +368,9 @@ async def _lose_a_store(
         for code in CODES:
             running.start(code)
         await running.wait_ready(["a", "b", "d"])  # c only follows from now on: it signs no more
-        async with Client(a.url, a.token) as client:
-            size = (await client.network())["checkpoint"]["size"]
-            score = await client.score(f"a:{person.client.hex()}")
-        async with Client(c.url, c.token) as client:
-            await _caught_up(client, size)
+        async with Client(a.url, a.token) as whole, Client(c.url, c.token) as client:
+            size = await _level(whole, client)
+            score = await whole.score(f"a:{person.client.hex()}", size=str(size))
             assert not (await client.record(erasure))["erasure"]["awaited"]
             assert await client.score(f"a:{person.client.hex()}", size=str(size)) == score
             file = await client.file(f"a:{person.at_a.hex()}")
@@ -382,11 +380,13 @@ async def _lose_a_store(
     assert _search(c.config.data, secrets) == []
 
 
-async def _caught_up(client: Client, size: int) -> None:
+async def _level(*clients: Client) -> int:
+    """The size of the newest checkpoint, once all of them have the same one."""
     async with asyncio.timeout(LIMIT_S):
         while True:
             with contextlib.suppress(Unreachable, ProblemAnswered):
-                checkpoint = (await client.network())["checkpoint"]
-                if checkpoint is not None and checkpoint["size"] >= size:
-                    return
+                newest = [(await each.network())["checkpoint"] for each in clients]
+                sizes = {each["size"] if each else 0 for each in newest}
+                if len(sizes) == 1 and sizes != {0}:
+                    return int(sizes.pop())
             await asyncio.sleep(0.1)
