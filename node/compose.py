@@ -6,6 +6,7 @@ Nothing starts before all of it is built, and nothing is filled in later.
 """
 
 import asyncio
+from collections.abc import Sequence
 
 from consensus import simplex
 from consensus.config import Config as ConsensusConfig
@@ -19,11 +20,14 @@ from node.config import Config
 from node.driver import Driver, now
 from node.eraser import Eraser
 from node.events import Events
+from node.following import Following, load_guests
 from node.foresight import Foresight
 from node.intake import Intake
 from node.keyring import Keyring
 from node.links.peers import Peers
-from node.membership import Membership
+from node.links.tls import Guest
+from node.loglines import LogLines
+from node.membership import Membership, members_linked
 from node.metrics import Metrics
 from node.network import load_genesis
 from node.opening import head_of, load_known, open_ledger
@@ -45,12 +49,15 @@ async def build(config: Config, bounds: Bounds = BOUNDS) -> Node:
         StoreDamaged: the store contradicts itself: says what, and how to recover.
     """
     genesis = load_genesis(config.genesis)
-    keyring = Keyring(config.keys, genesis.foundation)
+    keyring = Keyring(config.keys, genesis.foundation, is_observer=config.is_observer)
+    guests = load_guests(config)
     known = load_known(config, genesis.foundation)
     loop = asyncio.get_running_loop()
     store = LevelStore(config.data, bounds, loop.call_soon_threadsafe)
     try:
-        return _assemble(config, bounds, genesis, keyring=keyring, known=known, store=store)
+        return _assemble(
+            config, bounds, genesis, keyring=keyring, guests=guests, known=known, store=store
+        )
     except BaseException:
         store.close()
         raise
@@ -62,10 +69,11 @@ def _assemble(
     genesis: Genesis,
     *,
     keyring: Keyring,
+    guests: Sequence[Guest],
     known: Trusted | None,
     store: LevelStore,
 ) -> Node:
-    own, keys = keyring.held.validator, keyring.held.keys
+    number, keys = keyring.number, keyring.held.keys if keyring.held else None
     foundation, metrics, events = genesis.foundation, Metrics(), Events(bounds.events_queued_max)
     ledger = open_ledger(store, genesis, config)
     given = _consensus_config(genesis, keyring)
@@ -74,30 +82,39 @@ def _assemble(
     driver = Driver(
         consensus=consensus, ledger=ledger, store=store, peers=peers, bounds=bounds, metrics=metrics
     )
-    seat = Seat(driver, store, own.number)
+    seat = Seat(driver, store, number)
     intake = _make_intake(driver, seat, store, bounds)
-    relay = Relay(pump=driver, links=peers, submit=intake.submit)
-    notary = Notary(foundation.origin, keys.log, store)
-    tracking = Tracking(
-        reader=store, intake=intake, notary=notary, events=events, number=own.number
+    notary = Notary(foundation.origin, keys.log if keys else None, store)
+    tracking = Tracking(reader=store, intake=intake, notary=notary, events=events, number=number)
+    lines = LogLines(
+        notary=notary,
+        store=store,
+        links=peers,
+        members=lambda: members_linked(driver, peers),
+        refused=driver.refused,
+        found=tracking.certified,
     )
+    relay = Relay(pump=driver, links=peers, submit=intake.submit, lines=lines)
     aliases = Aliases(store, bounds)
-    eraser = _make_eraser(driver, intake, aliases, store, bounds)
+    eraser = _make_eraser(driver, intake, aliases, store, bounds, number=number)
+    platforms = Platforms(store, foundation.validators)
     membership = Membership(
         driver=driver,
-        reader=store,
+        store=store,
         peers=peers,
         keyring=keyring,
         intake=intake,
         relay=relay,
         notary=notary,
+        platforms=platforms,
+        guests=guests,
         known=known,
         wall_ms=lambda: now().wall_ms,
     )
-    accuser = Accuser(driver, store, own.number, intake.submit)
-    platforms = Platforms(store, foundation.validators)
-    witness = load_witness(config, keys, f"{foundation.origin}/{own.code}/witness", store)
-    for watcher in (tracking, eraser, membership, accuser, platforms):
+    accuser = Accuser(driver, store, number, intake.submit)
+    follower = Following(driver, peers)
+    witness = load_witness(config, keys, f"{foundation.origin}/{keyring.code}/witness", store)
+    for watcher in (tracking, eraser, platforms, membership, accuser, lines, follower):
         driver.watch(watcher)
     _watch(metrics, intake, store)
     return Node(
@@ -112,6 +129,7 @@ def _assemble(
             seat=seat,
             membership=membership,
             relay=relay,
+            lines=lines,
             accuser=accuser,
             platforms=platforms,
             intake=intake,
@@ -131,9 +149,9 @@ def _consensus_config(genesis: Genesis, keyring: Keyring) -> ConsensusConfig:
     return ConsensusConfig(
         chain=chain_id(foundation),
         origin=foundation.origin,
-        me=held.validator.number,
+        me=keyring.me,
         validators=foundation.validators,
-        keys=held.signers,
+        keys=held.signers if held is not None else None,
         further_keys=(further.signers,) if further is not None else (),
         verify=signing.verify,
         bounds=foundation.bounds,
@@ -144,11 +162,12 @@ def _make_peers(
     config: Config, bounds: Bounds, genesis: Genesis, keyring: Keyring, metrics: Metrics
 ) -> Peers:
     """The links, with genesis's members until the ledger says with whom else."""
+    own, link_seed = keyring.shown
     return Peers(
-        own=keyring.held.validator,
+        own=own,
         validators=genesis.foundation.validators,
         chain=chain_id(genesis.foundation),
-        link_seed=keyring.held.keys.link_seed,
+        link_seed=link_seed,
         listen=config.peers_listen,
         addresses=config.peer_addresses,
         bounds=bounds,
@@ -188,14 +207,20 @@ def _make_intake(driver: Driver, seat: Seat, store: LevelStore, bounds: Bounds) 
 
 
 def _make_eraser(
-    driver: Driver, intake: Intake, aliases: Aliases, store: LevelStore, bounds: Bounds
+    driver: Driver,
+    intake: Intake,
+    aliases: Aliases,
+    store: LevelStore,
+    bounds: Bounds,
+    *,
+    number: int,
 ) -> Eraser:
     """The eraser, going on with what is not destroyed yet."""
     return Eraser(
         store=store,
         aliases=aliases,
         vocabulary=lambda: driver.ledger.vocabulary,
-        number=driver.consensus.config.me,
+        number=number,
         submit=intake.submit,
         wall_ms=lambda: now().wall_ms,
         bounds=bounds,

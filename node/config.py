@@ -3,10 +3,12 @@
     [node]    data, genesis, keys: paths, relative to the file's own folder;
               window_blocks (optional): recent checkpoints that index proofs are served against;
               epochs (optional): a file of epoch ends (`/log/epochs`), which lead from genesis to a
-              newer set, so that a node far behind knows whom to ask
+              newer set, so that a node far behind knows whom to ask;
+              role (optional): "validator", the default, or "observer", which holds no signing keys
     [api]     listen = "host:port"
-    [peers]   listen = "host:port"; addresses = { <platform code> = "host:port", … }
-    [[tokens]] name, sha256 (hex of the token's hash), may = ["read", "write"]
+    [peers]   listen = "host:port"; addresses = { <platform code> = "host:port", … };
+              observers (optional): PEM files, the certificates of observers that may follow here
+    [[tokens]] name, sha256 (hex of the token's hash), may: some of "read", "write", "govern"
     [[signers]] name, key (hex of an Ed25519 public key), may
     [log]     retain (optional): how many of the newest entries are served; 0, the default: all
     [witness] name (optional); [[witness.logs]] origin, vkey: other logs that this node cosigns
@@ -26,7 +28,10 @@ from ledger.errors import InvalidInput, Malformed, Misconfigured
 from ledger.note import COSIGNATURE_V1, ED25519, Verifier, check_key_name, parse_vkey
 from ledger.signing import is_valid_public_key
 from ledger.window import WINDOW_BLOCKS
+from node.address import Address, parse_address
 from node.toml_text import BadToml, parse_toml
+
+__all__ = ["Address", "Config", "load_config", "parse_address", "parse_config"]
 
 CONFIG_BYTES_MAX: Final = 256 * 1_024
 WINDOW_BLOCKS_MAX: Final = 4_096
@@ -34,14 +39,17 @@ TOKENS_MAX: Final = 1_000
 WITNESSED_LOGS_MAX: Final = 1_000
 WITNESSES_MAX: Final = 32
 RETAIN_MAX: Final = 2**53 - 1
-RIGHTS: Final = ("read", "write")
+OBSERVERS_MAX: Final = 32
+ROLES: Final = ("validator", "observer")
+RIGHTS: Final = ("read", "write", "govern")
 
-Right = Literal["read", "write"]
+Right = Literal["read", "write", "govern"]
+"""`govern`: hand in records about who is a member, and those alone (node/api/auth.py)."""
 
 _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
-    "node": ("data", "genesis", "keys", "window_blocks", "epochs"),
+    "node": ("data", "genesis", "keys", "window_blocks", "epochs", "role"),
     "api": ("listen",),
-    "peers": ("listen", "addresses"),
+    "peers": ("listen", "addresses", "observers"),
     "tokens": ("name", "sha256", "may"),
     "signers": ("name", "key", "may"),
     "log": ("retain",),
@@ -52,7 +60,9 @@ _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
 _OPTIONAL: Final = {
     ("node", "window_blocks"),
     ("node", "epochs"),
+    ("node", "role"),
     ("peers", "addresses"),
+    ("peers", "observers"),
     ("log", "retain"),
     ("witness", "name"),
     ("witness", "logs"),
@@ -60,18 +70,6 @@ _OPTIONAL: Final = {
 _NAME: Final = re.compile(r"[ !#-\[\]-~]{1,128}\Z", re.ASCII)
 _SHA256: Final = re.compile(r"[0-9a-f]{64}\Z")
 _URL: Final = re.compile(r"https?://[!-~]{1,500}\Z", re.ASCII)
-_PORT_MAX: Final = 65_535
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where a socket listens or is dialled."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,18 +124,9 @@ class Config:
     witnessed_logs: tuple[WitnessedLog, ...] = ()
     witnesses: tuple[OutsideWitness, ...] = ()
     epochs: Path | None = None
-
-
-def parse_address(text: str) -> Address:
-    """The address of `host:port`.
-
-    Raises:
-        Misconfigured: it is none.
-    """
-    host, _, port = text.rpartition(":")
-    if not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > _PORT_MAX:
-        raise Misconfigured(f"{text!r} is no address: write host:port, as in 127.0.0.1:8440")
-    return Address(host.removeprefix("[").removesuffix("]"), int(port))
+    is_observer: bool = False
+    observers: tuple[Path, ...] = ()
+    """PEM files of the certificates of observers that this member lets follow."""
 
 
 def load_config(path: Path) -> Config:
@@ -190,6 +179,8 @@ class _Reading:
             witnessed_logs=self._witnessed_logs(),
             witnesses=self._witnesses(),
             epochs=self._path(node, "epochs") if "epochs" in node else None,
+            is_observer=self._role(node) == "observer",
+            observers=self._observers(peers),
         )
 
     # --- tables and keys ---
@@ -244,14 +235,14 @@ class _Reading:
 
     # --- values ---
 
-    def _path(self, node: dict[str, Any], key: str) -> Path:
+    def _path(self, node: dict[str, Any], key: str, table: str = "node") -> Path:
         value = node[key]
         if not isinstance(value, str) or not value or "\0" in value:
-            self._wrong("node", key, "must be a path", f'write {key} = "…"')
+            self._wrong(table, key, "must be a path", f'write {key} = "…"')
         try:
             return (self.base / value).expanduser()
         except RuntimeError:  # of another person's home, who is not known here
-            self._wrong("node", key, "names a home folder that is not here", "write it in full")
+            self._wrong(table, key, "names a home folder that is not here", "write it in full")
 
     def _window(self, node: dict[str, Any]) -> int:
         value = node.get("window_blocks", WINDOW_BLOCKS)
@@ -259,6 +250,20 @@ class _Reading:
             hint = f"write a whole number from 1 to {WINDOW_BLOCKS_MAX}"
             self._wrong("node", "window_blocks", "is out of bounds", hint)
         return value
+
+    def _role(self, node: dict[str, Any]) -> str:
+        value = node.get("role", ROLES[0])
+        if value not in ROLES:
+            self._wrong("node", "role", "is no role", f"choose one of {', '.join(ROLES)}")
+        return cast("str", value)
+
+    def _observers(self, peers: dict[str, Any]) -> tuple[Path, ...]:
+        found = peers.get("observers", [])
+        if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
+            self._wrong("peers", "observers", "must list paths", 'write ["observer.crt"]')
+        if len(found) > OBSERVERS_MAX:
+            self._wrong("peers", "observers", "are too many", f"at most {OBSERVERS_MAX}")
+        return tuple(self._path({"observers": each}, "observers", "peers") for each in found)
 
     def _address(self, table: str, key: str, value: object) -> Address:
         try:

@@ -73,7 +73,6 @@ log = logging.getLogger(__name__)
 BULK: Final = (Batches, Blocks, RemainsMessage)
 """Messages that may be long: votes and certificates go before them."""
 
-
 DISK_WAIT_S: Final = 0.005
 
 NEVER_SIGNS: Final = (
@@ -136,7 +135,12 @@ class Driver:
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._scheduled = False
         self._over = self._followed = False
+        metrics.watch("standing_view", "View that consensus is in", lambda: self.consensus.view)
+        metrics.watch("standing_leader", "Platform that leads this view", self._leader)
         store.on_failure = self._disk_failed
+
+    def _leader(self) -> int:
+        return self.consensus.leader(self.consensus.view)
 
     # --- life ---
 
@@ -149,10 +153,11 @@ class Driver:
         """What this node signs with in the current epoch; None for an observer."""
         return self.consensus.keys
 
-    def hold(self, further: Keys) -> None:
-        """Hold these keys as well: they sign from the epoch on whose set names them."""
-        config = self.consensus.config
-        self.consensus.config = replace(config, further_keys=(*config.further_keys, further))
+    def hold(self, further: Keys | None) -> None:
+        """Hold these, too: they sign from the epoch on whose set names them. None: hold no keys."""
+        held = self.consensus.config
+        keys, more = (held.keys, (*held.further_keys, further)) if further else (None, ())
+        self.consensus.config = replace(held, keys=keys, further_keys=more)
 
     def follows(self) -> bool:
         """Whether this node has certified what honest peers have final."""

@@ -9,11 +9,17 @@ joining platform sends to a member, and what a node knows itself by where genesi
 The request is written last, so a folder with one is whole.
 
 When the ledger's set names the further keys, `switch` puts them in the place of the old ones, which
-are destroyed: overwritten, synced and removed. (A disk may keep copies elsewhere: where that
-matters, keep the folder on an encrypted one.) A crash in between is mended at the next start.
+are destroyed: overwritten, synced and removed. A crash in between is mended at the next start.
+
+KEYS/observer.json                                this node holds no signing keys, and why
+KEYS/observer.crt, KEYS/link.key                  how it shows itself to who lets it follow
+
+An *observer* has no signing keys. It was made so (`standing node observe`), or its platform's
+membership has ended: then `give_up` writes observer.json first and destroys the keys behind it.
 """
 
 import os
+import ssl
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,16 +28,24 @@ from typing import Final
 import msgspec
 
 from consensus.config import Keys
-from ledger.encoding import Hash, Value
+from ledger.encoding import Hash, PlatformNumber, Uint, Value
 from ledger.errors import InvalidInput, Misconfigured
 from ledger.genesis import Foundation, chain_id
-from ledger.membership import Proofs, Validator, check_possession
+from ledger.membership import (
+    Certificate,
+    PlatformCode,
+    Proofs,
+    Validator,
+    check_possession,
+)
 from ledger.signing import SigningKey
 from node.api.json_records import value_from_json, value_to_json
-from node.keystore import Keystore
-from node.links.tls import certificate_key
+from node.keystore import SIGNING, Keystore, destroy, key_path, read_seed, sync_folder
+from node.links.tls import Party, certificate_key, guest
 
 REQUEST: Final = "request.json"
+OBSERVER: Final = "observer.json"
+OBSERVER_CERTIFICATE: Final = "observer.crt"
 REQUEST_BYTES_MAX: Final = 64 * 1_024
 
 
@@ -41,6 +55,18 @@ class Request(Value):
     chain: Hash
     validator: Validator
     proofs: Proofs
+
+
+class Observing(Value):
+    """What a node without signing keys knows itself by: whose node it is, and the certificate that
+    it shows. `destroyed`: when its keys were (ms), behind the end of `epoch`; 0: it had none."""
+
+    chain: Hash
+    number: PlatformNumber
+    code: PlatformCode
+    certificate: Certificate
+    destroyed: Uint
+    epoch: Uint
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,17 +118,65 @@ def _old_folder(folder: Path) -> Path:
 class Keyring:
     """The keys of one node's folder."""
 
-    def __init__(self, folder: Path, foundation: Foundation) -> None:
-        """Read the folder; what a crash left half done is finished first.
+    def __init__(self, folder: Path, foundation: Foundation, *, is_observer: bool = False) -> None:
+        """Read the folder; what a crash left half done is finished first. `is_observer`: the node
+        is to have no signing keys.
 
         Raises:
-            Misconfigured: keys are missing, malformed, readable by others, or nobody's.
+            Misconfigured: keys are missing, malformed, readable by others, nobody's, or there
+                where none may be.
         """
         self._folder, self._chain = folder, chain_id(foundation)
         self._mend()
-        self.held = self._read(folder, foundation.validators)
+        self.held: Held | None = None
         self.further: Held | None = None
-        self.look()
+        self.observing = self._read_observing(is_observer=is_observer)
+        if self.observing is None:
+            self.held = self._read(folder, foundation.validators)
+            self.look()
+
+    @property
+    def number(self) -> int:
+        """The platform's number."""
+        return self.observing.number if self.observing else self._held.validator.number
+
+    @property
+    def code(self) -> str:
+        """The platform's code."""
+        return self.observing.code if self.observing else self._held.validator.code
+
+    @property
+    def me(self) -> int:
+        """The number by which consensus knows this node: the platform's, but for an observer that
+        is not the platform's one node and never was."""
+        other = self.observing is not None and not self.observing.destroyed
+        return self.shown[0].number if other else self.number
+
+    @property
+    def shown(self) -> tuple[Party, bytes]:
+        """What this node shows on links from the start, and the seed of its link key."""
+        if self.observing is None:
+            return self._held.validator, self._held.keys.link_seed
+        return (
+            guest(self.observing.code, self.observing.certificate),
+            read_seed(key_path(self._folder, "link")),
+        )
+
+    @property
+    def own(self) -> Validator:
+        """The validator whose keys are held.
+
+        Raises:
+            Misconfigured: none are, for good.
+        """
+        if self.held is None:
+            raise Misconfigured(f"{self._folder} holds no signing keys: this node is an observer")
+        return self.held.validator
+
+    @property
+    def _held(self) -> Held:
+        assert self.held is not None, "who is no observer holds keys"
+        return self.held
 
     def look(self) -> Held | None:
         """The further keys, if they have been made.
@@ -111,9 +185,9 @@ class Keyring:
             Misconfigured: they cannot be used.
         """
         folder = next_folder(self._folder)
-        if self.further is None and (folder / REQUEST).exists():
+        if self.observing is None and self.further is None and (folder / REQUEST).exists():
             further = self._read(folder, ())
-            if further.validator.number != self.held.validator.number:
+            if further.validator.number != self.number:
                 raise Misconfigured(f"the keys in {folder} are another platform's")
             self.further = further
         return self.further
@@ -125,12 +199,52 @@ class Keyring:
         self._folder.rename(_old_folder(self._folder))
         self._mend()
 
+    def give_up(self, at_ms: int, epoch: int) -> None:
+        """The membership has ended with an epoch: destroy all signing keys. The link key stays: a
+        member may let this node follow.
+
+        Raises:
+            OSError: the folder cannot be written; the next start, or the next look, goes on.
+        """
+        own = self._held.validator
+        observing = Observing(self._chain, own.number, own.code, own.certificate, at_ms, epoch)
+        write_observing(self._folder, observing)
+        self.observing, self.held, self.further = observing, None, None
+        self._mend()
+
     def _mend(self) -> None:
-        folder, old = self._folder, _old_folder(self._folder)
-        if not folder.exists() and (next_folder(folder) / REQUEST).exists():
-            next_folder(folder).rename(folder)
+        folder, old, further = self._folder, _old_folder(self._folder), next_folder(self._folder)
+        if not folder.exists() and (further / REQUEST).exists():
+            further.rename(folder)
         if folder.exists() and old.exists():
             _destroy(old)
+        if (folder / OBSERVER).exists() and read_observing(folder).destroyed:
+            destroy(folder, _signing(folder))
+            if further.exists():
+                _destroy(further)
+
+    def _read_observing(self, *, is_observer: bool) -> Observing | None:
+        folder = self._folder
+        if not (folder / OBSERVER).exists():
+            if is_observer:
+                raise Misconfigured(
+                    f'node.role is "observer", and {folder} has no {OBSERVER}: make a folder for '
+                    "an observer with `standing node observe`; the platform's signing keys stay "
+                    "at its one node"
+                )
+            return None
+        observing = read_observing(folder)
+        if observing.chain != self._chain:
+            raise Misconfigured(f"the keys in {folder} were made for another network")
+        if _signing(folder):
+            raise Misconfigured(
+                f"{folder} has {OBSERVER} and {_signing(folder)[0].name}: an observer holds no "
+                "signing keys; remove them here, they belong to the platform's one node"
+            )
+        link = SigningKey.from_seed(read_seed(key_path(folder, "link"))).public
+        if certificate_key(observing.certificate) != link:
+            raise Misconfigured(f"the link key in {folder} is not that of {OBSERVER}")
+        return observing
 
     def _read(self, folder: Path, validators: tuple[Validator, ...]) -> Held:
         keys = Keystore.load(folder)
@@ -158,12 +272,47 @@ def _check_match(own: Validator, keys: Keystore) -> None:
         raise Misconfigured(f"the link key is not that of {own.code}'s certificate")
 
 
+def read_observing(folder: Path) -> Observing:
+    """What makes a folder of keys an observer's.
+
+    Raises:
+        Misconfigured: it cannot be read, or has another form.
+    """
+    path = folder / OBSERVER
+    try:
+        with path.open("rb") as file:
+            data = file.read(REQUEST_BYTES_MAX + 1)
+        found: Observing = value_from_json(Observing, data, bytes_max=REQUEST_BYTES_MAX)
+        certificate_key(found.certificate)
+    except OSError as error:
+        raise Misconfigured(f"{path} cannot be read: {error.strerror}") from error
+    except InvalidInput as error:
+        raise Misconfigured(f"{path} does not say whose observer this is: {error}") from error
+    return found
+
+
+def write_observing(folder: Path, observing: Observing) -> None:
+    """Make a folder of keys an observer's: on disk, whole or not at all, when this returns."""
+    text = msgspec.json.format(msgspec.json.encode(value_to_json(observing)), indent=1) + b"\n"
+    pem = ssl.DER_cert_to_PEM_cert(observing.certificate).encode()
+    for name, data in ((OBSERVER_CERTIFICATE, pem), (OBSERVER, text)):
+        new = folder / f"{name}.new"
+        with new.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(folder / name)
+    sync_folder(folder)
+
+
+def _signing(folder: Path) -> list[Path]:
+    """The signing keys that lie in a folder."""
+    return [path for path in (key_path(folder, each) for each in SIGNING) if path.exists()]
+
+
 def _destroy(folder: Path) -> None:
     """Overwrite and remove every file of a folder, and the folder."""
-    for path in sorted(folder.iterdir()):
-        with path.open("r+b", buffering=0) as file:
-            file.write(bytes(path.stat().st_size))
-            os.fsync(file.fileno())
-        path.unlink()
+    destroy(folder, sorted(folder.iterdir()))
     with suppress(OSError):
         folder.rmdir()
+    sync_folder(folder.parent)

@@ -9,6 +9,7 @@ that may have been copied must not sign.
 import os
 import re
 import stat
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -17,7 +18,13 @@ from ledger.errors import Misconfigured
 from ledger.signing import SEED_BYTES, SigningKey
 
 WITNESS: Final = "witness"
-ONLINE: Final = ("lane", "vote", "cosigner", "log", "link")
+SIGNING: Final = ("lane", "vote", "cosigner", "log")
+ONLINE: Final = (*SIGNING, "link")
+MISSING: Final = (
+    "Put the file back from where the keys are kept, and see that no other copy of them runs. If "
+    "the keys are lost, the platform comes back under new ones: `standing network rotate` with its "
+    "root key. A node that is to sign nothing is an observer: `standing node observe`"
+)
 _SEED: Final = re.compile(r"[0-9a-f]{64}\n\Z")
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
@@ -61,7 +68,8 @@ def read_seed(path: Path) -> bytes:
             mode = os.fstat(file.fileno()).st_mode
             data = file.read(2 * SEED_BYTES + 2)
     except OSError as error:
-        raise Misconfigured(f"the key file {path} cannot be read: {error.strerror}") from error
+        what = f"the key file {path} cannot be read: {error.strerror}"
+        raise Misconfigured(f"{what}. {MISSING}") from error
     if mode & _OTHERS:
         raise Misconfigured(
             f"the key file {path} has mode {stat.S_IMODE(mode):04o}: others may read it; "
@@ -71,6 +79,26 @@ def read_seed(path: Path) -> bytes:
     if not _SEED.match(text):
         raise Misconfigured(f"the key file {path} does not hold a seed of 64 hex digits")
     return bytes.fromhex(text)
+
+
+def destroy(folder: Path, paths: Iterable[Path]) -> None:
+    """Overwrite and remove files of a folder; on disk when this returns. (A disk may keep copies
+    elsewhere: where that matters, keep the folder on an encrypted one.)"""
+    for path in paths:
+        with path.open("r+b", buffering=0) as file:
+            file.write(bytes(path.stat().st_size))
+            os.fsync(file.fileno())
+        path.unlink()
+    sync_folder(folder)
+
+
+def sync_folder(folder: Path) -> None:
+    """What was created, renamed or removed in a folder is on disk when this returns."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_seed(path: Path, seed: bytes) -> None:

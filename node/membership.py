@@ -14,11 +14,16 @@ After every block, and every certified checkpoint:
   further ones, the links show the new certificate, checkpoints carry the new log key, and the old
   keys are destroyed (node/keyring.py). They may have come into force while this node was away, and
   nobody trusts the old certificate then: while no link stands, both are shown in turn.
+- **The end.** When the set no longer names the platform, and the checkpoint of the epoch whose end
+  says so is certified (consensus is in a later one), all signing keys are destroyed.
+
+The log lines of the newest checkpoints are kept on disk before a log key is destroyed.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Final
 
 from consensus.effects import BatchResealed, BatchSealed, BatchVoid, Execute, Unsealed
@@ -26,17 +31,18 @@ from ledger.binding import Candidate
 from ledger.epochs import Trusted
 from ledger.errors import StandingError
 from ledger.genesis import epoch_of
-from ledger.membership import Validator
 from ledger.position import Applied
 from ledger.records import encode_record
 from ledger.records.membership import MemberReady
 from ledger.rows import CheckpointRow, ValidatorsRow, need_row, validators_key
 from ledger.rules.signatures import record_message
-from ledger.store import Reader
 from node.driver import Driver
 from node.intake import Intake, Offer, Result
-from node.keyring import Held, Keyring
+from node.keyring import OBSERVER_CERTIFICATE, Held, Keyring
 from node.links.peers import Peers
+from node.links.tls import Guest, Party, certificate_key
+from node.loglines import Writes
+from node.platforms import Platforms
 from node.relaying import Relay
 from node.view import Notary
 
@@ -46,6 +52,11 @@ FORMER_S: Final = 10.0
 READY_AGAIN_S: Final = 1.0
 LONELY_S: Final = 12.0
 """So long without a link, and the other certificate is shown."""
+LONELY: Final = (
+    "no link stands. If the other platforms' keys changed while this node was away, it cannot know "
+    "theirs: `standing node epochs NODE.toml --from URL` fetches them from any node, proven from "
+    "genesis; then start again"
+)
 
 Submit = Callable[[Sequence[Offer]], Awaitable[list[Result]]]
 
@@ -57,27 +68,31 @@ class Membership:
         self,
         *,
         driver: Driver,
-        reader: Reader,
+        store: Writes,
         peers: Peers,
         keyring: Keyring,
         intake: Intake,
         relay: Relay,
         notary: Notary,
+        platforms: Platforms,
+        guests: Sequence[Guest],
         known: Trusted | None,
         wall_ms: Callable[[], int],
     ) -> None:
-        self._driver, self._reader, self._peers, self._keyring = driver, reader, peers, keyring
+        self._driver, self._store, self._peers, self._keyring = driver, store, peers, keyring
+        self._platforms, self._guests = platforms, tuple(guests)
         self._intake, self._relay, self._notary = intake, relay, notary
         self._known, self._wall_ms = known, wall_ms
         self._bounds = driver.ledger.foundation.bounds
         self._loop = asyncio.get_running_loop()
-        self._former: dict[Validator, float] = {}  # until when
-        self._trusted: tuple[Validator, ...] = ()
+        self._former: dict[Party, float] = {}  # until when
+        self._trusted: tuple[Party, ...] = ()
         self._looks = False
         self._timer: asyncio.TimerHandle | None = None
         self._saying: asyncio.Task[None] | None = None
         self._said = (b"", 0, 0.0)  # change, epoch, when
         self._lonely_s = self._loop.time()  # since when no link stands
+        self._keeping = False
 
     def start(self) -> None:
         """Look once, at what the store says."""
@@ -121,6 +136,7 @@ class Membership:
         try:
             self._intake.go_on()
             self._take_further()
+            self._take_leave()
             self._trust()
             self._be_ready()
             self._show_in_turn()
@@ -143,14 +159,24 @@ class Membership:
         epoch = epoch_of(ledger.height + 1, self._bounds.epoch_blocks)
         certified = self._driver.consensus.checkpoints.certified
         first = min(epoch, epoch_of(certified + 1, self._bounds.epoch_blocks))
-        trusted = [*ledger.validators, *(each.validator for each in ledger.candidates)]
+        trusted: list[Party] = [*ledger.validators, *(each.validator for each in ledger.candidates)]
         for before in range(first, epoch):
-            trusted += need_row(self._reader, ValidatorsRow, validators_key(before)).validators
+            trusted += need_row(self._store, ValidatorsRow, validators_key(before)).validators
         if self._known is not None and epoch < self._known.epoch:
             trusted += self._known.validators
-        self._peers.trust(self._with_former(dict.fromkeys(trusted)))
+        self._peers.trust(self._with_guests(self._with_former(dict.fromkeys(trusted))))
 
-    def _with_former(self, current: dict[Validator, None]) -> list[Validator]:
+    def _with_guests(self, parties: list[Party]) -> list[Party]:
+        """These, and the observers that this member lets follow, but who is trusted already."""
+        numbers = {each.number for each in parties}
+        keys = {certificate_key(each.certificate) for each in parties} if self._guests else set()
+        return parties + [
+            each
+            for each in self._guests
+            if each.number not in numbers and certificate_key(each.certificate) not in keys
+        ]
+
+    def _with_former(self, current: dict[Party, None]) -> list[Party]:
         """These, and those who were trusted until a moment ago."""
         now_s = self._loop.time()
         for each in self._trusted:
@@ -176,23 +202,65 @@ class Membership:
             if further is not None:
                 self._driver.hold(further.signers)
                 log.info("holding the keys of an approved rotation")
-        if further is None or in_force is None:
+        if further is None or in_force is None or self._keeping:
             return
-        if in_force.vote.public != further.validator.vote_key:
-            return
-        self._notary.hold(further.keys.log)
+        if in_force.vote.public == further.validator.vote_key:
+            self._keep_lines(partial(self._switch, further))
+
+    def _keep_lines(self, then: Callable[[], None]) -> None:
+        """Keep the log lines that only the key that goes can give; once on disk, do this."""
+        self._keeping = True
+        self._store.submit(self._notary.last_lines(), partial(self._kept, then))
+
+    def _kept(self, then: Callable[[], None]) -> None:
+        self._keeping = False
+        try:
+            then()
+        except OSError as error:
+            self._driver.halt(f"keys cannot be destroyed: {error}")
+        self._soon()
+
+    def _switch(self, further: Held) -> None:
+        self._notary.log_key = further.keys.log
         self._peers.become(further.validator, further.keys.link_seed)
-        keyring.switch()
+        self._keyring.switch()
         log.info("the new keys are in force; the old ones are destroyed")
+
+    def _take_leave(self) -> None:
+        """Destroy the keys of a membership that has ended, once that is certified. (A number is
+        never given twice: who was a member and is none will not be one again.)"""
+        number, consensus = self._keyring.number, self._driver.consensus
+        members = {each.number for each in self._driver.ledger.validators}
+        if (
+            self._keyring.observing is None
+            and not self._keeping
+            and number not in members
+            and number not in consensus.seats.by_number
+            and number in self._platforms.codes
+        ):
+            self._keep_lines(partial(self._give_up, consensus.epoch - 1))
+
+    def _give_up(self, epoch: int) -> None:
+        self._keyring.give_up(self._wall_ms(), epoch)
+        self._notary.log_key = None
+        self._driver.hold(None)
+        log.warning(
+            "the membership has ended, at the latest with epoch %d: the lane, vote, cosigner and "
+            "log keys are destroyed, and this node goes on as an observer. A member that is given "
+            "%s beside the link key may let it follow",
+            epoch,
+            OBSERVER_CERTIFICATE,
+        )
 
     def _show_in_turn(self) -> None:
         held, further, now_s = self._keyring.held, self._keyring.further, self._loop.time()
-        if further is None:
-            return
         if self._peers.linked():
             self._lonely_s = now_s
         elif now_s >= self._lonely_s + LONELY_S:
             self._lonely_s = now_s
+            if held is None or further is None:
+                log.warning(LONELY)
+                return
             other = further if self._peers.shown == held.validator else held
             self._peers.become(other.validator, other.keys.link_seed)
             log.warning("no link stands: the other certificate is shown")
@@ -201,7 +269,7 @@ class Membership:
     # --- ready ---
 
     def _own_candidate(self) -> Candidate | None:
-        number = self._keyring.held.validator.number
+        number = self._keyring.number
         return next(
             (each for each in self._driver.ledger.candidates if each.number == number), None
         )
@@ -251,10 +319,11 @@ class Membership:
         if self._driver.may_seal():
             (result,) = await self._intake.submit([offer])
             log.info("member.ready: %s", result)
-        elif not self._relay.send(offer, self.members_linked()):
+        elif not self._relay.send(offer, members_linked(self._driver, self._peers)):
             log.info("member.ready waits: no link to a member stands")
 
-    def members_linked(self) -> list[int]:
-        """The members of the next block's set whose links stand."""
-        members = {each.number for each in self._driver.ledger.validators}
-        return [number for number in self._peers.linked() if number in members]
+
+def members_linked(driver: Driver, peers: Peers) -> list[int]:
+    """The members of the next block's set whose links stand."""
+    members = {each.number for each in driver.ledger.validators}
+    return [number for number in peers.linked() if number in members]

@@ -7,7 +7,8 @@ their `member.ready` and `key.rotate` go to a member, as a message between those
 
 A member takes such a record as if its own platform had handed it in, one of each peer at a time:
 whatever breaks a rule is not stored. Nothing is answered: who has sent one reads the ledger, and
-asks another member if it does not stand there after a while.
+asks another member if it does not stand there after a while. (Log lines, node/loglines.py, are
+handed on from here as well.)
 """
 
 import asyncio
@@ -24,6 +25,7 @@ from ledger.records.membership import KeyRotate, MemberReady
 from ledger.signing import SIGNATURE_BYTES
 from node.intake import Offer, Result
 from node.links.peers import Listener
+from node.loglines import ASK, LINE, LogLines
 
 log = logging.getLogger(__name__)
 
@@ -55,8 +57,10 @@ Submit = Callable[[Sequence[Offer]], Awaitable[list[Result]]]
 class Relay:
     """Stands between the links and the pump: what is carried goes to the intake, all else on."""
 
-    def __init__(self, *, pump: Listener, links: Sender, submit: Submit) -> None:
-        self._pump, self._links, self._submit = pump, links, submit
+    def __init__(
+        self, *, pump: Listener, links: Sender, submit: Submit, lines: LogLines | None = None
+    ) -> None:
+        self._pump, self._links, self._submit, self._lines = pump, links, submit, lines
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._sent = 0
 
@@ -87,6 +91,10 @@ class Relay:
 
     def received(self, peer: int, message: bytes) -> None:
         """A message came in."""
+        if self._lines is not None and message.startswith((ASK, LINE)):
+            self._links.handled(peer, len(message))
+            self._lines.received(peer, message)
+            return
         if not message.startswith(MARK):
             self._pump.received(peer, message)
             return

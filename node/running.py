@@ -28,7 +28,8 @@ from node.intake import Closed, Intake, Offer, Result, Sent
 from node.keyring import Keyring
 from node.links.peers import Peers
 from node.listening import BoundedSite
-from node.membership import Membership
+from node.loglines import LogLines
+from node.membership import Membership, members_linked
 from node.metrics import Metrics
 from node.outside import Outside
 from node.platforms import Platforms
@@ -59,6 +60,7 @@ class Parts:
     seat: Seat
     membership: Membership
     relay: Relay
+    lines: LogLines
     accuser: Accuser
     platforms: Platforms
     intake: Intake
@@ -81,9 +83,8 @@ class Node:
         self.genesis: Genesis = parts.genesis
         self.chain: bytes = chain_id(foundation)
         self.origin: str = foundation.origin
-        own = parts.keyring.held.validator
-        self.number: int = own.number
-        self.code: str = own.code
+        self.number: int = parts.keyring.number
+        self.code: str = parts.keyring.code
         self.events: Events = parts.events
         self.metrics: CollectorRegistry = parts.metrics.registry
         self.witness: Witness | None = parts.witness
@@ -106,6 +107,7 @@ class Node:
         self._parts.membership.start()
         await self._parts.peers.start(self._parts.relay)
         self._parts.accuser.start()
+        self._parts.lines.start()
         listen = self.config.api_listen
         await self._api.setup()
         try:
@@ -150,6 +152,7 @@ class Node:
         self._serving = False
         await self._outside.stop()
         await self._api.cleanup()
+        self._parts.lines.stop()
         await self._parts.accuser.stop()
         await self._parts.relay.stop()
         await self._parts.membership.stop()
@@ -225,7 +228,7 @@ class Node:
         """Take offers into this platform's lane; returns when what was accepted is on disk. What
         may come through any lane is sent to a member where this node may not write its own."""
         results = await self._parts.intake.submit(offers)
-        members = self._parts.membership.members_linked()
+        members = members_linked(self._parts.driver, self._parts.peers)
         for at, (offer, result) in enumerate(zip(offers, results, strict=True)):
             if isinstance(result, Closed) and may_be_carried(offer):
                 sent = self._parts.relay.send(offer, members)

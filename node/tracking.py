@@ -94,9 +94,10 @@ class Tracking:
     def certified(self, row: CheckpointRow) -> None:
         """A checkpoint has its quorum, and its block has been executed here."""
         before = self.certificate.height if self.certificate else row.height - 1
-        if row.height <= before:
-            return
-        self.certificate = self._notary.certify(row)
+        certificate = self._notary.certify(row) if row.height > before else None
+        if certificate is None:
+            return  # its log line is still to come (node/loglines.py)
+        self.certificate = certificate
         first = max(before + 1, row.height - EVENTS_AT_ONCE_MAX)
         for height in range(first, row.height + 1):
             self._events.publish(self._event(height))

@@ -113,7 +113,9 @@ class Witness:
         await on_disk
 
 
-def load_witness(config: Config, keys: Keystore, default_name: str, store: Store) -> Witness | None:
+def load_witness(
+    config: Config, keys: Keystore | None, default_name: str, store: Store
+) -> Witness | None:
     """The witness that a configuration asks for, or None where it names no logs.
 
     Raises:
@@ -128,7 +130,9 @@ def load_witness(config: Config, keys: Keystore, default_name: str, store: Store
             f"to {path}, mode 0600 (openssl rand -hex 32)"
         )
     key = SigningKey.from_seed(read_seed(path))
-    others = {each.public for each in (keys.lane, keys.vote, keys.cosigner, keys.log)}
-    if key.public in others or key.public == SigningKey.from_seed(keys.link_seed).public:
+    if keys is not None and key.public in {
+        *(each.public for each in (keys.lane, keys.vote, keys.cosigner, keys.log)),
+        SigningKey.from_seed(keys.link_seed).public,
+    }:
         raise Misconfigured(f"the witness key {path} must be a key of its own")
     return Witness(config.witness_name or default_name, key, config.witnessed_logs, store)

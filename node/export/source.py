@@ -19,6 +19,7 @@ from node.api.json_records import value_from_json, value_to_json
 from node.audit.folder import CONFIG_NAME, FolderLedger
 from node.client import Client
 from node.config import load_config
+from node.keyring import OBSERVER
 from node.keystore import key_path, read_seed
 from node.publiclog import PublicLog
 from node.view import Certificate, Notary
@@ -88,7 +89,9 @@ class FolderSource:
                 "signed with the log key that its configuration names"
             )
         config = load_config(path)
-        key = SigningKey.from_seed(read_seed(key_path(config.keys, "log")))
+        path = key_path(config.keys, "log")  # an observer has none, and kept a member's lines
+        is_observer = (config.keys / OBSERVER).exists()
+        key = None if is_observer else SigningKey.from_seed(read_seed(path))
         self._ledger = FolderLedger(folder)
         self._genesis = self._ledger.genesis()
         foundation, reader = self._genesis.foundation, self._ledger.stored

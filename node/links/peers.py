@@ -27,11 +27,10 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector, WSM
 from prometheus_client import Counter
 
 from ledger.errors import Malformed, Misconfigured
-from ledger.membership import Validator
+from node.address import Address
 from node.bounds import Bounds
-from node.config import Address
 from node.links.link import Link
-from node.links.tls import contexts, key_of, member_keys
+from node.links.tls import GUEST, Party, contexts, key_of, member_keys
 from node.links.wire import VERSION, Hello, decode_hello, encode_hello
 from node.listening import HANDLER_ARGS, BoundedSite
 
@@ -63,8 +62,8 @@ class Peers:
     def __init__(
         self,
         *,
-        own: Validator,
-        validators: Sequence[Validator],
+        own: Party,
+        validators: Sequence[Party],
         chain: bytes,
         link_seed: bytes,
         listen: Address,
@@ -76,7 +75,7 @@ class Peers:
         self._listen, self._addresses, self._bounds = listen, addresses, bounds
         self._sent_bytes = sent_bytes
         self._hello = Hello(VERSION, chain, own.number)
-        self._trusted: tuple[Validator, ...] = ()
+        self._trusted: tuple[Party, ...] = ()
         self._keys: dict[bytes, int] = {}
         self._links: dict[int, Link] = {}
         self._dials: dict[int, asyncio.Task[None]] = {}
@@ -116,9 +115,14 @@ class Peers:
         self._dial_all()
 
     def _check_addresses(self) -> None:
-        others = sorted({(each.number, each.code) for each in self._trusted})
+        others = sorted({(each.number, each.code) for each in self._trusted if each.number < GUEST})
         later = [code for number, code in others if number > self._own.number]
         missing = [code for code in later if code not in self._addresses]
+        if self._own.number >= GUEST and not any(code in self._addresses for _, code in others):
+            raise Misconfigured(
+                "peers.addresses names no member: an observer dials those who let it follow; add "
+                f'{others[0][1]} = "host:port"'
+            )
         if missing and not any(code in self._addresses for _, code in others):
             raise Misconfigured(
                 f'peers.addresses lacks {", ".join(missing)}; add {missing[0]} = "host:port" to it'
@@ -128,7 +132,7 @@ class Peers:
 
     # --- whom to trust ---
 
-    def trust(self, validators: Sequence[Validator]) -> None:
+    def trust(self, validators: Sequence[Party]) -> None:
         """Make links with these from now on, and with nobody else; a number may stand there twice.
 
         Raises:
@@ -143,7 +147,7 @@ class Peers:
                 link.closed.set()
         self._renew()
 
-    def become(self, own: Validator, link_seed: bytes) -> None:
+    def become(self, own: Party, link_seed: bytes) -> None:
         """Show another certificate from now on: every link is made anew."""
         if own == self._own:
             return
@@ -153,11 +157,11 @@ class Peers:
         self._renew()
 
     @property
-    def shown(self) -> Validator:
+    def shown(self) -> Party:
         """Whose certificate is shown."""
         return self._own
 
-    def _take(self, trusted: tuple[Validator, ...]) -> None:
+    def _take(self, trusted: tuple[Party, ...]) -> None:
         self._keys = member_keys(trusted)
         self._trusted = trusted
         self._serving, self._dialling = contexts(self._seed, self._own, trusted)
@@ -184,7 +188,9 @@ class Peers:
         """Dial all who are trusted and whose address is known, and nobody else."""
         assert self._listener is not None, "the links are started"
         codes = {
-            each.number: each.code for each in self._trusted if each.number != self._own.number
+            each.number: each.code
+            for each in self._trusted
+            if each.number != self._own.number and each.number < GUEST
         }
         for peer in [peer for peer in self._dials if peer not in codes]:
             self._dials.pop(peer).cancel()

@@ -8,9 +8,11 @@ looked up among the members' (`member_keys`); a dialler demands a key of the pla
 import ssl
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -18,10 +20,51 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from ledger.errors import Malformed
-from ledger.membership import Validator
+
+GUEST: Final = 2**31
+"""Numbers from here on are guests': observers that a member lets follow, by its configuration."""
 
 _NOT_BEFORE: Final = datetime(2020, 1, 1, tzinfo=UTC)
 _NOT_AFTER: Final = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)  # RFC 5280: no expiry
+
+
+class Party(Protocol):
+    """Who may be at the other end of a link: a `Validator` of the ledger, or a guest."""
+
+    @property
+    def number(self) -> int:
+        """How it is known on links."""
+        ...
+
+    @property
+    def code(self) -> str:
+        """The platform's code, under which its address is known."""
+        ...
+
+    @property
+    def certificate(self) -> bytes:
+        """What it shows (DER)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """An observer, as it shows itself on links."""
+
+    number: int
+    code: str
+    certificate: bytes
+
+
+def guest(code: str, certificate: bytes) -> Guest:
+    """The guest of a certificate. Both ends of a link compute its number: 2³¹ + the first 31 bits
+    of the link key's SHA-256.
+
+    Raises:
+        Malformed: the certificate cannot be read.
+    """
+    digest = sha256(certificate_key(certificate)).digest()
+    return Guest(GUEST | int.from_bytes(digest[:4]) >> 1, code, certificate)
 
 
 def make_certificate(link_seed: bytes, platform_code: str) -> bytes:
@@ -58,7 +101,7 @@ def certificate_key(der: bytes) -> bytes:
     return key.public_bytes_raw()
 
 
-def member_keys(validators: Sequence[Validator]) -> dict[bytes, int]:
+def member_keys(validators: Sequence[Party]) -> dict[bytes, int]:
     """Raw link key → platform number; a platform may have several.
 
     Raises:
@@ -82,7 +125,7 @@ def key_of(certificate_der: bytes | None) -> bytes | None:
 
 
 def contexts(
-    link_seed: bytes, own: Validator, validators: Sequence[Validator]
+    link_seed: bytes, own: Party, validators: Sequence[Party]
 ) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     """The (listening, dialling) contexts of a node."""
     trusted = "".join(

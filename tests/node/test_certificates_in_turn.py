@@ -47,7 +47,10 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Links]]:
     driver = SimpleNamespace(
         ledger=world.state,
         keys=None,
-        consensus=SimpleNamespace(checkpoints=SimpleNamespace(certified=0)),
+        consensus=SimpleNamespace(
+            checkpoints=SimpleNamespace(certified=0),
+            seats=SimpleNamespace(by_number={OLD.number: OLD}),
+        ),
         may_seal=lambda: False,
         follows=lambda: False,
         halt=pytest.fail,
@@ -56,16 +59,23 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Links]]:
 
     def begin(further: Validator | None, *trusted: Validator) -> Links:
         links = Links(OLD, trusted)
-        ring = SimpleNamespace(held=held(OLD), further=None if further is None else held(further))
+        ring = SimpleNamespace(
+            number=OLD.number,
+            observing=None,
+            held=held(OLD),
+            further=None if further is None else held(further),
+        )
         made.append(
             Membership(
                 driver=driver,  # type: ignore[arg-type]
-                reader=world.store,
+                store=world.store,  # type: ignore[arg-type]
                 peers=links,  # type: ignore[arg-type]
                 keyring=ring,  # type: ignore[arg-type]
                 intake=SimpleNamespace(go_on=lambda: None),  # type: ignore[arg-type]
                 relay=SimpleNamespace(),  # type: ignore[arg-type]
                 notary=SimpleNamespace(),  # type: ignore[arg-type]
+                platforms=SimpleNamespace(),  # type: ignore[arg-type]
+                guests=(),
                 known=None,
                 wall_ms=lambda: 0,
             )
