@@ -13,6 +13,10 @@ members, f = ⌊(n − 1) / 3⌋, q = n − f:
 4. Void from then on: what is about a platform that is not in the new set (but for joins), and
    rotations of a platform that has just got other keys.
 
+5. Lapsed, and void from then on: what has bound nothing, is no leaving, is not approved, and was
+   asked for in a batch whose time lies `LAPSE_MS` or more before the last block's. The names of a
+   join that is void may be used again (ledger/governing.py).
+
 The new set ascends by number. All others stay open; their approvals stay, a `member.ready` counts
 in its own epoch only.
 """
@@ -29,6 +33,8 @@ from ledger.records.membership import KeyRotate, MemberLeave, MemberPropose
 
 SET_BYTES_MAX: Final = 65_000
 """Of a set's encoding: the seal that names it must fit into an entry of the log (65,535 bytes)."""
+LAPSE_MS: Final = 30 * 86_400_000
+"""How long a change waits for its approvals, by block time."""
 
 PROPOSE: Final = TAGS[MemberPropose]
 LEAVE: Final = TAGS[MemberLeave]
@@ -125,6 +131,16 @@ def bind(current: Set, changes: Open, epoch: int) -> Bound:
     ]
     ordered = tuple(following[number] for number in sorted(following)) if bound else current
     return Bound(ordered, tuple(bound), tuple(void))
+
+
+def lapsed(current: Set, changes: Open, time_ms: int) -> tuple[int, ...]:
+    """The log indices of the changes that nobody has approved in time, where an epoch ends then."""
+    members = {each.number: each for each in current}
+    return tuple(
+        log_index
+        for log_index, row in changes
+        if row.asked + LAPSE_MS <= time_ms and approved_at(row, members) is None
+    )
 
 
 def _changed(members: dict[int, Validator], row: ChangeRow) -> dict[int, Validator] | None:

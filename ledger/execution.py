@@ -360,7 +360,7 @@ class BlockRun:
     def bind(self) -> Bound:
         """The epoch ends: the next set, and which changes made it."""
         self.is_governed = True
-        return self.overlay.governance.end_epoch()
+        return self.overlay.governance.end_epoch(self._time)
 
     def outlook(self, validators: tuple[Validator, ...], epoch: int) -> Outlook:
         """What the epoch of the next block, with this set, may end with."""

@@ -1,11 +1,11 @@
-"""Rows about changes of the membership, names that are taken for ever, and evidence. Prefix `A`.
+"""Rows about changes of the membership, names that are taken, and evidence. Prefix `A`.
 
 | key | row |
 |---|---|
 | `A` "c" u64 log index | ChangeRow: by the log index of the record that asked |
 | `A` "i" record id | its log index (u64), for a change |
 | `A` "o" | OpenRow: the changes that are open |
-| `A` "u" kind, name | UsedRow: a number, code, key or certificate that nobody may use again |
+| `A` "u" kind, name | UsedRow: a number, code, key or certificate that is taken |
 | `A` "r" u64 size | root (32): checkpoints of the current epoch, and the one that it began with |
 | `A` "e" u64 size | u64 epoch: the log's size at that epoch's end |
 | `A` "v" u32 number, u8 kind, u64 epoch, u64 slot | EvidenceRow |
@@ -16,7 +16,7 @@ of a certificate.
 
 from typing import Final
 
-from ledger.encoding import Hash, PlatformNumber, Uint, Value
+from ledger.encoding import Hash, PlatformNumber, TimeMs, Uint, Value
 from ledger.hashing import sha256
 from ledger.membership import PURPOSES, Validator
 from ledger.rows import LiveRow
@@ -44,7 +44,8 @@ class ChangeRow(LiveRow):
 
     `approvals` ascend by log index. `ready` is the log index of the newest `member.ready`, of the
     epoch `ready_epoch`. `bound` is the epoch from which the change holds; `void` the epoch at whose
-    end it became clear that it never will. Open is what has neither.
+    end it became clear that it never will. Open is what has neither. `asked`: the time (ms) of the
+    batch that asked.
     """
 
     type: Uint
@@ -57,6 +58,7 @@ class ChangeRow(LiveRow):
     ready_epoch: Uint
     bound: Uint | None
     void: Uint | None
+    asked: TimeMs
 
 
 class OpenRow(LiveRow):
@@ -66,7 +68,8 @@ class OpenRow(LiveRow):
 
 
 class UsedRow(LiveRow):
-    """By which platform a name was taken, and the log index of the record (genesis: 0)."""
+    """For which platform a name was taken, and the log index of the record (genesis: 0). It may be
+    used again once that record is a `member.propose` whose change is void."""
 
     number: PlatformNumber
     log_index: Uint

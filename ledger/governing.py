@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
-from ledger.binding import Bound, Open, Outlook, bind, outlook
+from ledger.binding import PROPOSE, Bound, Open, Outlook, bind, lapsed, outlook
 from ledger.certificate import link_key
 from ledger.encoding import encode
 from ledger.errors import InvalidInput, StoreDamaged
@@ -147,12 +147,20 @@ class Governance:
         found = next((each for each in members if each.number == number), None)
         return None if found is None else found.key(purpose)
 
-    def end_epoch(self) -> Bound:
-        """Bind what binds, and close it."""
+    def taken(self, name: bytes) -> UsedRow | None:
+        """Who has a name, or None if nobody has it, or has had it in vain."""
+        row = self.used.get(name)
+        if row is None or _is_in_vain(self.changes.get(row.log_index.to_bytes(8))):
+            return None
+        return row
+
+    def end_epoch(self, time_ms: int) -> Bound:
+        """Bind what binds, and close it, and what has lapsed; by the last block's time."""
         epoch = self.footing.epoch
         changes = self.open_changes()
         result = bind(self.footing.validators, changes, epoch)
-        closed = {*result.bound, *result.void}
+        late = lapsed(self.footing.validators, changes, time_ms)
+        closed = {*result.bound, *result.void, *late}
         for log_index, row in changes:
             if log_index in closed:
                 if log_index in result.bound:
@@ -167,6 +175,11 @@ class Governance:
     def outlook(self, validators: tuple[Validator, ...], epoch: int) -> Outlook:
         """What this epoch, with this set, may end with."""
         return outlook(validators, self.open_changes(), epoch)
+
+
+def _is_in_vain(asked: ChangeRow | None) -> bool:
+    """Whether what took a name is a join that will never be (genesis's names: no change)."""
+    return asked is not None and asked.type == PROPOSE and asked.void is not None
 
 
 # --- rows that are written beside the tables ---
@@ -206,6 +219,18 @@ def read_changes(reader: Reader) -> Iterator[tuple[int, ChangeRow]]:
     """
     for key, data in reader.scan(CHANGE, after(CHANGE)):
         yield int.from_bytes(key[len(CHANGE) :]), decode_row(ChangeRow, key, data)
+
+
+def read_taken(reader: Reader, name: bytes) -> UsedRow | None:
+    """Who has a name by stored rows, as `Governance.taken`.
+
+    Raises:
+        StoreDamaged: a row cannot be read.
+    """
+    row = read_row(reader, UsedRow, USED + name)
+    if row is None or _is_in_vain(read_row(reader, ChangeRow, change_key(row.log_index))):
+        return None
+    return row
 
 
 def read_open(reader: Reader) -> Open:

@@ -21,8 +21,10 @@ PURPOSES: Final = ("root", "lane", "vote", "cosigner", "log")
 CERTIFICATE_BYTES_MAX: Final = 2_048
 
 PlatformCode = Annotated[
-    str, msgspec.Meta(min_length=1, max_length=32, pattern=r"^[a-z0-9]+(?:-[a-z0-9]+)*\Z")
+    str,
+    msgspec.Meta(min_length=1, max_length=32, pattern=r"^(?![0-9]+\Z)[a-z0-9]+(?:-[a-z0-9]+)*\Z"),
 ]
+"""Not of digits alone: where a platform is looked up, those are its number."""
 Certificate = Annotated[bytes, msgspec.Meta(min_length=1, max_length=CERTIFICATE_BYTES_MAX)]
 
 

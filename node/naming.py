@@ -10,7 +10,8 @@ Names (what makes a retry a retry, and other content under the same name a confl
 | subject.link | both platforms and handles |
 | erasure | platform, handle, time |
 | erasure.ack | the erasure |
-| member.propose, key.rotate | platform, new lane key |
+| member.propose | platform, new lane key, time |
+| key.rotate | platform, new lane key |
 | member.approve | platform, change |
 | member.ready | platform, change, epoch |
 | member.remove | platform, number, time |
@@ -64,8 +65,8 @@ def record_name(record: Record) -> bytes:
 def _network_name(record: Governance) -> bytes:
     """What names a record about the network itself, behind its platform."""
     match record:
-        case MemberPropose():
-            return record.validator.lane_key
+        case MemberPropose():  # what has lapsed may be proposed once more
+            return record.validator.lane_key + record.at.to_bytes(8)
         case KeyRotate():
             return record.validator.lane_key
         case MemberApprove():

@@ -105,7 +105,7 @@ RULES: Final = {
     KEYS_NOT_DISTINCT: "the five keys and the link key of a validator are six keys",
     NO_POSSESSION: "each key of a validator has signed its proof of possession",
     BAD_CERTIFICATE: "a certificate has its one form, and its own key has signed it",
-    NAME_TAKEN: "numbers, codes, keys and certificates of changes are new for ever",
+    NAME_TAKEN: "numbers, codes, keys and certificates of changes are taken by nobody before",
     OTHER_IDENTITY: "a rotation keeps the number and the code",
     UNKNOWN_MEMBER: "who is to be removed is in the set of the epoch",
     REMOVES_ITSELF: "a removal is of another member: who wants to go, leaves",

@@ -120,7 +120,7 @@ def check_by_batch(
 
 
 def judge_propose(registry: Registry, record: MemberPropose) -> None:
-    """Stateful: by a member; number, code, keys and certificate are new for ever."""
+    """Stateful: by a member; number, code, keys and certificate are nobody else's."""
     governance = registry.governance
     _need_member(governance, record.platform)
     names = [("number", number_name(record.validator.number))]
@@ -130,7 +130,7 @@ def judge_propose(registry: Registry, record: MemberPropose) -> None:
 
 
 def judge_rotate(registry: Registry, record: KeyRotate) -> None:
-    """Stateful: of a member, by its registered root key; all other keys are new for ever."""
+    """Stateful: of a member, by its registered root key; all other keys are new."""
     governance = registry.governance
     member = _need_member(governance, record.platform)
     if record.validator.code != member.code:
@@ -223,7 +223,7 @@ def _need_open(governance: Governance, change: bytes) -> tuple[int, ChangeRow]:
 
 def _need_new(governance: Governance, names: list[tuple[str, bytes]]) -> None:
     for field, name in names:
-        taken = governance.used.get(name)
+        taken = governance.taken(name)
         if taken is not None:
             message = f"was registered for platform {taken.number} before"
             raise Refused(NAME_TAKEN, message, field=f"validator.{field}")
@@ -261,35 +261,31 @@ def _need_room(governance: Governance, proposer: int) -> None:
 def enact_propose(
     registry: Registry, record: MemberPropose, log_index: int, batch_time: int
 ) -> None:
-    """A join is open; the candidate's names are taken for ever."""
-    del batch_time
+    """A join is open; the candidate's names are taken until it is void."""
     governance = registry.governance
     validator = record.validator
     names = [name for _, name in _all_keys(validator)]
     names += [number_name(validator.number), code_name(validator.code)]
     _take(governance, names, validator.number, log_index)
-    _ask(governance, record, log_index, validator.number, validator)
+    _ask(governance, record, log_index, validator.number, validator, asked=batch_time)
 
 
 def enact_rotate(registry: Registry, record: KeyRotate, log_index: int, batch_time: int) -> None:
     """A rotation is open; the new keys are taken for ever."""
-    del batch_time
     governance = registry.governance
     names = [name for _, name in _new_keys(record)]
     _take(governance, names, record.platform, log_index)
-    _ask(governance, record, log_index, record.platform, record.validator)
+    _ask(governance, record, log_index, record.platform, record.validator, asked=batch_time)
 
 
 def enact_remove(registry: Registry, record: MemberRemove, log_index: int, batch_time: int) -> None:
     """A removal is open."""
-    del batch_time
-    _ask(registry.governance, record, log_index, record.number, None)
+    _ask(registry.governance, record, log_index, record.number, None, asked=batch_time)
 
 
 def enact_leave(registry: Registry, record: MemberLeave, log_index: int, batch_time: int) -> None:
     """A leaving is open."""
-    del batch_time
-    _ask(registry.governance, record, log_index, record.platform, None)
+    _ask(registry.governance, record, log_index, record.platform, None, asked=batch_time)
 
 
 def enact_approve(
@@ -323,6 +319,8 @@ def _ask(
     log_index: int,
     number: int,
     validator: Validator | None,
+    *,
+    asked: int,
 ) -> None:
     """A new open change, approved by who asks for it."""
     given_up = None
@@ -344,6 +342,7 @@ def _ask(
         ready_epoch=0,
         bound=None,
         void=None,
+        asked=asked,
     )
     governance.changes.put(log_index.to_bytes(8), made)
     left = [at for at, _ in governance.open_changes() if at not in {given_up, log_index}]

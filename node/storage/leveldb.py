@@ -35,7 +35,7 @@ from node.storage.vault import open_vault
 FORMAT_KEY: Final = META + b"format"
 SLOTS_KEY: Final = META + b"slots"
 """How many slots are given out: u64be."""
-FORMAT: Final = b"standing-4"
+FORMAT: Final = b"standing-5"
 FORMER: Final = frozenset({b"standing-1", b"standing-2", b"standing-3"})
 REPAIR: Final = (
     "the store is damaged; to recover, move the data folder away (keep it for inspection) and "

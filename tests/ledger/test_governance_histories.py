@@ -31,7 +31,7 @@ from ledger.trust import ReplayOn, trust_of
 from tests.ledger.members import Members, Party, party
 from tests.ledger.test_beside import steps, walk_of
 from tests.ledger.test_epochs import end_of
-from tests.ledger.world import World, genesis_of, key_of
+from tests.ledger.world import DAY, World, genesis_of, key_of
 
 EPOCH_BLOCKS = 4
 
@@ -329,6 +329,36 @@ def rotated() -> tuple[Members, Party]:
 def kinds(world: World) -> set[str]:
     replayed = replay(world.genesis, ReaderSource(world.store))
     return {finding.kind for step in replayed for finding in step.findings}
+
+
+def test_an_audit_goes_on_where_a_name_was_taken_in_vain() -> None:
+    """What lapsed and was proposed once more is judged alike from any block on."""
+    bounds = msgspec.structs.replace(FIRST_BOUNDS, epoch_blocks=EPOCH_BLOCKS)
+    world = World(genesis_of(4, bounds))
+    members, fifth = Members(world), party(5)
+    lapsed = members.ask(1, members.propose(1, fifth))
+    members.end()
+    world.time += 31 * DAY
+    for number in members.numbers:
+        world.put(number, [])
+    members.end()
+    assert [row.void for _, row in read_changes(world.store) if row.commitment == lapsed] == [2]
+    between = world.state.height
+    again = members.ask(2, members.propose(2, fifth))
+    members.agree(again, 1, 3)
+    assert members.say(1, members.ready(fifth, again)) == [""]
+    assert members.end() == (1, 2, 3, 4, 5)
+    source = ReaderSource(world.store)
+    assert not any(step.findings for step in replay(world.genesis, source, stored=world.store))
+    store = MemoryStore()
+    begun = Replay(world.genesis, source, None, store)
+    assert not any(step.findings for step in begun.steps(between))
+    trust = trust_of(begun, policy_of(world.genesis.foundation.origin, world.state.validators))
+    more = ReplayOn(
+        world.genesis, source, stored=None, store=store, trust=trust, index=begun.state.index
+    )
+    assert not any(step.findings for step in more.steps(None))
+    assert more.state.validators == world.state.validators
 
 
 def test_an_old_keys_batch_behind_the_rotation_is_found() -> None:

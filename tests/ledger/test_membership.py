@@ -9,8 +9,8 @@ from ledger.binding import seats_changed_max
 from ledger.bundle_verify import verify_bundle
 from ledger.epochs import policy_of
 from ledger.genesis import FIRST_BOUNDS
-from ledger.governance_rows import ChangeRow
-from ledger.governing import read_changes, read_outlook
+from ledger.governance_rows import ChangeRow, number_name
+from ledger.governing import read_changes, read_outlook, read_taken
 from ledger.membership import PURPOSES, Proofs, Validator, possession_message
 from ledger.records.membership import KeyRotate, MemberPropose
 from ledger.rows import ValidatorsRow, need_row, validators_key
@@ -18,7 +18,7 @@ from ledger.state import load
 from tests.ledger.certify import certify
 from tests.ledger.members import Members, Party, party
 from tests.ledger.test_bundle import bundle_of
-from tests.ledger.world import World, genesis_of, key_of
+from tests.ledger.world import DAY, World, genesis_of, key_of
 
 EPOCH_BLOCKS = 16
 
@@ -330,6 +330,56 @@ def test_a_proposer_gives_up_its_oldest_unapproved_change(four: Members) -> None
     assert four.say(1, four.propose(1, party(31))) == ["too-many-changes"]
 
 
+def after_days(members: Members, days: int) -> None:
+    """So much later by block time, which is a majority's time: all say something then."""
+    members.world.time += days * DAY
+    for number in members.numbers:
+        members.world.put(number, [])
+    members.world.block()
+
+
+def test_what_nobody_approves_in_time_lapses_and_frees_its_names(four: Members) -> None:
+    fifth = party(5)
+    proposal = four.ask(1, four.propose(1, fifth))
+    removal = four.ask(2, four.remove(2, 4))
+    approved = four.ask(3, four.propose(3, party(6)))
+    four.agree(approved, 1, 2)
+    after_days(four, 29)
+    assert four.end() == (1, 2, 3, 4)
+    assert change_of(four, proposal).void is None
+    assert four.say(2, four.propose(2, fifth)) == ["name-taken"]
+    after_days(four, 1)
+    assert change_of(four, proposal).void is None, "only an epoch's end decides"
+    epoch = four.world.state.footing.epoch
+    four.end()
+    assert [change_of(four, each).void for each in (proposal, removal)] == [epoch, epoch]
+    assert change_of(four, approved).void is None, "it waits for its member.ready"
+    assert four.say(2, four.approve(2, proposal)) == ["change-closed"]
+    assert read_taken(four.world.store, number_name(5)) is None
+    assert read_taken(four.world.store, number_name(6)).number == 6
+    again = four.ask(2, four.propose(2, fifth))
+    assert four.say(1, four.propose(1, fifth)) == ["name-taken"], "it is taken once more"
+    assert read_taken(four.world.store, number_name(5)).number == 5
+    four.agree(again, 1, 3)
+    assert four.say(1, four.ready(fifth, again)) == [""]
+    assert 5 in four.end()
+
+
+def test_the_keys_of_a_rotation_that_lapses_stay_taken(four: Members) -> None:
+    new = party(2, "new", root=party(2).keys["root"])
+    four.ask(1, four.rotate(new))
+    after_days(four, 31)
+    four.end()
+    assert four.say(1, four.rotate(new)) == ["name-taken"]
+
+
+def test_names_of_what_is_given_up_are_free_at_once(four: Members) -> None:
+    changes = [four.propose(1, party(number)) for number in range(10, 26)]
+    assert four.say(1, *changes, four.propose(1, party(30))) == [""] * 17
+    assert four.say(2, four.propose(2, party(10))) == [""]
+    assert four.say(2, four.propose(2, party(11))) == ["name-taken"]
+
+
 # --- order and bounds ---
 
 
@@ -394,7 +444,7 @@ def test_what_is_about_a_platform_that_is_gone_is_void(four: Members) -> None:
 def test_a_set_fits_into_its_seal() -> None:
     """100 members, each with the longest code; a hundred and first is not bound."""
     whole = tuple(party(number).validator for number in range(1, 101))
-    row = ChangeRow(50, bytes(32), 1, 101, party(101).validator, (), 7, 1, None, None)
+    row = ChangeRow(50, bytes(32), 1, 101, party(101).validator, (), 7, 1, None, None, 0)
     assert binding._changed({each.number: each for each in whole}, row) is None
     long = tuple(replace(each, certificate=bytes(1_000)) for each in whole[:54])
     members = {each.number: each for each in long}

@@ -116,6 +116,7 @@ def test_bindings(case: Case) -> None:
                 each["ready_epoch"],
                 None,
                 None,
+                0,
             ),
         )
         for each in case["changes"]

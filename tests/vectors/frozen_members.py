@@ -202,6 +202,7 @@ def _changes(dice: random.Random, count: int) -> list[tuple[int, ChangeRow]]:
             dice.choice((5, 5, 5, 4)) if is_ready else 0,
             None,
             None,
+            0,
         )
         rows.append((asked, row))
     return sorted(rows, key=lambda each: each[0])

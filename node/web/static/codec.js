@@ -26,7 +26,7 @@ export const Q16_ONE = 65_536;
 const U32_MAX = 2 ** 32 - 1;
 
 const CODE = /^[a-z0-9]+(?:[.-][a-z0-9]+)*$/;
-const PLATFORM_CODE = /^[a-z0-9]+(?:-[a-z0-9]+)*$/;
+const PLATFORM_CODE = /^(?![0-9]+$)[a-z0-9]+(?:-[a-z0-9]+)*$/;
 export const CODE_CHARS_MAX = 48;
 const ROLES = ["worker", "client"];
 const STATUSES = ["completed", "late", "cancelled-by-worker", "cancelled-by-client",
