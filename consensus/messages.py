@@ -17,10 +17,17 @@
 | 13 | remains | batches as in 7, some of them in part erased: remains forms (ledger/residue.py) |
 | 14 | question | start: 'what do you hold signed by me?' |
 | 15 | answer | start, epoch, final view and height, headers, proposals, votes, cosignature or nil |
+| 16 | fetch ends | nothing: 'of which epochs' ends can you give a snapshot?' |
+| 17 | ends | [height, digest of its manifest, or nil where that is not made yet], ascending |
+| 18 | fetch manifest | height |
+| 19 | manifest | a snapshot's manifest (ledger/snapshot.py) |
+| 20 | fetch chunk | height, index in the manifest |
+| 21 | chunk | height, index, chunk: bin |
 
 The sender is the link's authenticated peer; a vote's signer is its sender. `again` marks what was
 sent before: who gets such a message for something that it has completed answers with what completed
-it. A message longer than `MESSAGE_BYTES_MAX` is not read.
+it. A message longer than `MESSAGE_BYTES_MAX` is not read. Those from 16 on are for nodes whose
+store is empty; consensus itself takes no part in them.
 """
 
 from typing import Annotated, Any, Final, cast
@@ -34,7 +41,9 @@ from ledger.encoding import Hash, PlatformNumber, Signature, Uint, Value, decode
 from ledger.membership import VALIDATORS_MAX
 from ledger.residue import RemainsForm
 from ledger.rows import CheckpointRow, HeaderRow
+from ledger.snapshot import CHUNK_BYTES_MAX, CHUNKS_MAX, Manifest
 
+ENDS_MAX: Final = 4
 MESSAGE_BYTES_MAX: Final = 8 * 1_024 * 1_024
 
 Tips = Annotated[tuple[Tip, ...], msgspec.Meta(max_length=VALIDATORS_MAX)]
@@ -172,6 +181,50 @@ class Answer(Value, tag=15):
     cosignature: Cosignature | None
 
 
+class FetchEnds(Value, tag=16):
+    """'Of which epochs' ends can you give a snapshot?'"""
+
+
+class End(Value):
+    """A snapshot that can be had: the height of its block, and its manifest's digest, if known."""
+
+    height: Uint
+    digest: Hash | None
+
+
+class Ends(Value, tag=17):
+    """The snapshots that the sender can give, ascending by height."""
+
+    ends: Annotated[tuple[End, ...], msgspec.Meta(max_length=ENDS_MAX)]
+
+
+class FetchManifest(Value, tag=18):
+    """Ask for the manifest of an epoch's end. It is made then: whoever gets none asks again."""
+
+    height: Uint
+
+
+class ManifestMessage(Value, tag=19):
+    """A snapshot's manifest."""
+
+    manifest: Manifest
+
+
+class FetchChunk(Value, tag=20):
+    """Ask for a chunk of a snapshot, by its index in the manifest."""
+
+    height: Uint
+    index: Annotated[int, msgspec.Meta(ge=0, lt=CHUNKS_MAX)]
+
+
+class ChunkMessage(Value, tag=21):
+    """A chunk's bytes, still encoded: its hash tells whether they are what was asked for."""
+
+    height: Uint
+    index: Annotated[int, msgspec.Meta(ge=0, lt=CHUNKS_MAX)]
+    data: Annotated[bytes, msgspec.Meta(max_length=CHUNK_BYTES_MAX)]
+
+
 Message = (
     Proposal
     | Vote
@@ -188,6 +241,12 @@ Message = (
     | Question
     | Answer
     | RemainsMessage
+    | FetchEnds
+    | Ends
+    | FetchManifest
+    | ManifestMessage
+    | FetchChunk
+    | ChunkMessage
 )
 
 

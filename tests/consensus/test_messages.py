@@ -13,6 +13,7 @@ from ledger.encoding import encode
 from ledger.errors import Malformed
 from ledger.residue import Remains, RemainsForm, Residue, form_of
 from ledger.rows import CheckpointRow, CosignatureRow
+from ledger.snapshot import CHUNKS_MAX, Chunk, Manifest
 
 uints = st.integers(0, 2**53 - 1)
 numbers = st.integers(1, 2**32 - 1)
@@ -46,6 +47,10 @@ some_remains = st.builds(
 some_forms = st.tuples(some_remains, st.lists(st.one_of(batches, some_remains), max_size=2)).map(
     lambda drawn: tuple(form_of(each) for each in (drawn[0], *drawn[1]))
 )
+chunks = st.builds(Chunk, st.binary(min_size=1, max_size=80), uints, st.integers(1, 2**32), hashes)
+manifests = st.builds(
+    Manifest, hashes, uints, uints, hashes, st.lists(chunks, min_size=1, max_size=4).map(tuple)
+)
 every_message: st.SearchStrategy[Message] = st.one_of(
     st.builds(messages.Proposal, blocks, signatures, st.booleans()),
     st.builds(messages.Vote, st.integers(1, 3), uints, uints, hashes, signatures, st.booleans()),
@@ -66,6 +71,15 @@ every_message: st.SearchStrategy[Message] = st.one_of(
     ),
     st.builds(messages.Status, uints, uints, uints, uints, some_tips),
     st.builds(messages.RemainsMessage, some_forms),
+    st.builds(messages.FetchEnds),
+    st.builds(
+        messages.Ends,
+        st.lists(st.builds(messages.End, uints, st.none() | hashes), max_size=2).map(tuple),
+    ),
+    st.builds(messages.FetchManifest, uints),
+    st.builds(messages.ManifestMessage, manifests),
+    st.builds(messages.FetchChunk, uints, st.integers(0, CHUNKS_MAX - 1)),
+    st.builds(messages.ChunkMessage, uints, st.integers(0, CHUNKS_MAX - 1), st.binary(max_size=60)),
 )
 
 
