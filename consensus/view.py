@@ -33,12 +33,14 @@ class Description:
 
 
 def follows(state: State) -> bool:
-    """Whether this node has certified what an honest peer among those linked had final."""
+    """Whether this node has certified what an honest peer among those linked had final. Who holds
+    no keys may be linked with few, and has caught up when it has caught up with them."""
     heights = sorted((peer.final_height for peer in state.peers.values()), reverse=True)
     heard = sum(height > 0 for height in heights)
-    if not heights or heard < state.seats.quorum - 1:
+    needed = state.seats.quorum - 1 if state.config.keys is not None else 1
+    if not heights or heard < needed:
         return not heights
-    return state.checkpoints.certified >= heights[state.seats.witnesses - 1]
+    return state.checkpoints.certified >= heights[min(state.seats.witnesses, heard) - 1]
 
 
 def pending_records(state: State) -> int:

@@ -1,7 +1,7 @@
 """Frames of a peer link: what stands in one binary WebSocket message, and in which order.
 
     frame   = kind (u8) ‖ body
-    hello   = 0x01 ‖ MessagePack [version, chain id (32 bytes), platform number]
+    hello   = 0x01 ‖ MessagePack [version, chain id (32 bytes), platform number, start]
     several = 0x02 ‖ (u32be length ‖ message)+
     piece   = 0x03 ‖ last (u8, 0 or 1) ‖ part of one message
 
@@ -22,7 +22,7 @@ import msgspec
 from ledger.encoding import Hash, PlatformNumber, Value, decode, encode
 from ledger.errors import Malformed
 
-VERSION: Final = 1
+VERSION: Final = 2
 HELLO: Final = 1
 SEVERAL: Final = 2
 PIECE: Final = 3
@@ -31,11 +31,13 @@ _HELLO_BYTES_MAX: Final = 64
 
 
 class Hello(Value):
-    """Who speaks, about which chain, in which version of this module."""
+    """Who speaks, about which chain, in which version of this module. `start`: a random number
+    that tells this start of its process from all others."""
 
     version: Annotated[int, msgspec.Meta(ge=0, le=2**16)]
     chain: Hash
     number: PlatformNumber
+    start: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
 
 
 def encode_hello(hello: Hello) -> bytes:

@@ -324,7 +324,7 @@ def _number(data: bytes) -> bytes:
 
 def edge() -> list[Target]:
     """Every decoder of what a peer, a client or an importing person hands in."""
-    hello = wire.encode_hello(wire.Hello(1, bytes(32), 3))
+    hello = wire.encode_hello(wire.Hello(2, bytes(32), 3, 5))
     evidence = encode(Evidence(1, 2, 0, 7, b"one", b"two"))
     genesis = json.dumps(json_records.value_to_json(genesis_of(1))).encode()
     pairs = encode([(each, b"") for each in frozen("record")])

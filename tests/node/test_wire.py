@@ -111,7 +111,7 @@ def test_small_pieces_cost_no_more_than_their_bytes() -> None:
 
 
 def test_hello_has_one_form() -> None:
-    hello = Hello(1, bytes(32), 7)
+    hello = Hello(2, bytes(32), 7, 5)
     assert decode_hello(encode_hello(hello)) == hello
     for frame in (b"", b"\x02", encode_hello(hello) + b"\x00", encode_hello(hello)[:-1]):
         with pytest.raises(Malformed):
