@@ -231,9 +231,10 @@ class Client:
         """Genesis in its JSON form."""
         return await self._get_json("/v1/network/genesis")
 
-    async def governance(self, first: int = 0) -> dict[str, Any]:
-        """A page of the changes of the membership, from a log index up; and evidence."""
-        return await self._get_json("/v1/governance", {"from": str(first)})
+    async def governance(self, first: int = 0, state: str = "all") -> dict[str, Any]:
+        """A page of the changes of the membership (`all` or `open`), from a log index up; and
+        evidence."""
+        return await self._get_json("/v1/governance", {"from": str(first), "state": state})
 
     async def checkpoint(self) -> bytes:
         """The newest certified checkpoint's signed note."""

@@ -67,7 +67,7 @@ class Seat:
 
     @property
     def token(self) -> str:
-        """The bearer token that `network create` made for this platform."""
+        """The bearer token that `network create` made for this platform; it reads and writes."""
         return (self.folder / "token").read_text(encoding="ascii").strip()
 
 

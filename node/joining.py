@@ -4,64 +4,27 @@ A platform that joins makes its own folder, from nothing but the genesis that it
 
 DIR/genesis.json                what all nodes share
 DIR/epochs                      which sets lead to today's, where a node was asked
-DIR/node.toml                   the configuration; it dials the members that are named
-DIR/keys/, DIR/root.key, DIR/token   as `standing network create` makes them
 DIR/request.json                the public half, for a member to propose (node/keyring.py)
+DIR/node.toml, DIR/keys/, …     the rest of a node's folder (node/home.py)
 
 A rotation makes KEYS.next beside the keys in use. The record that asks for it is signed with the
 root key, which may then go back to where it is kept.
 """
 
-import secrets
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 from ledger.errors import InvalidInput, Misconfigured
 from ledger.genesis import Foundation, chain_id
+from ledger.membership import Validator
 from ledger.records import encode_record
 from ledger.records.membership import KeyRotate
 from ledger.rules.signatures import record_message
 from ledger.signing import SigningKey
-from node.config import Address
-from node.keyring import REQUEST, Held, Request, encode_request, next_folder
-from node.keystore import WITNESS, key_path, write_secret, write_seed
-from node.network import GENESIS_FILE, TOKEN_BYTES, draw_seeds, make_member
-
-EPOCHS_FILE = "epochs"
-
-_TOML = """\
-# Node of platform {code} (number {number}), which joins the network of {origin}.
-[node]
-data = "data"                    # this node's store; nothing else writes there
-genesis = "genesis.json"         # what all nodes share
-keys = "keys"                    # lane, vote, cosigner, log, link, witness; mode 0600
-{epochs}
-[api]
-listen = "{api}"
-
-[peers]
-listen = "{peers}"
-addresses = {{ {addresses} }}
-
-[[tokens]]
-name = "operator"                # the token itself lies in the file `token`
-sha256 = "{token_sha256}"
-may = ["read", "write"]
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How a joining platform's node is to be: who it is, where it listens, whom it dials."""
-
-    number: int
-    code: str
-    api: Address
-    peers: Address
-    addresses: Mapping[str, Address]
+from node.home import EPOCHS_FILE, Plan, write_home
+from node.keyring import REQUEST, Request, encode_request, next_folder
+from node.keystore import WITNESS, key_path, write_seed
+from node.network import GENESIS_FILE, draw_seeds, make_member
 
 
 def make_home(
@@ -79,27 +42,17 @@ def make_home(
         validator, proofs = make_member(plan.number, plan.code, seeds)
         request = Request(chain_id(foundation), validator, proofs)
         text = encode_request(request)
-        (folder / "keys").mkdir(parents=True, mode=0o700)
-        for purpose, seed in seeds.items():
-            write_seed(key_path(folder if purpose == "root" else folder / "keys", purpose), seed)
-        token = secrets.token_urlsafe(TOKEN_BYTES)
-        write_secret(folder / "token", token)
+        write_home(
+            folder,
+            plan,
+            seeds,
+            origin=foundation.origin,
+            genesis=GENESIS_FILE,
+            epochs=epochs is not None,
+        )
         (folder / GENESIS_FILE).write_bytes(genesis)
         if epochs is not None:
             (folder / EPOCHS_FILE).write_bytes(epochs)
-        (folder / "node.toml").write_text(
-            _TOML.format(
-                code=plan.code,
-                number=plan.number,
-                origin=foundation.origin,
-                epochs="" if epochs is None else f'epochs = "{EPOCHS_FILE}"\n',
-                api=plan.api,
-                peers=plan.peers,
-                addresses=", ".join(f'{code} = "{at}"' for code, at in plan.addresses.items()),
-                token_sha256=sha256(token.encode()).hexdigest(),
-            ),
-            encoding="utf-8",
-        )
         (folder / "keys" / REQUEST).write_bytes(text)
         (folder / REQUEST).write_bytes(text)
     except InvalidInput as error:
@@ -109,13 +62,13 @@ def make_home(
     return request
 
 
-def make_rotation(folder: Path, held: Held, root_seed: bytes, chain: bytes) -> Request:
+def make_rotation(folder: Path, own: Validator, root_seed: bytes, chain: bytes) -> Request:
     """Make the further keys of a rotation beside the keys in `folder`, under the same root key.
 
     Raises:
         Misconfigured: there are further keys already, or the root key is another platform's.
     """
-    own, place = held.validator, next_folder(folder)
+    place = next_folder(folder)
     if own.root_key != SigningKey.from_seed(root_seed).public:
         raise Misconfigured(f"the root key is not the one that is registered for {own.code}")
     if place.exists():

@@ -1,18 +1,13 @@
 """Founding a network: keys, genesis, and one folder with a configuration for each platform.
 
 DIR/genesis.json                the JSON form of `ledger.genesis.Genesis`; all nodes share it
-DIR/<code>/node.toml            the node's configuration
-DIR/<code>/keys/<purpose>.key   lane, vote, cosigner, log, link, witness (mode 0600)
-DIR/<code>/root.key             the platform's root key: keep it offline
-DIR/<code>/token                a bearer token of the node's HTTP API (mode 0600)
+DIR/<code>/                     each platform's folder, as node/home.py has it
 """
 
 import os
-import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -33,31 +28,13 @@ from ledger.membership import PURPOSES, Proofs, Validator, possession_message
 from ledger.parameters import FIRST_DOMAINS, FIRST_SCALES, Parameters
 from ledger.signing import SEED_BYTES, SigningKey
 from node.api.json_records import value_from_json, value_to_json
-from node.keystore import WITNESS, key_path, write_secret, write_seed
+from node.config import Address
+from node.home import Plan, write_home
+from node.keystore import WITNESS
 from node.links.tls import make_certificate
 
 GENESIS_FILE: Final = "genesis.json"
-TOKEN_BYTES: Final = 24
-
-_TOML: Final = """\
-# Node of platform {code} (number {number}).
-[node]
-data = "data"                    # this node's store; nothing else writes there
-genesis = "../genesis.json"      # what all nodes share
-keys = "keys"                    # lane, vote, cosigner, log, link, witness; mode 0600
-
-[api]
-listen = "127.0.0.1:{api_port}"
-
-[peers]
-listen = "127.0.0.1:{peer_port}"
-addresses = {{ {addresses} }}
-
-[[tokens]]
-name = "operator"                # the token itself lies in the file `token`
-sha256 = "{token_sha256}"
-may = ["read", "write"]
-"""
+LOOPBACK: Final = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +81,24 @@ def found_network(
         folder.mkdir(parents=True, exist_ok=True)
         (folder / GENESIS_FILE).write_bytes(text)
         for number, code in enumerate(codes, 1):
-            _write_home(
-                folder / code,
+            peers = {
+                each: Address(LOOPBACK, peer_port + at)
+                for at, each in enumerate(codes)
+                if each != code
+            }
+            plan = Plan(
                 number,
-                codes=codes,
-                seeds=seeds[number - 1],
-                api_port=api_port,
-                peer_port=peer_port,
+                code,
+                Address(LOOPBACK, api_port + number - 1),
+                Address(LOOPBACK, peer_port + number - 1),
+                peers,
+            )
+            write_home(
+                folder / code,
+                plan,
+                seeds[number - 1],
+                origin=origin,
+                genesis=f"../{GENESIS_FILE}",
             )
     except Malformed as error:
         raise Misconfigured(f"no network can be made of this: {error}") from error
@@ -179,35 +167,3 @@ def make_member(number: int, code: str, seeds: dict[str, bytes]) -> tuple[Valida
         certificate=make_certificate(seeds["link"], code),
     )
     return validator, Proofs(**proofs)
-
-
-def _write_home(
-    home: Path,
-    number: int,
-    *,
-    codes: Sequence[str],
-    seeds: dict[str, bytes],
-    api_port: int,
-    peer_port: int,
-) -> None:
-    (home / "keys").mkdir(parents=True, mode=0o700)
-    for purpose, seed in seeds.items():
-        write_seed(key_path(home if purpose == "root" else home / "keys", purpose), seed)
-    token = secrets.token_urlsafe(TOKEN_BYTES)
-    write_secret(home / "token", token)
-    others = (
-        f'{code} = "127.0.0.1:{peer_port + at}"'
-        for at, code in enumerate(codes)
-        if at + 1 != number
-    )
-    (home / "node.toml").write_text(
-        _TOML.format(
-            code=codes[number - 1],
-            number=number,
-            api_port=api_port + number - 1,
-            peer_port=peer_port + number - 1,
-            addresses=", ".join(others),
-            token_sha256=sha256(token.encode()).hexdigest(),
-        ),
-        encoding="utf-8",
-    )

@@ -3,6 +3,10 @@
 A token is sent as `Authorization: Bearer <token>`. The pages' cookie stands for a token that was
 given once (node/api/session.py): it may read and never write, so that no other site's form can make
 a browser write here. Every comparison goes over all tokens and takes the same time.
+
+Records go in by one address, and which right they take is told by their type: `govern` those about
+who is a member and by which keys (`GOVERNED`), `write` all others. So a back office that furnishes
+records cannot end its platform's membership.
 """
 
 import hmac
@@ -13,6 +17,15 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 
 from ledger.errors import InvalidInput
+from ledger.records import NAMES, TAGS
+from ledger.records.membership import (
+    KeyRotate,
+    MemberApprove,
+    MemberLeave,
+    MemberPropose,
+    MemberReady,
+    MemberRemove,
+)
 from node.api.port import NODE
 from node.api.problems import Forbidden, Handler, Unauthorized
 from node.api.routes import Route
@@ -22,12 +35,19 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from node.api.session import Sessions
-    from node.config import Signer, Token
+    from node.config import Right, Signer, Token
+    from node.intake import Offer
 
 TOKEN_CHARS_MAX: Final = 512
 STREAMED: Final = frozenset({"application/x-ndjson", "application/msgpack"})
 SESSIONS: Final["web.AppKey[Sessions]"] = web.AppKey("sessions", object)  # type: ignore[arg-type]
 COOKIE: Final = "standing_session"
+GOVERNED: Final[dict[int, str]] = {
+    TAGS[kind]: NAMES[kind]
+    for kind in (MemberPropose, MemberApprove, MemberReady, MemberRemove, MemberLeave, KeyRotate)
+}
+"""Tag → name of the types of records that take the right `govern`."""
+_HOLDER: Final["web.RequestKey[Token | Signer]"] = web.RequestKey("holder", object)  # type: ignore[arg-type]
 
 
 def find_token(tokens: "Sequence[Token]", given: str) -> "Token | None":
@@ -109,18 +129,53 @@ def reader_of(request: web.Request) -> "Token | None":
 
 def guarded(route: Route) -> Handler:
     """The route's handler behind its right."""
-    may, handler = route.may, route.handler
-    if may is None:
+    rights, handler = route.rights, route.handler
+    if not rights:
         return handler
 
     async def check(request: web.Request) -> web.StreamResponse:
         holder: Token | Signer | None = bearer_of(request) or await signer_of(request)
-        if holder is None and may == "read":
+        if holder is None and "read" in rights:
             holder = cookie_holder(request)
         if holder is None:
             raise Unauthorized("send the header Authorization: Bearer <token>, or sign the request")
-        if may not in holder.may:
-            raise Forbidden(f"'{holder.name}' may not {may}")
+        if holder.may.isdisjoint(rights):
+            raise Forbidden(f"'{holder.name}' may not {' or '.join(rights)}")
+        request[_HOLDER] = holder
         return await handler(request)
 
     return check
+
+
+class Admission:
+    """Which records whoever sent a request may hand in. Behind a guarded route only."""
+
+    def __init__(self, request: web.Request) -> None:
+        holder = request[_HOLDER]
+        self._name, self._may = holder.name, holder.may
+
+    def admit(self, offer: "Offer") -> "Offer":
+        """The offer, if its type may be handed in.
+
+        Raises:
+            Forbidden: names the type and the right that it takes.
+        """
+        governed = governed_type(offer.record)
+        needed: Right = "govern" if governed else "write"
+        if needed not in self._may:
+            what = f"a record of type {governed}" if governed else "a record of this type"
+            raise Forbidden(
+                f"'{self._name}' may not hand in {what}: it takes a token with the right "
+                f"'{needed}'; the node's configuration lists what each may"
+            )
+        return offer
+
+
+def governed_type(record: bytes) -> str:
+    """The name of a record's type if that takes the right `govern`; else nothing.
+
+    Two bytes tell: a record is a MessagePack array of at most 15, and its tag is below 128. Bytes
+    in any other form are no record: they are refused, whoever sends them.
+    """
+    is_array = len(record) > 1 and record[0] & 0xF0 == 0x90
+    return GOVERNED.get(record[1], "") if is_array else ""

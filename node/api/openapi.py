@@ -206,9 +206,9 @@ def _operation(route: Route, schemas: Schemas) -> Schema:
 
 
 def _security(route: Route) -> list[Schema]:
-    if route.may is None:
+    if not route.rights:
         return []
-    return [{"token": []}] if route.may == "write" else [{"token": []}, {"session": []}]
+    return [{"token": []}, {"session": []}] if "read" in route.rights else [{"token": []}]
 
 
 def _responses(route: Route, schemas: Schemas) -> Schema:
@@ -217,7 +217,7 @@ def _responses(route: Route, schemas: Schemas) -> Schema:
         made[str(status)] = {"description": _DESCRIPTIONS.get(status, "answered")}
         if contents:
             made[str(status)]["content"] = _contents(contents, schemas)
-    guards = () if route.may is None else (401, 403)
+    guards = (401, 403) if route.rights else ()
     for status in sorted({*route.problems, *guards}):
         made[str(status)] = {
             "description": TITLES.get(status, "problem"),

@@ -13,6 +13,7 @@ import msgspec
 from aiohttp import web
 
 from ledger.errors import InvalidInput, Malformed
+from node.api.auth import GOVERNED, Admission
 from node.api.json_records import record_from_json
 from node.api.json_text import Duplicate, parse_json
 from node.api.log import newest
@@ -26,7 +27,14 @@ from node.api.offers import (
 )
 from node.api.parameters import choice, hash_in_path, only, whole_number
 from node.api.port import NODE
-from node.api.problems import NotFound, Problem, UnsupportedType, problem_of, problem_response
+from node.api.problems import (
+    Forbidden,
+    NotFound,
+    Problem,
+    UnsupportedType,
+    problem_of,
+    problem_response,
+)
 from node.api.receipts import receipt_of
 from node.api.record_states import RecordState, state_of
 from node.api.routes import (
@@ -76,7 +84,7 @@ async def _answer_json(request: web.Request, wait_s: float) -> web.Response:
     many = isinstance(parsed, list)
     if many and not 0 < len(parsed) <= JSON_RECORDS_MAX:
         raise Malformed(f"an array has 1 to {JSON_RECORDS_MAX} records; NDJSON takes any number")
-    items = await _read(parsed if many else [parsed])
+    items = await _read(parsed if many else [parsed], Admission(request))
     if not many and isinstance(items[0], Problem):
         return problem_response(items[0])
     answers = await submit(node, items)
@@ -98,12 +106,12 @@ def _single(answer: RecordAnswer) -> web.Response:
     return json_response(body, status=status, Location=f"/v1/records/{answer.id}")
 
 
-async def _read(values: list[Any]) -> list[Offer | Problem]:
+async def _read(values: list[Any], admission: Admission) -> list[Offer | Problem]:
     made: list[Offer | Problem] = []
     for at, value in enumerate(values, 1):
         try:
-            made.append(_offer(value))
-        except InvalidInput as error:
+            made.append(admission.admit(_offer(value)))
+        except (InvalidInput, Forbidden) as error:
             made.append(problem_of(error))
         if at % YIELD_RECORDS == 0:
             await asyncio.sleep(0)
@@ -199,7 +207,7 @@ ROUTES: Final = (
         post_records,
         "Hand in records",
         "records",
-        "write",
+        ("write", "govern"),
         {
             202: (Content(JSON, _ANSWERS), Content(NDJSON, _LINES)),
             200: (Content(JSON, RecordAnswer),),
@@ -210,7 +218,9 @@ ROUTES: Final = (
         description=(
             "JSON: one record or an array of them. NDJSON: one record per line, one answer per "
             "line, streamed. MessagePack: one or more arrays of [record bin, signatures bin]; one "
-            "line with an array of answers for each. 202: durable on this node; 200: final."
+            "line with an array of answers for each. 202: durable on this node; 200: final. "
+            f"Records of type {', '.join(GOVERNED.values())} take the right `govern`, all others "
+            "`write`; what the token may not hand in is answered with problem 403, each by itself."
         ),
     ),
     Route(

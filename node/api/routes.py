@@ -10,6 +10,7 @@ from aiohttp import web
 
 from node.api.json_records import value_to_json
 from node.api.problems import Handler
+from node.config import Right
 
 JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
@@ -18,7 +19,6 @@ TEXT: Final = "text/plain"
 OCTETS: Final = "application/octet-stream"
 EVENT_STREAM: Final = "text/event-stream"
 
-Right = Literal["read", "write"]
 HEX_32: Final = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 
 _REGEX_IN_PATH: Final = re.compile(r"\{([a-z]+):[^{}]*\}")
@@ -53,14 +53,21 @@ class Route:
     handler: Handler
     summary: str
     tag: str
-    may: Right | None
-    """The right that a token needs; None: public."""
+    may: Right | tuple[Right, ...] | None
+    """The right that a token needs (one of them, where there are several); None: public."""
     answers: Mapping[int, tuple[Content, ...]]
     parameters: tuple[Parameter, ...] = ()
     body: tuple[Content, ...] = ()
     problems: tuple[int, ...] = ()
     description: str = ""
     name: str = field(default="")
+
+    @property
+    def rights(self) -> tuple[Right, ...]:
+        """The rights of which a token needs one; none: the route is public."""
+        if self.may is None:
+            return ()
+        return self.may if isinstance(self.may, tuple) else (self.may,)
 
     @property
     def public_path(self) -> str:

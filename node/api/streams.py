@@ -18,11 +18,12 @@ import msgspec
 from aiohttp import StreamReader, web
 
 from ledger.errors import InvalidInput, Malformed
+from node.api.auth import Admission
 from node.api.json_records import JSON_RECORD_BYTES_MAX, record_from_json
 from node.api.json_text import Oversize
 from node.api.offers import RecordAnswer, offer_of, submit, wait_final
 from node.api.port import NODE, Node
-from node.api.problems import Problem, TryLater, problem_of
+from node.api.problems import Forbidden, Problem, TryLater, problem_of
 from node.api.routes import NDJSON
 from node.intake import Offer
 
@@ -39,10 +40,10 @@ _encode: Final = msgspec.json.encode
 
 async def answer_ndjson(request: web.Request, wait_s: float) -> web.StreamResponse:
     """Read records line by line; answer line by line."""
-    node = request.app[NODE]
+    node, admission = request.app[NODE], Admission(request)
     response: web.StreamResponse | None = None
     async for piece in numbered_lines(request.content):
-        items = await _read_all([line for _, line in piece], _offer_of_line)
+        items = await _read_all([line for _, line in piece], _offer_of_line, admission)
         answers = await _handed_in(node, items, wait_s, patience_s=PATIENCE_S)
         response = response or await _begin(request)
         lines = [
@@ -55,11 +56,11 @@ async def answer_ndjson(request: web.Request, wait_s: float) -> web.StreamRespon
 
 async def answer_msgpack(request: web.Request, wait_s: float) -> web.StreamResponse:
     """Read arrays of records; answer a line per array."""
-    node = request.app[NODE]
+    node, admission = request.app[NODE], Admission(request)
     response: web.StreamResponse | None = None
     try:
         async for array in arrays(request.content):
-            items = await _read_all(array, _offer_of_pair)
+            items = await _read_all(array, _offer_of_pair, admission)
             patience_s = PATIENCE_S if response else 0.0
             answers = await _handed_in(node, items, wait_s, patience_s=patience_s)
             if response is None:
@@ -80,13 +81,15 @@ async def _handed_in(
     return await wait_final(node, answers, wait_s) if wait_s else answers
 
 
-async def _read_all(items: Sequence[Any], read: Callable[[Any], Offer]) -> list[Offer | Problem]:
+async def _read_all(
+    items: Sequence[Any], read: Callable[[Any], Offer], admission: Admission
+) -> list[Offer | Problem]:
     """Each item's offer, or its problem; other work of the node goes on in between."""
     made: list[Offer | Problem] = []
     for at, item in enumerate(items, 1):
         try:
-            made.append(read(item))
-        except InvalidInput as error:
+            made.append(admission.admit(read(item)))
+        except (InvalidInput, Forbidden) as error:
             made.append(problem_of(error))
         if at % YIELD_RECORDS == 0:
             await asyncio.sleep(0)

@@ -16,13 +16,17 @@ from ledger.epochs import encode_chain, follow
 from ledger.errors import InvalidInput, StandingError
 from ledger.genesis import Genesis, chain_id, check_genesis
 from ledger.signing import SigningKey
+from node.api.changes import fingerprint
+from node.cli.changes import grouped
 from node.cli.members import submit_one, tell
 from node.cli.output import fail, print_json, stdout
-from node.cli.target import NODE_URL, JsonOption, NodeOption, TokenFileOption, ask
+from node.cli.place import place_of
+from node.cli.target import JsonOption, TokenFileOption, ask
 from node.client import Client
 from node.config import Address, load_config, parse_address
 from node.export.source import NodeSource, read_chain
-from node.joining import Plan, make_home, make_rotation, rotation_of
+from node.home import Plan
+from node.joining import make_home, make_rotation, rotation_of
 from node.keyring import Keyring, next_folder, read_request
 from node.keystore import read_seed
 from node.network import genesis_text, load_genesis
@@ -60,6 +64,7 @@ def join(
         )
         text = genesis_text(found)
         made = make_home(folder, plan, found.foundation, genesis=text, epochs=ends)
+        mark = fingerprint(made.validator).hex()
     except StandingError as error:
         fail(str(error))
     figures: dict[str, Any] = {
@@ -68,6 +73,7 @@ def join(
         "number": plan.number,
         "code": code,
         "request": str(folder / "request.json"),
+        "fingerprint": mark,
         "config": str(folder / "node.toml"),
     }
     if as_json:
@@ -78,6 +84,7 @@ def join(
         stdout.print("Compare the chain id with what a member tells you.", markup=False)
     stdout.print(f"Keep {folder / 'root.key'} offline. Send to a member:", markup=False)
     stdout.print(f"  {folder / 'request.json'}    (standing network propose)", markup=False)
+    stdout.print(f"  its fingerprint, by another way: {grouped(mark)}", markup=False)
     stdout.print("and start the node, now or later:", markup=False)
     stdout.print(f"  standing node run {folder}", markup=False)
 
@@ -114,15 +121,20 @@ def rotate(
     root_key: Annotated[
         Path | None, typer.Option(help="The platform's root key; without it, root.key beside.")
     ] = None,
-    node: NodeOption = NODE_URL,
+    node: Annotated[
+        str, typer.Option(help="The node's address; without it, that in the folder.")
+    ] = "",
     token_file: TokenFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make new keys for a platform, and ask the members to approve them.
+    """Make new keys for a platform, and ask the members to approve them; through its own node.
 
     The running node signs with them from the epoch on that names them, and destroys the old ones.
     A node whose keys never sign again sends the record to a member.
     """
+    place = place_of(home, "", token_file)
+    if node:
+        place = place._replace(node=node)
     try:
         config = load_config(home / "node.toml" if home.is_dir() else home)
         folder = home if home.is_dir() else home.parent
@@ -133,7 +145,7 @@ def rotate(
             request = read_request(next_folder(config.keys) / "request.json")
         else:
             chain = chain_id(genesis.foundation)
-            request = make_rotation(config.keys, ring.held, root, chain)
+            request = make_rotation(config.keys, ring.own, root, chain)
     except StandingError as error:
         fail(str(error))
     at_ms = time.time_ns() // 1_000_000
@@ -142,5 +154,5 @@ def rotate(
     async def question(client: Client) -> dict[str, Any]:
         return await submit_one(client, record, signatures)
 
-    answer = ask(node, token_file, question)
+    answer = ask(*place, question)
     tell(answer, "new keys are asked for", as_json=as_json)

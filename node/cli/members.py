@@ -2,6 +2,7 @@
 
 Each but the last hands in one record through the own node, which signs it with its batch; a change
 binds at an epoch's end once enough members have approved it (`changes` shows how far each is).
+What cannot be taken back is shown first, and asked about (node/cli/place.py).
 """
 
 import time
@@ -14,73 +15,134 @@ import typer
 from ledger.errors import StandingError
 from ledger.records import Record, encode_record
 from ledger.records.membership import MemberApprove, MemberLeave, MemberPropose, MemberRemove
+from node.api.changes import fingerprint
+from node.cli.changes import (
+    JOIN,
+    LEAVE,
+    REMOVE,
+    description_of,
+    effect_of,
+    find,
+    grouped,
+    history_of,
+    line_of,
+    member_of,
+    read_all,
+)
 from node.cli.output import fail, print_json, stdout
+from node.cli.place import HomeOption, Place, YesOption, confirm, place_of
 from node.cli.target import NODE_URL, JsonOption, NodeOption, TokenFileOption, ask
 from node.client import Client
 from node.keyring import read_request
 
-ID_LEAST: Final = 6
-SHORT: Final = 12
+COMES_BACK: Final = (
+    "    it can come back as a new platform only: `standing network join` in a new folder,",
+    "    with another number, code and keys, then proposed and approved",
+)
+TOKEN_HINT: Final = "; give --home DIR, or --token-file DIR/govern-token"  # noqa: S105 - no token
 
-Make = Callable[[Client, int, int], Coroutine[Any, Any, Record]]
-"""(client, own number, time in ms) → the record to hand in."""
+Make = Callable[[int, int], Record]
+"""(own number, time in ms) → the record to hand in."""
+Look = Callable[[Client, dict[str, Any]], Coroutine[Any, Any, Any]]
+"""(client, the network) → what is to be known before."""
 
 
 def propose(
     request: Annotated[Path, typer.Argument(help="The joining platform's request.json.")],
     *,
+    home: HomeOption = None,
     node: NodeOption = NODE_URL,
     token_file: TokenFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Propose that a platform joins: a member's word, which counts as its approval."""
+    """Propose that a platform joins: a member's word, which counts as its approval.
+
+    Compare the fingerprint that is printed with the one that the platform sees.
+    """
     try:
         read = read_request(request)
     except StandingError as error:
         fail(str(error))
-
-    async def make(client: Client, own: int, at_ms: int) -> Record:
-        chain = (await client.network())["chain"]
-        if chain != read.chain.hex():
-            raise StandingError(f"{request} is for another network, {read.chain.hex()}")
-        return MemberPropose(own, at_ms, read.validator, read.proofs)
-
-    what = f"{read.validator.code} is proposed as platform {read.validator.number}"
-    hand_in(make, what, node, token_file, as_json=as_json)
+    who, place = read.validator, place_of(home, node, token_file)
+    network = look(place, _network_only)[0]
+    if network["chain"] != read.chain.hex():
+        fail(f"{request} is for another network, {read.chain.hex()}; nothing was handed in")
+    if not as_json:
+        stdout.print(f"fingerprint {grouped(fingerprint(who).hex())}", markup=False, soft_wrap=True)
+        stdout.print(effect_of(JOIN, network)[0].strip(), markup=False)
+    hand_in(
+        lambda own, at_ms: MemberPropose(own, at_ms, who, read.proofs),
+        f"{who.code} is proposed as platform {who.number}",
+        place,
+        as_json=as_json,
+    )
 
 
 def approve(
     change: Annotated[str, typer.Argument(help="The change's id, or its beginning.")],
     *,
+    yes: YesOption = False,
+    home: HomeOption = None,
     node: NodeOption = NODE_URL,
     token_file: TokenFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Approve a change that another member, or the platform itself, has asked for."""
+    """Approve a change that another member, or the platform itself, has asked for.
 
-    async def make(client: Client, own: int, at_ms: int) -> Record:
-        return MemberApprove(own, at_ms, bytes.fromhex((await find(client, change))["id"]))
-
-    hand_in(make, "approved", node, token_file, as_json=as_json)
+    First it shows the whole change: whom it is about, by which keys, who has approved it, and what
+    follows from it.
+    """
+    place = place_of(home, node, token_file)
+    network, found = look(place, lambda client, _: find(client, change))
+    confirm(
+        description_of(found, network),
+        f"Does {network['code']} approve this? An approval cannot be taken back.",
+        yes=yes,
+        as_json=as_json,
+    )
+    hand_in(
+        lambda own, at_ms: MemberApprove(own, at_ms, bytes.fromhex(found["id"])),
+        "approved",
+        place,
+        as_json=as_json,
+    )
 
 
 def remove(
     platform: Annotated[str, typer.Argument(help="The member's number or code.")],
     *,
+    yes: YesOption = False,
+    home: HomeOption = None,
     node: NodeOption = NODE_URL,
     token_file: TokenFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Propose that another member is removed; a quorum must approve it."""
-
-    async def make(client: Client, own: int, at_ms: int) -> Record:
-        return MemberRemove(own, at_ms, await number_of(client, platform))
-
-    hand_in(make, f"the removal of {platform} is proposed", node, token_file, as_json=as_json)
+    place = place_of(home, node, token_file)
+    network, member = look(place, lambda client, _: member_of(client, platform))
+    what = f"{member['code']} (platform {member['number']})"
+    count = len(network["members"])
+    lines = [
+        f"{network['code']} proposes that {what} is removed, and so approves it:",
+        f"    it needs {network['quorum']} of {count} members; once they approve, nobody stops it",
+        "    from then on its node takes no records, and its lane ends; what is final stays",
+        "    records that it had acknowledged and no cut had reached at the epoch's end are lost",
+        *effect_of(REMOVE, network),
+        *COMES_BACK,
+    ]
+    confirm(lines, f"Propose to remove {member['code']}?", yes=yes, as_json=as_json)
+    hand_in(
+        lambda own, at_ms: MemberRemove(own, at_ms, int(member["number"])),
+        f"the removal of {what} is proposed",
+        place,
+        as_json=as_json,
+    )
 
 
 def leave(
     *,
+    yes: YesOption = False,
+    home: HomeOption = None,
     node: NodeOption = NODE_URL,
     token_file: TokenFileOption = None,
     as_json: JsonOption = False,
@@ -89,30 +151,44 @@ def leave(
 
     The node takes no records any more, and goes on as an observer of what it has.
     """
-
-    async def make(client: Client, own: int, at_ms: int) -> Record:
-        del client
-        return MemberLeave(own, at_ms)
-
-    hand_in(make, "this platform leaves", node, token_file, as_json=as_json)
+    place = place_of(home, node, token_file)
+    network = look(place, _network_only)[0]
+    lines = [
+        f"{network['code']} (platform {network['platform']}) leaves {network['origin']}:",
+        "    nobody need approve it and nobody can stop it: it cannot be taken back",
+        "    its lane ends with this record: its node takes no records any more",
+        "    what it has acknowledged becomes final; it stays an observer of what it has",
+        "    its membership is over at an epoch's end, and then its node destroys its signing keys",
+        *effect_of(LEAVE, network),
+        *COMES_BACK,
+    ]
+    confirm(lines, f"Does {network['code']} leave for good?", yes=yes, as_json=as_json)
+    hand_in(MemberLeave, f"{network['code']} leaves", place, as_json=as_json)
 
 
 def changes(
     *,
     every: Annotated[bool, typer.Option("--all", help="Those that are over, too.")] = False,
+    home: HomeOption = None,
     node: NodeOption = NODE_URL,
     token_file: TokenFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the changes of the membership: who approved, who is ready, from when they hold."""
-    found = ask(node, token_file, read_all)
-    listed = [each for each in found["changes"] if every or each["state"] not in ("bound", "void")]
+    """Show the changes of the membership: who approved, what is missing, when they can hold."""
+    place = place_of(home, node, token_file)
+    found = ask(*place, lambda client: read_all(client, "all" if every else "open"))
     if as_json:
-        print_json({**found, "changes": listed})
+        print_json(found)
         return
-    stdout.print(f"epoch {found['epoch']}: {found['quorum']} members must agree", markup=False)
-    for each in listed:
-        stdout.print(line_of(each), markup=False)
+    left = found["epoch_end"] - found["height"]
+    stdout.print(
+        f"epoch {found['epoch']}, which ends in {left} block{'s' if left > 1 else ''}: "
+        f"{found['quorum']} members must agree",
+        markup=False,
+    )
+    for each in found["changes"]:
+        for line in (line_of(each), *history_of(each)):
+            stdout.print(line, markup=False, soft_wrap=True)
     for each in found["evidence"]:
         stdout.print(
             f"evidence against {each['code']}: {each['kind']}, epoch {each['epoch']}, "
@@ -120,75 +196,36 @@ def changes(
             style="red",
             markup=False,
         )
-    if not listed:
+    if not found["changes"]:
         stdout.print("no change is open", markup=False)
-
-
-def line_of(change: dict[str, Any]) -> str:
-    """A change in one line."""
-    parts = [f"{change['id'][:SHORT]}  {change['type']} {change['code']} ({change['number']})"]
-    if change["needed"]:
-        parts.append(f"{len(change['approvals'])} of {change['needed']} approve")
-    if change["ready_epoch"] is not None:
-        parts.append(f"ready in epoch {change['ready_epoch']}")
-    state = change["state"]
-    parts.append(f"holds from epoch {change['bound']}" if state == "bound" else state)
-    return ", ".join(parts)
 
 
 # --- asking a node ---
 
 
-async def read_all(client: Client) -> dict[str, Any]:
-    """The governance of a node's ledger, with all its changes."""
-    found = page = await client.governance()
-    while page["next"] is not None:
-        page = await client.governance(page["next"])
-        found["changes"] += page["changes"]
-    return found
+async def _network_only(client: Client, network: dict[str, Any]) -> None:
+    """Nothing more than the network."""
 
 
-async def find(client: Client, named: str) -> dict[str, Any]:
-    """The change whose id begins so.
+def look(place: Place, question: Look) -> tuple[dict[str, Any], Any]:
+    """The network as the node sees it, and the answer to a further question."""
 
-    Raises:
-        StandingError: there is none, or several.
-    """
-    found = (await read_all(client))["changes"]
-    fits = [each for each in found if each["id"].startswith(named.lower())]
-    if len(named) < ID_LEAST or len(fits) != 1:
-        raise StandingError(
-            f"{named!r} names {len(fits) if len(named) >= ID_LEAST else 'no'} change: give at "
-            f"least {ID_LEAST} digits of one id; `standing network changes` lists them"
-        )
-    return dict(fits[0])
+    async def both(client: Client) -> tuple[dict[str, Any], Any]:
+        network = await client.network()
+        return network, await question(client, network)
+
+    return ask(*place, both)
 
 
-async def number_of(client: Client, named: str) -> int:
-    """A member's number by its number or code.
-
-    Raises:
-        StandingError: it is no member's.
-    """
-    members = (await client.network())["members"]
-    for each in members:
-        if named in (each["code"], str(each["number"])):
-            return int(each["number"])
-    known = ", ".join(f"{each['code']} ({each['number']})" for each in members)
-    raise StandingError(f"{named} is no member; there are {known}")
-
-
-def hand_in(
-    make: Make, what: str, node: str, token_file: Path | None, *, as_json: bool
-) -> dict[str, Any]:
+def hand_in(make: Make, what: str, place: Place, *, as_json: bool) -> dict[str, Any]:
     """Make a record and hand it in; wait until it is final. Exit 1 if the ledger refuses it."""
 
     async def question(client: Client) -> dict[str, Any]:
         own = int((await client.network())["platform"])
-        record = await make(client, own, time.time_ns() // 1_000_000)
+        record = make(own, time.time_ns() // 1_000_000)
         return await submit_one(client, encode_record(record), b"")
 
-    answer = ask(node, token_file, question)
+    answer = ask(*place, question)
     tell(answer, what, as_json=as_json)
     return answer
 
@@ -206,7 +243,8 @@ def tell(answer: dict[str, Any], what: str, *, as_json: bool) -> None:
             print_json(answer)
         problem = answer["problem"]
         rule = f" (rule {problem['rule']})" if problem.get("rule") else ""
-        fail(f"refused: {problem['detail']}{rule}", code=1)
+        hint = TOKEN_HINT if problem["status"] == 403 else ""
+        fail(f"refused: {problem['detail']}{rule}{hint}", code=1)
     if as_json:
         print_json(answer)
         return

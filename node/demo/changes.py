@@ -203,7 +203,7 @@ class Story:
         return f"{code} signs with new keys"
 
     async def _leave(self, code: str) -> str:
-        await self._member(code, "leave")
+        await self._member(code, "leave", "--yes")
         await self._until(lambda members: code not in members)
         await self._feeders[code].stop()
         ids = self._feeders[code].ids
@@ -214,7 +214,7 @@ class Story:
         await self._feeders[code].stop()
         await self._finals(code, self._feeders[code].ids)
         self._federation.kill(code)
-        await self._member(proposer, "remove", code)
+        await self._member(proposer, "remove", code, "--yes")
         await self._approve(self._federation.seat(code).number, approving)
         await self._until(lambda members: code not in members)
         return f"{code}, whose node was dead, is removed"
@@ -223,10 +223,10 @@ class Story:
 
     async def _member(self, code: str, *arguments: str) -> dict[str, Any]:
         """A command of `standing network`, at a member's node."""
-        seat = self._federation.seat(code)
-        answer = await run(
-            ["network", *arguments, "--node", seat.url], {"STANDING_TOKEN": seat.token}
+        home = (
+            () if arguments[0] == "rotate" else ("--home", str(self._federation.seat(code).folder))
         )
+        answer = await run(["network", *arguments, *home])
         if answer.get("state") not in ("final", "sent"):
             raise StoryFailed(f"standing network {' '.join(arguments)}: {answer}")
         return answer
@@ -240,7 +240,7 @@ class Story:
         ]
         for code in codes:
             await self._seen(code, fits[-1]["id"])
-            await self._member(code, "approve", fits[-1]["id"])
+            await self._member(code, "approve", fits[-1]["id"], "--yes")
 
     async def _seen(self, code: str, change: str) -> None:
         """Wait until a node has executed the record that asked for a change."""

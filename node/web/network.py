@@ -6,7 +6,8 @@ from typing import Any
 
 from ledger.governing import read_evidence, read_open
 from ledger.membership import quorum
-from node.api.governance import EVIDENCE_MAX, describe_change, describe_evidence, epoch_now
+from node.api.changes import Board, epoch_now
+from node.api.governance import EVIDENCE_MAX, describe_evidence
 from node.web.dossier import Ground
 
 
@@ -95,8 +96,8 @@ def network_view(node: Any, ground: Ground | None) -> NetworkView:
 
 
 def _changes(node: Any) -> tuple[ChangeLine, ...]:
-    reader, state, codes = node.reader, node.state, dict(node.codes)
-    shown = (describe_change(reader, state, codes, *each) for each in read_open(reader))
+    board = Board(node.reader, node.state, dict(node.codes))
+    shown = (board.describe(*each) for each in read_open(node.reader))
     return tuple(
         ChangeLine(each.type, each.code, len(each.approvals), each.needed, each.state)
         for each in shown
