@@ -4,9 +4,10 @@
   all that has gathered meanwhile, writes it as one atomic batch, waits for the disk (fsync) and
   only then reports: so many small writes share one fsync, and a crash keeps a prefix of what was
   submitted, never a hole.
-- Reads see what was submitted, in order, before it is on disk: first what waits (`_queued`), then
+- Reads see what was submitted, in order, before it is on disk: first what waits (`_groups`), then
   what is being written (`_writing`), then the disk. Nothing is promised to anybody until `submit`'s
   callback has come.
+- `picture` parts two groups: what is submitted behind it is written only when the picture is taken.
 - Every read from disk verifies checksums. A row that is not what was written raises StoreDamaged;
   a system that is short of space, rights or open files raises Misconfigured: no row is damaged.
 - What tells of people (openings, names of own records, aliases) stands on disk encrypted only, in
@@ -16,9 +17,8 @@
   later change is accepted. The node must stop then.
 """
 
-import re
 import threading
-from bisect import bisect_left
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -26,68 +26,27 @@ from typing import Any, Final
 
 import plyvel
 
-from ledger.errors import Misconfigured, StandingError, StoreDamaged
+from ledger.errors import Misconfigured, StoreDamaged
 from ledger.store import META, Changes
 from node.bounds import Bounds
+from node.storage.faults import REPAIR, text_of, unopened, unreadable
+from node.storage.picture import Picture, bounded, iterate
 from node.storage.sealing import Sealing, is_sealed, may_be_rewritten, slot_of
 from node.storage.vault import open_vault
+from node.storage.waiting import Durable, Group
 
 FORMAT_KEY: Final = META + b"format"
 SLOTS_KEY: Final = META + b"slots"
 """How many slots are given out: u64be."""
 FORMAT: Final = b"standing-5"
-FORMER: Final = frozenset({b"standing-1", b"standing-2", b"standing-3"})
-REPAIR: Final = (
-    "the store is damaged; to recover, move the data folder away (keep it for inspection) and "
-    "start the node again: it fetches the whole ledger from its peers and re-executes it"
-)
-
-_OURS: Final = re.compile(
-    r"too many open files|no space left|permission denied|read-only file system|disk quota"
-    r"|cannot allocate memory|operation not permitted",
-    re.IGNORECASE,
-)
-"""What the system says when it is short of something: the rows are whole."""
-_LOCKED: Final = re.compile(r"IO error: lock |already held", re.IGNORECASE)
+FORMER: Final = frozenset(b"standing-%d" % number for number in range(1, 5))
 
 Erased = Mapping[bytes, bytes | None]
 """Key of a sealed row → the value that is to go, or None for whatever stands there."""
-Durable = Callable[[], None]
 Schedule = Callable[[Callable[[], None]], object]
 
 
 _NOTHING: Final[Erased] = MappingProxyType({})
-
-
-class _Waiting:
-    """Changes in memory that read like a store: a mapping, and sorted keys per prefix on demand."""
-
-    __slots__ = ("_sorted", "rows")
-
-    def __init__(self) -> None:
-        self.rows: Changes = {}
-        self._sorted: dict[bytes, list[bytes]] = {}
-
-    def update(self, changes: Changes) -> None:
-        self.rows.update(changes)
-        self._sorted.clear()
-
-    def between(self, start: bytes, stop: bytes) -> Changes:
-        if not self.rows:
-            return {}
-        found: Changes = {}
-        for prefix in range(start[0], stop[0] + 1):
-            keys = self._keys(bytes([prefix]))
-            for key in keys[bisect_left(keys, start) : bisect_left(keys, stop)]:
-                found[key] = self.rows[key]
-        return found
-
-    def _keys(self, prefix: bytes) -> list[bytes]:
-        keys = self._sorted.get(prefix)
-        if keys is None:
-            keys = sorted(key for key in self.rows if key[:1] == prefix)
-            self._sorted[prefix] = keys
-        return keys
 
 
 class LevelStore:
@@ -101,9 +60,10 @@ class LevelStore:
         self._schedule = schedule
         self._db = _open(folder, bounds)
         self._lock = threading.Condition()
-        self._queued, self._writing = _Waiting(), _Waiting()
-        self._callbacks: list[Durable] = []
-        self._erasing: dict[bytes, bytes | None] = {}
+        self._groups: deque[Group] = deque([Group()])
+        self._writing = Group()
+        self._layers: tuple[Changes, ...] = (self._groups[0].rows, self._writing.rows)
+        """What is not on disk yet, the newest first. Replaced as a whole: `get` takes no lock."""
         self._stopping = False
         self._failed: BaseException | None = None
         self.on_failure: Callable[[BaseException], None] = lambda _: None
@@ -124,13 +84,13 @@ class LevelStore:
         Raises:
             StoreDamaged: the row on disk fails its checksum.
         """
-        for waiting in (self._queued.rows, self._writing.rows):
+        for waiting in self._layers:
             if key in waiting:
                 return waiting[key]
         try:
             value: bytes | None = self._db.get(key, verify_checksums=True)
         except (plyvel.Error, OSError) as error:
-            raise self._damaged(key, error) from error
+            raise unreadable(self._folder, key, error) from error
         if value is not None and is_sealed(key):
             return self._sealing.unseal(key, value)
         return value
@@ -145,8 +105,9 @@ class LevelStore:
         """
         with self._lock:
             waiting = self._writing.between(start, stop)
-            waiting.update(self._queued.between(start, stop))
-            rows = self._db.iterator(start=start, stop=stop, reverse=reverse, verify_checksums=True)
+            for group in self._groups:
+                waiting.update(group.between(start, stop))
+            rows = iterate(self._db, start, stop, reverse=reverse)
         return self._merged(start, rows, waiting, reverse=reverse)
 
     def _merged(
@@ -156,7 +117,7 @@ class LevelStore:
         at = start
         try:
             with rows:
-                for at, value in rows:
+                for at, value in bounded(rows, start, reverse=reverse):
                     while fresh and (fresh[-1] > at if reverse else fresh[-1] < at):
                         yield from _present(fresh.pop(), waiting)
                     if fresh and fresh[-1] == at:
@@ -166,22 +127,16 @@ class LevelStore:
                     elif (opened := self._sealing.unseal(at, value)) is not None:
                         yield at, opened
         except (plyvel.Error, OSError) as error:
-            raise self._damaged(at, error) from error
+            raise unreadable(self._folder, at, error) from error
         while fresh:
             yield from _present(fresh.pop(), waiting)
-
-    def _damaged(self, key: bytes, error: BaseException) -> StandingError:
-        if _OURS.search(_text(error)):
-            return _unusable(self._folder, error)
-        where = f"{self._folder}: row {key[:1].decode('latin-1')} {key[1:].hex()}"
-        return StoreDamaged(where, f"{_text(error)}; {REPAIR}")
 
     # --- writing ---
 
     @property
     def queued_rows(self) -> int:
         """How many rows are accepted and not yet known to be on disk."""
-        return len(self._queued.rows) + len(self._writing.rows)
+        return sum(map(len, self._layers))
 
     def submit(
         self,
@@ -199,13 +154,33 @@ class LevelStore:
         """
         with self._lock:
             if self._failed is not None:
-                raise StoreDamaged(str(self._folder), f"writing has failed: {_text(self._failed)}")
+                raise StoreDamaged(
+                    str(self._folder), f"writing has failed: {text_of(self._failed)}"
+                )
             assert not self._stopping, "nothing is written after close"
-            self._queued.update(changes)
-            self._erasing.update(erased)
+            group = self._groups[-1]
+            group.update(changes)
+            group.erasing.update(erased)
             if on_durable is not None:
-                self._callbacks.append(on_durable)
+                group.callbacks.append(on_durable)
             self._lock.notify()
+
+    def picture(self, taken: Callable[[Picture], None]) -> None:
+        """Take a picture of all that was submitted until now, and of nothing submitted later;
+        `taken` is scheduled with it, and must close it some time."""
+
+        def take() -> None:
+            picture = Picture(self._folder, self._db.snapshot())
+            self._schedule(lambda: taken(picture))
+
+        with self._lock:
+            self._groups[-1].then = take
+            self._groups.append(Group())
+            self._set_layers()
+            self._lock.notify()
+
+    def _set_layers(self) -> None:
+        self._layers = (*(group.rows for group in reversed(self._groups)), self._writing.rows)
 
     def erase(self, rows: Erased, on_durable: Durable | None = None) -> None:
         """Destroy the keys of sealed rows and remove the rows, in order behind what was submitted.
@@ -235,29 +210,30 @@ class LevelStore:
     def _run(self) -> None:
         while True:
             with self._lock:
-                self._lock.wait_for(lambda: self._stopping or self._has_work())
-                if not self._has_work():
+                self._lock.wait_for(lambda: self._stopping or self._groups[0].has_work)
+                if not self._groups[0].has_work:
                     return
-                self._writing, self._queued = self._queued, _Waiting()
-                callbacks, self._callbacks = self._callbacks, []
-                erasing, self._erasing = self._erasing, {}
+                group = self._writing = self._groups.popleft()
+                if not self._groups:
+                    self._groups.append(Group())
+                self._set_layers()
             try:
-                removed = self._removed(self._writing.rows)
-                self._write(self._writing.rows)
+                removed = self._removed(group.rows)
+                self._write(group.rows)
                 if removed:
                     self._sealing.destroy(removed)
-                if erasing:
-                    self._destroy(erasing)
+                if group.erasing:
+                    self._destroy(group.erasing)
+                if group.then is not None:
+                    group.then()
             except Exception as error:  # whatever the disk raised, the node stops
                 self._fail(error)
                 return
             with self._lock:
-                self._writing = _Waiting()
+                self._writing = Group()
+                self._set_layers()
             self.groups_written += 1
-            self._report(callbacks)
-
-    def _has_work(self) -> bool:
-        return bool(self._queued.rows or self._callbacks or self._erasing)
+            self._report(group.callbacks)
 
     def _removed(self, rows: Changes) -> list[int]:
         """The slots of sealed rows that are to be removed: LevelDB keeps the bytes a while."""
@@ -338,13 +314,6 @@ class LevelStore:
         return Sealing(vault, slots)
 
 
-def _unusable(folder: Path, error: BaseException) -> Misconfigured:
-    return Misconfigured(
-        f"the store {folder} cannot be used: {_text(error)}; nothing in it is damaged: "
-        "mend that (space, rights, the bound on open files) and start the node again"
-    )
-
-
 def _present(key: bytes, waiting: Changes) -> Iterator[tuple[bytes, bytes]]:
     value = waiting[key]
     if value is not None:
@@ -366,12 +335,6 @@ def _check_files(folder: Path) -> None:
         raise StoreDamaged(str(folder), f"the newest rows (a file *.log) are missing; {REPAIR}")
 
 
-def _text(error: BaseException) -> str:
-    """What an error says; LevelDB's messages come as bytes."""
-    said = error.args[0] if error.args else ""
-    return said.decode("utf-8", "replace") if isinstance(said, bytes) else str(error)
-
-
 def _open(folder: Path, bounds: Bounds) -> Any:
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -390,11 +353,4 @@ def _open(folder: Path, bounds: Bounds) -> Any:
             bloom_filter_bits=10,
         )
     except (plyvel.Error, OSError) as error:
-        if _OURS.search(_text(error)):
-            raise _unusable(folder, error) from error
-        if _LOCKED.search(_text(error)):
-            raise Misconfigured(
-                f"the store {folder} is open in another process; stop that node first, "
-                "or give this one a data folder of its own"
-            ) from error
-        raise StoreDamaged(str(folder), f"{_text(error)}; {REPAIR}") from error
+        raise unopened(folder, error) from error
