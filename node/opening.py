@@ -1,5 +1,7 @@
 """Opening a node's store: the ledger's state, what consensus is told of it, whom to ask first."""
 
+from pathlib import Path
+
 from consensus.config import Head
 from consensus.silence import mark_new
 from ledger.epochs import CHAIN_BYTES_MAX, Trusted, decode_chain, follow
@@ -9,24 +11,35 @@ from ledger.position import State
 from ledger.rows import GENESIS_KEY, HEAD_KEY, need_row
 from ledger.state import found, load
 from node.config import Config
+from node.home import EPOCHS_FILE
 from node.storage.leveldb import LevelStore
 
 
+def epochs_file(config: Config) -> Path:
+    """Where the chain of epoch ends is looked for: the configured file, or `epochs` beside the
+    configured data folder."""
+    return config.epochs or config.data.with_name(EPOCHS_FILE)
+
+
 def load_known(config: Config, foundation: Foundation) -> Trusted | None:
-    """The newest set that the file of epoch ends leads to, if the configuration names one.
+    """The newest set that the file of epoch ends leads to, if there is one.
 
     Raises:
         Misconfigured: it cannot be read, or does not lead on from this genesis.
     """
-    if config.epochs is None:
+    path = epochs_file(config)
+    if config.epochs is None and not path.exists():
         return None
     try:
-        with config.epochs.open("rb") as file:
+        with path.open("rb") as file:
             return follow(foundation, decode_chain(file.read(CHAIN_BYTES_MAX + 1)))
     except OSError as error:
-        raise Misconfigured(f"node.epochs: {config.epochs}: {error.strerror}") from error
+        raise Misconfigured(f"node.epochs: {path}: {error.strerror}") from error
     except InvalidInput as error:
-        raise Misconfigured(f"node.epochs: {config.epochs} does not hold: {error}") from error
+        raise Misconfigured(
+            f"node.epochs: {path} does not hold: {error}; `standing node "
+            "epochs NODE.toml --from URL` writes it anew"
+        ) from error
 
 
 def open_ledger(store: LevelStore, genesis: Genesis, config: Config) -> State:

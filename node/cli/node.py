@@ -1,4 +1,5 @@
-"""`standing node run`: run one platform's node until it is told to stop."""
+"""`standing node run`: run one platform's node until it is told to stop. The group's other commands
+are in node/cli/following.py."""
 
 import asyncio
 import contextlib
@@ -13,6 +14,7 @@ import typer
 import uvloop
 
 from ledger.errors import StandingError
+from node.cli import following
 from node.cli.output import fail
 from node.compose import build
 from node.config import Config, load_config
@@ -26,7 +28,11 @@ LEVELS: Final = ("debug", "info", "warning", "error")
 
 @app.callback()
 def _group() -> None:
-    """Run a node."""
+    """Run a node, make one that only observes, or tell one whom to trust."""
+
+
+app.command()(following.observe)
+app.command()(following.epochs)
 
 
 @app.command()

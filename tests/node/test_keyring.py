@@ -73,15 +73,16 @@ def test_further_keys_take_the_place_of_the_old_ones_which_are_gone(
     keys, root = net / "a" / "keys", read_seed(net / "a" / "root.key")
     ring = Keyring(keys, genesis.foundation)
     old = ring.held
+    assert old is not None
     assert ring.look() is None
-    request = make_rotation(keys, old, root, chain_id(genesis.foundation))
+    request = make_rotation(keys, old.validator, root, chain_id(genesis.foundation))
     further = ring.look()
     assert further is not None
     assert further.validator == request.validator
     assert request.validator.root_key == old.validator.root_key
     assert request.validator.lane_key != old.validator.lane_key
     with pytest.raises(Misconfigured, match="under way"):
-        make_rotation(keys, old, root, chain_id(genesis.foundation))
+        make_rotation(keys, old.validator, root, chain_id(genesis.foundation))
     ring.switch()
     assert ring.held.validator == request.validator
     assert ring.further is None
@@ -94,7 +95,7 @@ def test_further_keys_take_the_place_of_the_old_ones_which_are_gone(
 def test_a_switch_that_was_cut_off_is_finished(net: Path, genesis: Genesis) -> None:
     keys, root = net / "a" / "keys", read_seed(net / "a" / "root.key")
     ring = Keyring(keys, genesis.foundation)
-    request = make_rotation(keys, ring.held, root, chain_id(genesis.foundation))
+    request = make_rotation(keys, ring.held.validator, root, chain_id(genesis.foundation))
     keys.rename(keys.with_name("keys.old"))  # the power fails between two renames
     again = Keyring(keys, genesis.foundation)
     assert again.held.validator == request.validator
@@ -106,7 +107,7 @@ def test_another_root_key_makes_no_rotation(net: Path, genesis: Genesis) -> None
     ring = Keyring(net / "a" / "keys", genesis.foundation)
     foreign = read_seed(net / "b" / "root.key")
     with pytest.raises(Misconfigured, match="root key"):
-        make_rotation(net / "a" / "keys", ring.held, foreign, chain_id(genesis.foundation))
+        make_rotation(net / "a" / "keys", ring.held.validator, foreign, chain_id(genesis.foundation))
     assert not next_folder(net / "a" / "keys").exists()
 
 
