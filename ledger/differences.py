@@ -1,7 +1,7 @@
 """Comparing stored rows with recomputed ones: each difference names its row by key.
 
 *Settled* rows are written once and stay: leaves, files, lanes, blocks, full tiles, parameters,
-validator sets. They can be compared block by block. All others (subjects, tallies, index, tiles at
+validator sets. They can be compared block by block. All others (subjects, tallies, tiles at
 the right edge, head, …) are compared when the replay has come to the store's newest block.
 
 One field of a settled row is written later: the erasure in a record's leaf row. A stored row that
@@ -29,7 +29,6 @@ from ledger.store import (
     ERASURE,
     FILE,
     GOVERNANCE,
-    INDEX,
     LANE,
     LEAF,
     META,
@@ -62,7 +61,6 @@ EXECUTED: Final = (
     DIRTY,
     SUMMARY,
     DUE,
-    INDEX,
     RECORD,
     ERASURE,
     REFUSED,

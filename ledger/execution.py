@@ -76,7 +76,7 @@ from ledger.rows import (
 )
 from ledger.rules import Vocabulary, check_stateful, check_stateless, enact, read_record
 from ledger.rules.codes import MALFORMED
-from ledger.store import INDEX, LEAF, RECORD, Changes, Reader
+from ledger.store import LEAF, RECORD, Changes, Reader
 from ledger.tallies import Tallies
 
 LATE_OPEN_MS: Final = 7 * DAY_MS
@@ -387,7 +387,5 @@ class BlockRun:
         self._tallies.close(self._reader, self.changes, height, updates if epoch_ends else None)
         yield
         yield from self.overlay.flush(self.changes)
-        for key, value in updates.items():
-            self.changes[INDEX + key] = value
         yield
         return updates

@@ -135,17 +135,21 @@ class Index:
             middle = at + KEY_BYTES
             yield bytes(leaves[at:middle]), bytes(leaves[middle : middle + VALUE_BYTES])
 
-    def undo(self, version: int) -> tuple[bytes, bytes]:
-        """What a version, which is not the oldest kept, overwrote: key ‖ earlier value of each key
-        that was there before, and the keys that were not, laid end to end."""
+    def undo(self, version: int) -> tuple[int, bytes, bytes]:
+        """What a version, which is not the oldest kept, overwrote: the width of keys' starts,
+        start ‖ earlier value of each key that was there before, and the starts of the keys that
+        were not, laid end to end. No other key of the current state begins like one of them."""
         log, tree = self._overwritten[version], self._tree
         first, leaves, old = log.leaves_from, tree.leaves, log.values.values
+        refs = log.values.places
+        width = tree.width(refs)
         changed = [
-            leaves[(ref << 5) - KEY_BYTES : ref << 5] + old[at : at + VALUE_BYTES]
-            for at, ref in zip(count(0, VALUE_BYTES), log.values.places)
+            leaves[(begin := (ref << 5) - KEY_BYTES) : begin + width] + old[at : at + VALUE_BYTES]
+            for at, ref in zip(count(0, VALUE_BYTES), refs)
             if ref >> 1 < first
         ]
-        return b"".join(changed), b"".join(tree.keys(first, log.leaves_to))
+        inserted = [key[:width] for key in tree.keys(first, log.leaves_to)]
+        return width, b"".join(changed), b"".join(inserted)
 
     def apply(self, version: int, updates: Mapping[bytes, bytes], oldest: int = 0) -> bytes:
         """Insert or replace the values of one block and make its version; the new root hash.

@@ -214,6 +214,13 @@ class Tree:
         for at in range(first * LEAF_BYTES, end, LEAF_BYTES):
             yield bytes(leaves[at : at + KEY_BYTES])
 
+    def width(self, refs: Iterable[int]) -> int:
+        """With how many bytes, at least 1, the keys of these leaves begin like no other key: each
+        parts from its nearest neighbour at the node above it."""
+        bits, leaf_ups = self.bits, self.leaf_ups
+        deepest = max((bits[leaf_ups[ref >> 1] // NODE_BYTES] for ref in refs), default=0)
+        return (max(0, deepest) >> 3) + 1
+
 
 def update(tree: Tree, keys: Sequence[bytes], values: Sequence[bytes]) -> Overwritten:
     """Set one block's keys; what was overwritten. `keys` ascend strictly; `values` belong to them.

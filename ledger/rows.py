@@ -370,7 +370,6 @@ _NAMES: Final = {
     b"D": "changed-summary row",
     b"U": "summary row",
     b"V": "due row",
-    b"I": "index row",
     b"X": "record row",
     b"O": "erasure row",
     b"J": "refused-record row",

@@ -50,7 +50,8 @@ def check_log(stored: Reader) -> Iterator[Finding]:
         yield Finding(_KIND, "the newest seal", str(error))
         return
     if index_root != seal.index_root:
-        yield Finding("index", "index rows", "do not yield the index root of the newest seal")
+        detail = "do not yield the index root of the newest seal"
+        yield Finding("index", "subject rows and summary rows", detail)
 
 
 def check_undo(stored: Reader) -> Iterator[Finding]:

@@ -23,7 +23,6 @@ platform (u32) ‖ handle (32). Row formats are in `ledger/rows.py` and, for `C�
 | `D` | kind ‖ u32 platform ‖ handle | summary changed since the epoch's start |
 | `U` | kind ‖ u32 platform ‖ handle | the newest copies of a summary that the index holds |
 | `V` | u32 day ‖ u32 platform | open engagements that are due on a day |
-| `I` | index key | index value (32) |
 | `X` | record id | where it stands, once accepted |
 | `X` | record id ‖ u32 lane ‖ u64 height ‖ u16 position | refused there, and by which rule |
 | `O` | u64 log index | an erasure: its scope, how far it is done, who has acknowledged it |
@@ -57,7 +56,6 @@ PLATFORM: Final = b"Q"
 DIRTY: Final = b"D"
 SUMMARY: Final = b"U"
 DUE: Final = b"V"
-INDEX: Final = b"I"
 RECORD: Final = b"X"
 ERASURE: Final = b"O"
 REFUSED: Final = b"J"

@@ -6,54 +6,72 @@ A node proves against the checkpoints of its newest `window_blocks` blocks. The 
   epoch-end copies are stored (`SummaryRow`), so that its bytes are not there further back;
 - where more than `UPDATES_MAX` values would have to be kept.
 
-    undo row = [(index key ‖ value before the block)*: bin, (index key that was not there)*: bin,
-                SHA-256 of both, end to end]
+    undo row = [width, (start of an index key ‖ its value before the block)*: bin,
+                (start of an index key that was not there)*: bin, SHA-256 of both, end to end]
 
 is what the index overwrote in a block, by the block's height; kept for all blocks of the window but
-its oldest, written and removed with the blocks' other rows. It holds nothing but keys and values
-that the index holds or held. After a restart the index is built as it was after the oldest block to
-which these rows lead back without a gap, and the later blocks' values are set again.
+its oldest, written and removed with the blocks' other rows. A key's start has `width` bytes: so
+many that no two keys of the index begin alike with one that the row names, after that block. It
+holds nothing but keys and values that the index holds or held. After a restart the index is built
+as it was after the oldest block to which these rows lead back without a gap, and the later blocks'
+values are set again.
 """
 
 from collections.abc import Iterator
 from typing import Final, Self
 
-from ledger.encoding import Hash, Value, encode
+from ledger.encoding import Hash, Uint, Value, encode
 from ledger.errors import Malformed, StoreDamaged
 from ledger.hashing import sha256
 from ledger.index import UPDATES_MAX, Index
-from ledger.mapproof import KEY_BYTES, LEAF_BYTES
+from ledger.indexed import Indexed, index_leaves
+from ledger.mapproof import KEY_BYTES, VALUE_BYTES
 from ledger.rows import REPAIR, BlockRow, block_key, decode_row, describe_key, need_row
-from ledger.store import INDEX, UNDO, Changes, Reader, after
+from ledger.store import SUBJECT, SUMMARY, UNDO, Changes, Reader, after
 
 WINDOW_BLOCKS: Final = 128
 """As many as are useful with genesis's usual epochs of 64 blocks."""
 
-_INDEX_ROWS: Final = f"index rows (keys {INDEX.hex()}…)"
+_SOURCES: Final = f"subject rows (keys {SUBJECT.hex()}…) or summary rows (keys {SUMMARY.hex()}…)"
+
+Step = dict[bytes, bytes | None]
+"""The value of each of a block's keys before it, or None."""
 
 
 class UndoRow(Value):
     """What the index overwrote in a block."""
 
+    width: Uint
     changed: bytes
     inserted: bytes
     check: Hash
 
     @classmethod
-    def of(cls, changed: bytes, inserted: bytes) -> Self:
+    def of(cls, width: int, changed: bytes, inserted: bytes) -> Self:
         """The row with its hash."""
-        return cls(changed, inserted, sha256(changed + inserted))
+        return cls(width, changed, inserted, sha256(changed + inserted))
 
-    def before(self) -> dict[bytes, bytes | None]:
-        """The value of each of the block's keys before it, or None."""
-        changed, inserted = self.changed, self.inserted
-        ends = range(LEAF_BYTES, len(changed) + 1, LEAF_BYTES)
-        known = {
-            changed[end - LEAF_BYTES : end - KEY_BYTES]: changed[end - KEY_BYTES : end]
-            for end in ends
-        }
-        starts = range(0, len(inserted), KEY_BYTES)
-        return known | {inserted[at : at + KEY_BYTES]: None for at in starts}
+    def is_whole(self) -> bool:
+        """Whether its hash is right, and no key's start is cut short."""
+        return (
+            self.check == sha256(self.changed + self.inserted)
+            and 0 < self.width <= KEY_BYTES
+            and not len(self.changed) % (self.width + VALUE_BYTES)
+            and not len(self.inserted) % self.width
+        )
+
+    def starts(self) -> Iterator[tuple[bytes, bytes | None]]:
+        """The starts of the block's keys, each with its key's value before it, or None."""
+        width, changed, inserted = self.width, self.changed, self.inserted
+        for at in range(0, len(changed), width + VALUE_BYTES):
+            middle = at + width
+            yield changed[at:middle], changed[middle : middle + VALUE_BYTES]
+        for at in range(0, len(inserted), width):
+            yield inserted[at : at + width], None
+
+    def __len__(self) -> int:
+        """How many keys the block set."""
+        return len(self.changed) // (self.width + VALUE_BYTES) + len(self.inserted) // self.width
 
 
 def undo_key(height: int) -> bytes:
@@ -77,12 +95,12 @@ def window_changes(index: Index) -> Changes:
 
 
 def load_index(reader: Reader, window_blocks: int, version: int) -> Index:
-    """The index built from its rows, without older versions.
+    """The index as it is now, without older versions.
 
     Raises:
         StoreDamaged: a row has not the form of one.
     """
-    return _build(_index_rows(reader), window_blocks, version)
+    return Index.build(Indexed(index_leaves(reader)).take(), window_blocks, version=version)
 
 
 def load_window(reader: Reader, window_blocks: int, height: int, epoch_blocks: int) -> Index:
@@ -92,16 +110,29 @@ def load_window(reader: Reader, window_blocks: int, height: int, epoch_blocks: i
         StoreDamaged: a row has not the form of one, or the rows do not yield the index roots that
             the blocks have sealed.
     """
+    return restore(reader, Indexed(index_leaves(reader)), window_blocks, height, epoch_blocks)
+
+
+def restore(
+    reader: Reader, indexed: Indexed, window_blocks: int, height: int, epoch_blocks: int
+) -> Index:
+    """`load_window` from what the index holds now, which is used up.
+
+    Raises:
+        StoreDamaged: as `load_window`.
+    """
     stored = dict(undo_rows(reader))
     first = max(oldest_provable(height, epoch_blocks), height - window_blocks + 1) + 1
-    steps = _steps_back(stored, height, first)
-    undone: dict[bytes, bytes | None] = {}
+    steps = _steps_back(stored, indexed, height, first)
+    undone: Step = {}
     for step in steps:
         undone |= step
     now: dict[bytes, bytes] = {}
-    index = _build(_rows_before(reader, undone, now), window_blocks, height - len(steps))
-    if len(now) != len(undone):
-        raise StoreDamaged(_INDEX_ROWS, f"lack keys that undo rows name; {REPAIR}")
+    try:
+        rows = _rows_before(indexed, undone, now)
+        index = Index.build(rows, window_blocks, version=height - len(steps))
+    except Malformed as error:
+        raise StoreDamaged(_SOURCES, f"{error}; {REPAIR}") from error
     _demand_root(reader, index, height - len(steps))
     for version, updates in zip(
         range(height - len(steps) + 1, height + 1), _steps_forward(steps, now), strict=True
@@ -120,56 +151,61 @@ def undo_rows(reader: Reader) -> Iterator[tuple[int, UndoRow]]:
     """
     for key, data in reader.scan(UNDO, after(UNDO)):
         row = decode_row(UndoRow, key, data)
-        if row.check != sha256(row.changed + row.inserted):
-            raise StoreDamaged(describe_key(key), f"contradicts its own hash; {REPAIR}")
-        if LEAF_BYTES * len(row.before()) != len(row.changed) + 2 * len(row.inserted):
-            raise StoreDamaged(describe_key(key), f"names a key twice, or half of one; {REPAIR}")
+        if not row.is_whole():
+            raise StoreDamaged(describe_key(key), f"contradicts itself; {REPAIR}")
         yield int.from_bytes(key[1:]), row
 
 
 def _steps_back(
-    stored: dict[int, UndoRow], height: int, first: int
-) -> list[dict[bytes, bytes | None]]:
+    stored: dict[int, UndoRow], indexed: Indexed, height: int, first: int
+) -> list[Step]:
     """What each block overwrote, from `height` down to `first` or as far as rows and room reach."""
-    steps: list[dict[bytes, bytes | None]] = []
+    steps: list[Step] = []
     room = UPDATES_MAX
+    later: set[bytes] = set()
     while height >= first and height in stored:
-        step = stored[height].before()
-        room -= len(step)
+        row = stored[height]
+        room -= len(row)
         if room < 0:
             break
+        step = _step_back(indexed, later, height, row)
+        later.update(key for key, before in step.items() if before is None)
         steps.append(step)
         height -= 1
     return steps
 
 
-def _steps_forward(
-    steps: list[dict[bytes, bytes | None]], now: dict[bytes, bytes]
-) -> list[dict[bytes, bytes]]:
+def _step_back(indexed: Indexed, later: set[bytes], height: int, row: UndoRow) -> Step:
+    """What a block overwrote, by whole keys. `later`: the keys that later blocks have inserted."""
+    step: Step = {}
+    for start, before in row.starts():
+        found = [key for key in indexed.find(start) if key not in later]
+        if len(found) != 1 or found[0] in step:
+            what = f"names {len(found)} keys of the index in one place, or one twice; {REPAIR}"
+            raise StoreDamaged(describe_key(undo_key(height)), what)
+        step[found[0]] = before
+    return step
+
+
+def _steps_forward(steps: list[Step], now: dict[bytes, bytes]) -> list[dict[bytes, bytes]]:
     """The blocks' updates, in order of height, from what each overwrote and what there is now."""
     forward: list[dict[bytes, bytes]] = []
-    values: dict[bytes, bytes | None] = dict(now)
+    values: Step = dict(now)
     for step in steps:
         updates: dict[bytes, bytes] = {}
         for key, before in step.items():
             value = values[key]
-            if value is None:
-                raise StoreDamaged("undo rows", f"contradict each other; {REPAIR}")
+            assert value is not None, "no key is named below the block that has inserted it"
             updates[key], values[key] = value, before
         forward.append(updates)
     return forward[::-1]
 
 
-def _index_rows(reader: Reader) -> Iterator[tuple[bytes, bytes]]:
-    for key, value in reader.scan(INDEX, after(INDEX)):
-        yield key[1:], value
-
-
 def _rows_before(
-    reader: Reader, undone: dict[bytes, bytes | None], now: dict[bytes, bytes]
+    indexed: Indexed, undone: Step, now: dict[bytes, bytes]
 ) -> Iterator[tuple[bytes, bytes]]:
-    """The index's rows as they were; what they are of keys changed since goes to `now`."""
-    for key, value in _index_rows(reader):
+    """The index's contents as they were; what they are of keys changed since goes to `now`."""
+    for key, value in indexed.take():
         if key not in undone:
             yield key, value
             continue
@@ -179,16 +215,9 @@ def _rows_before(
             yield key, before
 
 
-def _build(rows: Iterator[tuple[bytes, bytes]], window_blocks: int, version: int) -> Index:
-    try:
-        return Index.build(rows, window_blocks, version=version)
-    except Malformed as error:
-        raise StoreDamaged(_INDEX_ROWS, f"{error}; {REPAIR}") from error
-
-
 def _demand_root(reader: Reader, index: Index, height: int) -> None:
     if index.root() != need_row(reader, BlockRow, block_key(height)).seal.index_root:
         raise StoreDamaged(
-            f"{_INDEX_ROWS} or undo rows (keys {UNDO.hex()}…)",
+            f"{_SOURCES} or undo rows (keys {UNDO.hex()}…)",
             f"do not yield the index root that block {height} sealed; {REPAIR}",
         )

@@ -26,7 +26,6 @@ import plyvel
 from ledger.encoding import encode
 from ledger.errors import StandingError
 from ledger.genesis import Genesis, chain_id
-from ledger.index import Index
 from ledger.mapproof import EMPTY_ROOT
 from ledger.replay import Replay
 from ledger.source import Finding
@@ -34,7 +33,7 @@ from ledger.store import META, after
 from node.audit.ahead import BLOCKS_AHEAD, AheadSource, Place, Unfit
 from node.audit.folder import FolderLedger
 from node.audit.furnishers import Told, add_told
-from node.audit.indexing import FarIndex, rows_digest
+from node.audit.indexing import FarIndex
 from node.audit.live import LiveRows
 from node.audit.outcome import Outcome
 from node.audit.tasks import (
@@ -137,13 +136,6 @@ class _Run:
             index = FarIndex(self._executor.in_order, self._secret, claimed)
             replayed.state = replace(replayed.state, index=index)
 
-    def _index_digest(self, index: Index) -> SetDigest:
-        """The digest of the index's rows, whose roots are those that the seals claim."""
-        if isinstance(index, FarIndex):
-            index.check()
-            return index.digest(self._secret)
-        return rows_digest(index, self._secret)
-
     def _take(self, settled: list[tuple[bytes, bytes]]) -> None:
         while len(self._digests) >= BLOCKS_AHEAD:
             self._executed.append(self._digests.popleft().result())
@@ -180,7 +172,8 @@ class _Run:
                 raise Unfit
             stored.append(found[0])
             add_told(whole.told, found[1])
-        self._executed.append(self._index_digest(replayed.state.index))
+        if isinstance(replayed.state.index, FarIndex):
+            replayed.state.index.check()  # that its roots are those which the seals claim
         self._executed += [future.result() for future in self._digests]
         self._digests.clear()
         if merge(self._executed) != merge(stored):

@@ -15,9 +15,7 @@ from typing import Final, NoReturn
 
 from ledger.index import Index
 from ledger.index_image import image_of
-from ledger.store import INDEX
 from node.audit.ahead import Unfit
-from node.audit.tasks import SetDigest, digest
 
 VERSIONS_WAITING_MAX: Final = 8
 
@@ -31,19 +29,9 @@ def apply_updates(run: bytes, version: int, updates: Mapping[bytes, bytes]) -> b
     return _indexes[run].apply(version, updates)
 
 
-def index_digest(run: bytes, secret: bytes) -> SetDigest:
-    """The set digest of the index's rows."""
-    return rows_digest(_indexes[run], secret)
-
-
 def far_image(run: bytes) -> bytes:
     """The image of the index (`ledger/index_image.py`)."""
     return image_of(_indexes[run])
-
-
-def rows_digest(index: Index, secret: bytes) -> SetDigest:
-    """The set digest of an index's rows."""
-    return digest(secret, ((INDEX + key, value) for key, value in index.items()))
 
 
 class FarIndex(Index):
@@ -70,10 +58,6 @@ class FarIndex(Index):
     def image(self) -> bytes:
         """The image of the newest version."""
         return self._executor.submit(far_image, self._run).result()
-
-    def digest(self, secret: bytes) -> SetDigest:
-        """The set digest of the index's rows."""
-        return self._executor.submit(index_digest, self._run, secret).result()
 
     def root(self, version: int | None = None) -> bytes:
         """The newest version's root, as claimed."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from ledger.rows import HEAD_KEY, HeadRow, decode_row, leaf_key
-from ledger.store import BLOCK, ERASURE, FILE, INDEX, LANE, LEAF, RECORD, TILE, Reader
+from ledger.store import BLOCK, ERASURE, FILE, LANE, LEAF, RECORD, TILE, Reader
 from ledger.tiles import TILE_BYTES
 from node.audit.recall import ACCEPTED_KEY_BYTES, is_recalled, recall
 
@@ -17,13 +17,12 @@ Rows = list[tuple[bytes, bytes]]
 _ONCE: Final = frozenset(LEAF + FILE + LANE + BLOCK)
 _RECORD: Final = RECORD[0]
 _TILE: Final = TILE[0]
-_INDEX: Final = INDEX[0]
 _LEAF: Final = LEAF[0]
 
 
 class LiveRows:
     """A store that keeps the rows which execution may read or change again, in memory; all others
-    are handed to `take`, once. Rows of the index are nobody's here: the index itself holds them.
+    are handed to `take`, once.
 
     `stored`: where rows that were handed on are read again; `take_back`: who forgets a row that was
     handed on.
@@ -65,7 +64,7 @@ class LiveRows:
             kind = key[0]
             if kind in once or (kind == _RECORD and len(key) == ACCEPTED_KEY_BYTES):
                 settled.append(row)  # type: ignore[arg-type]  # such a row is never removed
-            elif kind != _INDEX:
+            else:
                 rest.append(row)
                 erases = erases or key[:1] == ERASURE
         if erases:

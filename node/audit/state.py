@@ -27,7 +27,7 @@ from ledger.index import Index
 from ledger.index_image import image_of, index_of
 from ledger.rows import leaf_key
 from ledger.source import Source
-from ledger.store import FILE, INDEX, LEAF, META, RECORD, TILE, Changes, Reader
+from ledger.store import FILE, LEAF, META, RECORD, TILE, Changes, Reader
 from ledger.trust import TRUST_BYTES_MAX, Trust, decode_trust, encode_trust
 from node.audit.recall import ACCEPTED_KEY_BYTES, is_recalled, recall
 
@@ -41,13 +41,12 @@ _ROWS_AT_ONCE: Final = 20_000
 
 
 def is_kept(key: bytes, value: bytes | None) -> bool:
-    """Whether a later block may read or change a row without erasing anything; the index's rows
-    stand in its image."""
+    """Whether a later block may read or change a row without erasing anything."""
     if key[:1] == RECORD:
         return len(key) != ACCEPTED_KEY_BYTES
     if key.startswith(_SETS):
         return True
-    return key[:1] != INDEX and not is_settled(key, value)
+    return not is_settled(key, value)
 
 
 def read_trust(path: Path) -> Trust | None:
@@ -211,7 +210,7 @@ class KeptRows:
                 self.changed[key] = value
             elif key[:1] == TILE:
                 self.changed[key] = None  # it is full now
-            elif key[:1] in {LEAF, FILE, RECORD, INDEX}:
+            elif key[:1] in {LEAF, FILE, RECORD}:
                 is_new = key[:1] == LEAF and key not in self._entered and key >= self._first_leaf
                 if is_new and value is not None:
                     self.leaves.append(value)

@@ -27,7 +27,7 @@ from ledger.residue import Residue
 from ledger.rows import ROW_BYTES_MAX, residue_key, submission_key
 from ledger.rules import check_stateless, read_record
 from ledger.source import Finding
-from ledger.store import ENGAGEMENT, FILE, INDEX, LEAF, META, RECORD, SUBJECT, after
+from ledger.store import ENGAGEMENT, FILE, LEAF, META, RECORD, SUBJECT, after
 from node.audit.folder import ViewReader
 from node.audit.furnishers import Told, told_by
 from node.audit.own import check_others
@@ -203,7 +203,7 @@ def ranges(platforms: Sequence[int], size: int) -> list[tuple[bytes, bytes]]:
             edges = [prefix + at.to_bytes(8) for at in range(0, size, LEAVES_AT_ONCE)]
         elif prefix in {FILE, SUBJECT, ENGAGEMENT}:
             edges = [prefix, *(prefix + part for part in parts)]
-        elif prefix in {RECORD, INDEX}:
+        elif prefix == RECORD:
             edges = [prefix, *(prefix + bytes([quarter]) for quarter in QUARTERS)]
         else:
             edges = [prefix]

@@ -171,7 +171,7 @@ class _Rows:
         self._db.close()
 
 
-_NEVER_READ: Final = frozenset({b"E", b"F", b"X", b"S", b"H", b"B", b"L", b"C", b"I"})
+_NEVER_READ: Final = frozenset({b"E", b"F", b"X", b"S", b"H", b"B", b"L", b"C"})
 
 
 @dataclass(slots=True)

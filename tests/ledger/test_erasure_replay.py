@@ -14,7 +14,6 @@ from ledger.files import (
     read_file,
     read_leaf,
 )
-from ledger.index import Index
 from ledger.replay import Finding, ReaderSource, Replay, replay
 from ledger.residue import Residue
 from ledger.rows import (
@@ -30,7 +29,6 @@ from ledger.state import load
 from ledger.store import (
     ERASURE,
     FILE,
-    INDEX,
     REFUSED,
     RESIDUE,
     SUBJECT,
@@ -38,6 +36,7 @@ from ledger.store import (
     after,
 )
 from ledger.trust import ReplayOn, trust_of
+from ledger.window import load_index
 from tests.ledger.eraser import WINDOW, Eraser, findings, key, linked, market
 from tests.ledger.world import World, handle
 
@@ -275,8 +274,7 @@ def _gone_on(world: World, height: int) -> list[Finding]:
     assert [step.height for step in first.steps(height)][-1] == height
     policy = policy_of("example.org/standing", world.state.validators)
     trust = trust_of(first, policy)
-    items = ((each[1:], value) for each, value in rows.scan(INDEX, after(INDEX)))
-    index = Index.build(items, 1, version=height)
+    index = load_index(rows, 1, height)
     again = ReplayOn(
         world.genesis, source, stored=world.store, store=rows.copy(), trust=trust, index=index
     )

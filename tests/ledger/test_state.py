@@ -46,7 +46,7 @@ from ledger.rows import (
     validators_key,
 )
 from ledger.state import apply_block, apply_in_turns, batches_follow, load
-from ledger.store import INDEX, SUBJECT, MemoryStore, subject_key
+from ledger.store import SUBJECT, MemoryStore, subject_key
 from ledger.tiles import TileReader
 from tests.ledger.world import DAY, START, World, genesis_of, handle, reference
 
@@ -104,7 +104,6 @@ def test_index_holds_every_file_head(world: World) -> None:
         head = file_head([item.leaf_bytes for item in items])
         key = index_key(0, platform, handle(name))
         assert world.state.index.get(key) == file_value(len(items), head)
-        assert world.store.get(INDEX + key) == file_value(len(items), head)
         for item in items:
             assert item.submission is not None
             assert item.leaf.annotation_hash == sha256(item.submission.salt, item.annotation)
@@ -388,7 +387,6 @@ def test_load_continues_where_it_stopped(world: World) -> None:
         (b"Mgenesis", "meta row genesis"),
         (block_key(5), "block row 5"),
         (tile_key(0, 0), "tile"),
-        (INDEX + index_key(0, 1, handle("w")), "index rows"),
     ],
 )
 @pytest.mark.parametrize("at", [0, 20, -1])
@@ -398,6 +396,23 @@ def test_load_refuses_a_damaged_store(world: World, key: bytes, named: str, at: 
     row[at] ^= 1
     world.store.write({key: bytes(row)})
     with pytest.raises(StoreDamaged, match="move the node's data folder away"):
+        load(world.store)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda row: replace(row, length=row.length + 4),
+        lambda row: replace(row, length=row.length + 1),
+        lambda row: replace(row, frontier=bytes(32) + row.frontier[32:]),
+        None,
+    ],
+)
+def test_load_demands_the_heads_of_files_that_were_sealed(world: World, change) -> None:
+    key = SUBJECT + subject_key(1, handle("w"))
+    row = need_row(world.store, SubjectRow, key)
+    world.store.write({key: None if change is None else encode(change(row))})
+    with pytest.raises(StoreDamaged, match=r"(subject|undo) ro.*move the node's data folder away"):
         load(world.store)
 
 

@@ -12,13 +12,14 @@ from ledger.errors import StoreDamaged
 from ledger.files import index_key, read_summary, summary_value
 from ledger.genesis import FIRST_BOUNDS
 from ledger.index import Index
+from ledger.indexed import Indexed
 from ledger.rows import BlockRow, block_key, need_row
 from ledger.state import load
-from ledger.store import INDEX, UNDO, MemoryStore, after
+from ledger.store import UNDO, MemoryStore, after
 from ledger.window import (
     UndoRow,
-    load_window,
     oldest_provable,
+    restore,
     undo_key,
     window_changes,
 )
@@ -38,6 +39,7 @@ class Node:
         self.founding = need_row(self.store, BlockRow, block_key(0))
         self.index = Index(window_blocks)
         self.height = -1
+        self.contents = {}
         self.block({})
 
     def block(self, updates):
@@ -47,12 +49,13 @@ class Node:
         )
         row = replace(self.founding, seal=replace(self.founding.seal, index_root=root))
         changes = {block_key(self.height): encode(row), **window_changes(self.index)}
-        changes |= {INDEX + key: value for key, value in updates.items()}
+        self.contents |= updates
         self.store.write(changes)
 
     def load(self, window_blocks=None):
         window = window_blocks or self.index.window_blocks
-        return load_window(self.store, window, self.height, self.epoch_blocks)
+        indexed = Indexed(key + value for key, value in self.contents.items())
+        return restore(self.store, indexed, window, self.height, self.epoch_blocks)
 
     def stored(self):
         return [int.from_bytes(key[1:]) for key, _ in self.store.scan(UNDO, after(UNDO))]
@@ -177,27 +180,55 @@ KEY, OTHER = bytes(32), b"\1" * 32
 
 
 @pytest.mark.parametrize(
-    ("changed", "inserted", "words"),
+    ("width", "changed", "inserted", "words"),
     [
-        (KEY + b"\7" * 32, b"", "index root that block 1 sealed"),
-        (b"", b"", "index root that block 1 sealed"),
-        (b"", KEY, "contradict each other"),
-        (KEY + b"\1" * 32 + OTHER + bytes(32), b"", "lack keys"),
-        (KEY + b"\1" * 32, OTHER, "lack keys"),
-        (KEY[:7], b"", "half of one"),
-        (KEY + b"\1" * 32 + KEY + b"\1" * 32, b"", "names a key twice"),
-        (KEY + b"\1" * 32, KEY, "names a key twice"),
+        (32, KEY + b"\7" * 32, b"", "index root that block 1 sealed"),
+        (1, b"\0" + b"\7" * 32, b"", "index root that block 1 sealed"),
+        (1, b"", b"", "index root that block 1 sealed"),
+        (1, b"", b"\0", "names 0 keys"),
+        (2, b"\0\0" + b"\1" * 32 + b"\1\1" + bytes(32), b"", "names 0 keys"),
+        (1, b"\0" + b"\1" * 32, b"\1", "names 0 keys"),
+        (32, KEY[:7], b"", "contradicts itself"),
+        (32, b"", KEY[:7], "contradicts itself"),
+        (0, b"", b"", "contradicts itself"),
+        (33, b"", bytes(33), "contradicts itself"),
+        (1, b"\0" + b"\1" * 32 + b"\0" + b"\1" * 32, b"", "one twice"),
+        (1, b"\0" + b"\1" * 32, b"\0", "one twice"),
     ],
-    ids=range(8),
+    ids=range(12),
 )
-def test_rows_that_are_whole_and_lie_are_refused(changed, inserted, words):
+def test_rows_that_are_whole_and_lie_are_refused(width, changed, inserted, words):
     node = Node(8)
     node.block({KEY: b"\1" * 32})
     node.block({KEY: b"\2" * 32})
-    assert node.store.get(undo_key(2)) == encode(UndoRow.of(KEY + b"\1" * 32, b""))
-    node.store.write({undo_key(2): encode(UndoRow.of(changed, inserted))})
+    assert node.store.get(undo_key(2)) == encode(UndoRow.of(1, b"\0" + b"\1" * 32, b""))
+    node.store.write({undo_key(2): encode(UndoRow.of(width, changed, inserted))})
     with pytest.raises(StoreDamaged, match=words):
         node.load()
+
+
+def test_a_start_that_two_keys_share_is_refused():
+    node = Node(8)
+    node.block({KEY: b"\1" * 32, bytes(31) + b"\1": b"\1" * 32})
+    node.block({KEY: b"\2" * 32})
+    assert need_row(node.store, UndoRow, undo_key(2)).width == 32
+    node.store.write({undo_key(2): encode(UndoRow.of(31, KEY[:31] + b"\1" * 32, b""))})
+    with pytest.raises(StoreDamaged, match="names 2 keys"):
+        node.load()
+
+
+def test_keys_are_named_by_no_more_than_they_need():
+    node = Node(8)
+    keys = [bytes([at]) + bytes(31) for at in range(200)]
+    node.block(dict.fromkeys(keys, bytes(32)))
+    node.block(dict.fromkeys(keys, b"\1" * 32))
+    row = need_row(node.store, UndoRow, undo_key(2))
+    assert (row.width, len(row), len(row.changed)) == (1, 200, 200 * 33)
+    # One that comes later begins like all of them that have its first byte.
+    node.block({keys[7][:31] + b"\1": bytes(32)})
+    assert need_row(node.store, UndoRow, undo_key(3)).width == 32
+    check_same(node.load(), node.index, keys)
+    assert node.load().versions() == [0, 1, 2, 3]
 
 
 def test_an_empty_store_has_no_rows():

@@ -295,7 +295,7 @@ def test_marks_are_compared_alike_where_other_processes_keep_the_index(told, tmp
         key, value = next(row for row in rows_of(told, b"E") if is_marked(row))
     unmarked_row = recall(told.store, key, told.state.log.size)
     assert (unmarked_row[-1:], len(unmarked_row) <= len(value)) == (b"\xc0", True)
-    for nth, changes in enumerate(({key: unmarked_row}, {b"I" + bytes(32): bytes(32)})):
+    for nth, changes in enumerate(({key: unmarked_row}, {b"P" + bytes(32): bytes(32)})):
         other = write_folder(told, tmp_path / str(nth), changes)
         with FolderLedger(other) as ledger, Workers(1) as workers:
             assert replay_fast(ledger, ledger.genesis(), workers) is None

@@ -75,7 +75,7 @@ def test_any_changed_row_is_refused(tmp_path):
     make_ledger(folder, 600)
     assert run_fast(folder, Inline()) is not None
     with plyvel.DB(str(folder)) as database:
-        keys = [key for key, _ in database if key != b"Mformat"]
+        keys = [key for key, _ in database if key not in {b"Mformat", b"Mslots"}]
     for prefix in sorted({key[:1] for key in keys} - {b"C"}):
         own = [key for key in keys if key[:1] == prefix]
         key = own[drawn.randrange(len(own))]
@@ -132,7 +132,7 @@ def test_live_rows_keep_what_execution_reads_and_hand_on_the_rest():
     taken = []
     rows = LiveRows(taken.extend, taken.remove, MemoryStore())
     rows.write({b"E1": b"leaf", b"Wa": b"1", b"X" + bytes(32): b"in", b"X" + bytes(36): b"out"})
-    rows.write({b"Wa": b"2", b"Wb": b"3", b"T0": bytes(64), b"Ik": b"the index's"})
+    rows.write({b"Wa": b"2", b"Wb": b"3", b"T0": bytes(64)})
     rows.write({b"Wb": None, b"T0": bytes(8192)})
     assert taken == [(b"E1", b"leaf"), (b"X" + bytes(32), b"in"), (b"T0", bytes(8192))]
     assert dict(rows.rows()) == {b"Wa": b"2", b"X" + bytes(36): b"out"}

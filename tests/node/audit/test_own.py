@@ -196,7 +196,7 @@ def test_an_older_copy_is_found_by_a_checkpoint_that_was_kept(tmp_path):
 
 def test_a_ledger_recomputed_on_disk_gives_the_same_report(world, tmp_path, monkeypatch):
     key, value = rows_of(world, b"P")[0]
-    folder = write_folder(world, tmp_path / "data", {key: flip(value, 0), b"I" + bytes(32): b""})
+    folder = write_folder(world, tmp_path / "data", {key: flip(value, 0), b"X" + bytes(32): b""})
     expected = audit_folder(world, folder)
     assert len(expected.findings) == 2
     monkeypatch.setattr(spill, "SPILL_ENTRIES", 1)

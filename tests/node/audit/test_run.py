@@ -133,7 +133,6 @@ PREFIXES = {
     "pair row": b"P",
     "rater tally": b"R",
     "platform tally": b"Q",
-    "index row": b"I",
     "record row": b"X",
     "meta row": b"M",
 }
@@ -186,9 +185,10 @@ def test_a_missing_row_is_found(world, tmp_path, name):
 
 
 def test_a_row_too_many_is_found(world, tmp_path):
-    key = b"I" + bytes(32)
+    key = b"U" + bytes(32)
     report = audit_folder(world, write_folder(world, tmp_path, {key: bytes(32)}))
-    assert [each.where for each in report.findings] == [f"index row {'00' * 32} (key {key.hex()})"]
+    where = f"summary row {'00' * 32} (key {key.hex()})"
+    assert [each.where for each in report.findings] == [where]
 
 
 def test_a_checkpoint_that_was_not_cosigned_is_found(world, tmp_path):
@@ -252,13 +252,13 @@ def test_the_audit_command(world, tmp_path):
     figures = json.loads(result.stdout)
     assert (figures["records"], figures["findings"]) == (69, [])
     assert {"blocks", "checkpoints", "erased", "machine", "version"} <= figures.keys()
-    key, value = rows_of(world, b"I")[0]
+    key, value = rows_of(world, b"P")[0]
     with plyvel.DB(str(folder)) as database:
         database.put(key, flip(value, 0))
     result = CliRunner().invoke(audit_app, [*arguments, "--row", key.hex()])
     assert result.exit_code == 1
     [finding] = json.loads(result.stdout)["findings"]
-    assert finding["where"].startswith("index row")
+    assert finding["where"].startswith("pair row")
     assert finding["reproduce"].endswith(f"--row {key.hex()}")
     assert value.hex() in result.stderr.replace("\n", "")
     result = CliRunner().invoke(audit_app, [str(folder), "--policy", str(trusted)])
