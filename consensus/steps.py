@@ -1,0 +1,80 @@
+"""What the taking of a snapshot asks of whoever keeps the store; its rows, waits and bounds.
+
+The rows are described where they are used (consensus/snapshots.py).
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from consensus.effects import Effect
+from consensus.openings import Opened
+from ledger.store import NODE, Reader, after
+
+TAKING: Final = NODE + b"t"
+MANIFEST: Final = TAKING + b"m"
+CHUNK: Final = TAKING + b"c"
+HELD_HEAD: Final = TAKING + b"h"
+PROVEN: Final = TAKING + b"p"
+OPENED: Final = TAKING + b"o"
+
+
+TICK: Final = "snapshot"
+TICK_MS: Final = 100
+
+
+class Phase(Enum):
+    """What is under way."""
+
+    ENDS = "asking for ends"
+    MANIFEST = "waiting for a manifest"
+    CHUNKS = "fetching chunks"
+    HISTORY = "fetching proofs and batches"
+    OVER = "over"
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Waits (ms of the steady clock) and bounds. They decide speed, never what is trusted."""
+
+    blocks_min: int = 256
+    """Below so many blocks it is replayed."""
+    ask_ms: int = 4_000
+    settle_ms: int = 500
+    offers_ms: int = 20_000
+    again_ms: int = 1_000
+    retry_ms: int = 4_000
+    stall_ms: int = 60_000
+    at_once_max: int = 2
+    """Requests under way per peer."""
+    lane_bytes_max: int = 8 * 1_024 * 1_024
+
+
+@dataclass(frozen=True, slots=True)
+class Wipe:
+    """Remove all rows of the store, those under `TAKING` last, before anything that follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Complete:
+    """All is there: check it (`adopting`), then write the head row; or wipe the store."""
+
+
+@dataclass(frozen=True, slots=True)
+class FallBack:
+    """No snapshot: wipe the store and replay. The reason is for the operator."""
+
+    reason: str
+
+
+Step = Effect | Opened | Wipe | Complete | FallBack
+
+
+def chunk_key(index: int) -> bytes:
+    """Where it stands that a chunk is there."""
+    return CHUNK + index.to_bytes(4)
+
+
+def is_unfinished(reader: Reader) -> bool:
+    """Whether the store holds a snapshot that was begun, and is not whole or not checked."""
+    return next(iter(reader.scan(TAKING, after(TAKING))), None) is not None
