@@ -24,7 +24,7 @@ from ledger.genesis import (
     chain_id,
     check_genesis,
 )
-from ledger.membership import PURPOSES, Proofs, Validator, possession_message
+from ledger.membership import PURPOSES, PlatformCode, Proofs, Validator, possession_message
 from ledger.parameters import FIRST_DOMAINS, FIRST_SCALES, Parameters
 from ledger.signing import SEED_BYTES, SigningKey
 from node.api.json_records import value_from_json, value_to_json
@@ -148,13 +148,28 @@ def _check_place(folder: Path, codes: Sequence[str], api_port: int, peer_port: i
         raise Misconfigured("the API's and the peers' ports overlap; choose bases further apart")
 
 
+def _check_code(code: str) -> None:
+    try:
+        msgspec.convert(code, PlatformCode)
+    except msgspec.ValidationError as error:
+        raise Misconfigured(
+            f"{code!r} is no platform's code: write 1 to 32 of a-z and 0-9, with single hyphens in "
+            "between, and not digits alone, which would be taken for a platform's number"
+        ) from error
+
+
 def draw_seeds() -> dict[str, bytes]:
     """A new seed for each purpose."""
     return {purpose: os.urandom(SEED_BYTES) for purpose in (*PURPOSES, "link", WITNESS)}
 
 
 def make_member(number: int, code: str, seeds: dict[str, bytes]) -> tuple[Validator, Proofs]:
-    """The public half of a platform's keys, and the proofs that it holds them."""
+    """The public half of a platform's keys, and the proofs that it holds them.
+
+    Raises:
+        Misconfigured: the code cannot be a platform's.
+    """
+    _check_code(code)
     keys = {purpose: SigningKey.from_seed(seeds[purpose]) for purpose in PURPOSES}
     proofs = {
         purpose: key.sign(possession_message(number, code, purpose, key.public))

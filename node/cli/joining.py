@@ -98,7 +98,8 @@ async def _genesis(place: str) -> tuple[Genesis, bytes | None, int]:
         found = await source.genesis()
         try:
             check_genesis(found)
-            ends = await read_chain(source, found.foundation)
+            is_begun = (await client.network())["checkpoint"] is not None  # else: genesis's set
+            ends = await read_chain(source, found.foundation) if is_begun else []
             follow(found.foundation, ends)
         except InvalidInput as error:
             raise StandingError(

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from ledger.errors import Misconfigured
 from ledger.genesis import chain_id
+from node.api.auth import find_token
 from node.cli.network import app
 from node.config import load_config
 from node.keystore import Keystore, read_seed
@@ -36,7 +37,15 @@ def test_create_writes_all_that_nodes_need(tmp_path: Path) -> None:
         assert set(config.peer_addresses) == {"a", "b", "c", "d"} - {validator.code}
         assert config.genesis.resolve() == (folder / "genesis.json").resolve()
         assert len(read_seed(home / "root.key")) == 32
-        assert (home / "token").stat().st_mode & 0o777 == 0o600
+        assert rights_of(home, "token") == {"read", "write"}
+        assert rights_of(home, "govern-token") == {"govern"}
+
+
+def rights_of(home: Path, name: str) -> frozenset[str]:
+    assert (home / name).stat().st_mode & 0o777 == 0o600
+    token = find_token(load_config(home / "node.toml").tokens, (home / name).read_text().strip())
+    assert token is not None
+    return token.may
 
 
 def test_says_that_three_tolerate_no_fault(tmp_path: Path) -> None:
@@ -45,7 +54,9 @@ def test_says_that_three_tolerate_no_fault(tmp_path: Path) -> None:
     assert "tolerates no fault" in done.stderr
 
 
-@pytest.mark.parametrize("codes", [[], [""], ["a", "a"], ["A"], ["a/b"], ["a"] * 2])
+@pytest.mark.parametrize(
+    "codes", [[], [""], ["a", "a"], ["A"], ["a/b"], ["a"] * 2, ["1", "b"], ["a", "b-"]]
+)
 def test_refuses_unusable_codes(tmp_path: Path, codes: list[str]) -> None:
     with pytest.raises(Misconfigured):
         found_network(tmp_path / "n", codes, origin="x.example", api_port=1000, peer_port=2000)

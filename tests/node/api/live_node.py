@@ -35,7 +35,7 @@ from node.tracking import RecordStatus, Tracking
 from node.view import Certificate, Notary, policy_of
 from tests.ledger.world import World, genesis_of, key_of
 
-READ, WRITE, BOTH = "read-token", "write-token", "both-token"
+READ, WRITE, BOTH, GOVERN = "read-token", "write-token", "both-token", "govern-token"
 
 
 class LiveNode:
@@ -187,7 +187,7 @@ class LiveNode:
 
 
 def _config() -> Config:
-    rights = {READ: ("read",), WRITE: ("write",), BOTH: ("read", "write")}
+    rights = {READ: ("read",), WRITE: ("write",), BOTH: ("read", "write"), GOVERN: ("govern",)}
     tokens = tuple(
         Token(name, sha256(name.encode()).hexdigest(), frozenset(may))
         for name, may in rights.items()

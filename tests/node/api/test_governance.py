@@ -1,7 +1,12 @@
 """Changes of the membership and evidence over HTTP: how far each is, and the records that asked."""
 
+from hashlib import sha256
+
 import pytest
 
+from ledger.binding import LAPSE_MS
+from ledger.encoding import encode
+from ledger.genesis import FIRST_BOUNDS
 from ledger.records import decode_record
 from ledger.records.membership import MemberPropose
 from node.api.json_records import record_from_json
@@ -80,3 +85,79 @@ async def test_evidence_is_told_with_both_messages(node, client) -> None:
     assert bytes.fromhex(told["second"]) == record.second
     code = next(each.code for each in node.validators if each.number == 2)
     assert (await client.network())["accused"] == [code]
+
+
+async def test_who_approved_when_and_what_is_missing(node, client, members) -> None:
+    fifth = party(5)
+    asked = members.ask(1, members.propose(1, fifth))
+    members.agree(asked, 3)
+    change = await _only(client)
+    assert (change["proposer"], change["proposer_code"]) == (1, "p1")
+    assert [(each["code"], each["counts"]) for each in change["approvals"]] == [
+        ("p1", True),
+        ("p3", True),
+    ]
+    first, second = change["approvals"]
+    assert first["log_index"] == change["log_index"] < second["log_index"]
+    assert first["time"] == change["time"] <= second["time"] == node.world.time
+    assert (change["needed"], change["missing"], change["awaited"]) == (3, 1, ["p2", "p4"])
+    assert (change["is_ready"], change["ready"], change["earliest"]) == (False, None, 2)
+    assert change["lapses"] == change["time"] + LAPSE_MS
+    assert change["fingerprint"] == sha256(encode(fifth.validator)).hexdigest()
+    assert (change["bound"], change["void"], change["burned"]) == (None, None, False)
+    found = await client.governance()
+    assert (found["height"], found["epoch_end"]) == (node.state.height, FIRST_BOUNDS.epoch_blocks)
+    members.agree(asked, 4)
+    change = await _only(client)
+    assert (change["missing"], change["awaited"], change["lapses"]) == (0, ["p2"], None)
+
+
+async def test_an_approval_of_who_has_left_does_not_count(client, members) -> None:
+    asked = members.ask(4, members.propose(4, party(5)))
+    members.agree(asked, 2)
+    members.ask(4, members.leave(4))
+    members.end()
+    change, _ = (await client.governance())["changes"]
+    assert [each["counts"] for each in change["approvals"]] == [False, True]
+    assert change["approvals"][0]["code"] == "p4"
+    assert (change["needed"], change["missing"], change["awaited"]) == (3, 2, ["p1", "p3"])
+
+
+async def test_only_so_many_seats_change_at_an_epochs_end(client, members) -> None:
+    removal = members.ask(1, members.remove(1, 4))
+    members.ask(3, members.leave(3))
+    members.agree(removal, 2, 3)
+    removed, left = (await client.governance())["changes"]
+    assert [each["state"] for each in (removed, left)] == ["complete", "complete"]
+    assert (left["earliest"], removed["earliest"]) == (2, 3), "who was complete first goes first"
+    assert left["is_ready"] is removed["is_ready"] is None
+    assert (left["missing"], left["awaited"], left["lapses"]) == (0, [], None)
+
+
+async def test_what_lapsed_is_void_and_frees_its_number(node, client, members) -> None:
+    members.ask(1, members.propose(1, party(5)))
+    members.ask(2, members.rotate(party(2, "new", root=party(2).keys["root"])))
+    node.world.time += LAPSE_MS
+    for number in members.numbers:
+        node.world.put(number, [])
+    assert (await client.governance())["free_number"] == 6
+    members.end()
+    found = await client.governance()
+    assert found["free_number"] == 5
+    proposed, rotation = found["changes"]
+    assert [each["state"] for each in (proposed, rotation)] == ["void", "void"]
+    assert (proposed["void"], proposed["burned"], rotation["burned"]) == (1, False, True)
+    assert (proposed["earliest"], proposed["missing"], proposed["awaited"]) == (None, 0, [])
+    assert (await client.governance(state="open"))["changes"] == []
+
+
+async def test_open_changes_alone(client, stranger, members) -> None:
+    members.ask(2, members.leave(2))
+    members.end()
+    removal = members.ask(1, members.remove(1, 3))
+    assert len((await client.governance())["changes"]) == 2
+    [change] = (await client.governance(state="open"))["changes"]
+    assert change["id"] == removal.hex()
+    assert (await client.governance(change["log_index"] + 1, "open"))["changes"] == []
+    async with stranger.get("v1/governance", params={"state": "void"}) as response:
+        assert response.status == 400
