@@ -32,25 +32,69 @@ class Bounds:
     # links
     frame_bytes_max: int = 256 * 1_024
     """One WebSocket message; what is longer travels in pieces, and votes go between them."""
-    message_bytes_max: int = 24 * 1_024 * 1_024
-    """One consensus message, put together from its pieces."""
-    send_queue_bytes_max: int = 96 * 1_024 * 1_024
+    message_bytes_max: int = 8 * 1_024 * 1_024
+    """One consensus message, put together from its pieces (consensus/messages.py)."""
+    send_queue_bytes_max: int = 64 * 1_024 * 1_024
     """Waiting for one peer; on overflow the link is dropped, never the bound."""
-    received_bytes_max: int = 32 * 1_024 * 1_024
+    answers_waiting_bytes_max: int = 16 * 1_024 * 1_024
+    """While so much waits for a peer, nothing that it asks for is served."""
+    received_bytes_max: int = 16 * 1_024 * 1_024
     """Received from one peer and not yet handled; beyond it nothing more is read from it."""
     handshake_s: float = 5.0
     heartbeat_s: float = 5.0
     redial_first_ms: int = 50
     redial_longest_ms: int = 500
     """A node that starts signs nothing before its peers, who may have to dial it, have answered."""
-    undecodable_max: int = 1_000
-    """Malformed messages on one link, after which it is dropped (and dialled again)."""
+
+    blame_max: int = 200
+    """Refusals and the like of one peer, after which it is cut off (node/links/conduct.py)."""
+    blame_fades_per_s: float = 10.0
+    frame_blame: int = 50
+    """For a frame without form; a refusal or a message without form counts 1."""
+    link_blame: int = 5
+    """For each link of a peer that is made anew."""
+    messages_per_s: float = 1_000.0
+    """Messages that are read from one peer for long …"""
+    messages_burst: int = 5_000
+    """… and at once. (A peer under load sends about 200 a second.)"""
+    peer_bytes_per_s: float = 64.0 * 1_024 * 1_024
+    """Bytes that are read from one peer for long: what an honest one serves at most …"""
+    peer_bytes_burst: int = 128 * 1_024 * 1_024
+    """… and at once."""
+    held_back_max_s: float = 10.0
+    """A peer that is held back for so long in a row is cut off."""
+    cut_first_s: float = 5.0
+    cut_longest_s: float = 300.0
 
     links_max: int = 512
     """Connections to the peers' port at a time; there are at most 100 members."""
 
+    # snapshots
+    snapshot_pins_max: int = 2
+    """Epochs' ends that are kept to be given away."""
+    snapshot_lease_s: float = 30.0
+    """An end that was asked for within this time goes after those that were not."""
+    snapshot_rows_since_max: int = 32_000_000
+    """Rows written since an end, after which it goes: the disk keeps what they overwrite."""
+    snapshot_turn_s: float = 0.002
+    """A manifest is made in turns of this length …"""
+    snapshot_share_busy: float = 0.1
+    """… with this share of a core, or, while the process uses less than `snapshot_idle_below` of
+    one for anything else, …"""
+    snapshot_share_idle: float = 0.4
+    """… with this share."""
+    snapshot_idle_below: float = 0.25
+    snapshot_bytes_per_s: int = 16 * 1_024 * 1_024
+    """Chunks and manifests are sent at this pace, to all peers together, to each in its turn."""
+    snapshot_asks_max: int = 4
+    """Questions of one peer that wait; further ones are dropped."""
+
     # pump
     inputs_per_tick_max: int = 256
+    tick_s: float = 0.004
+    """After so long the pump lets others (readers, execution) have their turn …"""
+    turn_s: float = 0.001
+    """… and after so long one peer the other peers."""
     events_queued_max: int = 1_024
     """Block events that a slow listener may lag behind before it is cut off."""
 

@@ -19,9 +19,9 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
 from consensus import simplex
 from consensus.config import Keys
@@ -52,21 +52,24 @@ from consensus.inputs import (
     SealBatch,
     TimerFired,
 )
-from consensus.messages import Batches, Blocks, RemainsMessage, decode_message, encode_message
+from consensus.messages import Batches, Blocks, RemainsMessage, encode_message
 from consensus.silence import may_seal
 from consensus.state import State as ConsensusState
 from consensus.view import follows
 from ledger.batch import Submission
-from ledger.errors import Malformed, StandingError
+from ledger.errors import StandingError
 from ledger.position import Applied, State
-from ledger.rows import CheckpointRow
 from ledger.state import apply_in_turns
 from ledger.store import Changes
 from node.bounds import Bounds
+from node.hearing import Unheard, read_message
 from node.joined import joined
+from node.links.inbox import Inbox
 from node.links.peers import Peers
 from node.metrics import Metrics
 from node.storage.leveldb import LevelStore
+from node.timers import Timers
+from node.watching import Watcher
 
 log = logging.getLogger(__name__)
 
@@ -89,20 +92,13 @@ def _nothing() -> None:
     pass
 
 
-class Watcher(Protocol):
-    """Who is told what the pump has done. Called in the event loop; must not block."""
+@dataclass(frozen=True, slots=True)
+class Own:
+    """An input of this node's: `rows` are written with what it yields, `then` is called behind."""
 
-    def sealed(self, effect: BatchSealed) -> None:
-        """An own batch is on disk."""
-
-    def moved(self, effect: BatchVoid | BatchResealed | Unsealed) -> None:
-        """An own batch lost its place, or has another, or got none: the set or its keys changed."""
-
-    def executed(self, block: Execute, applied: Applied) -> None:
-        """A block was executed; `applied.changes` may be added to and are written next."""
-
-    def certified(self, row: CheckpointRow) -> None:
-        """A checkpoint has its quorum."""
+    event: Input
+    rows: Changes | None
+    then: Callable[[], None]
 
 
 def now() -> Now:
@@ -128,11 +124,11 @@ class Driver:
         self._loop = asyncio.get_running_loop()
         self.stopped: asyncio.Future[str] = self._loop.create_future()
         self._watchers: list[Watcher] = []
-        self._inputs: deque[tuple[Input, Changes | None, Callable[[], None]]] = deque()
+        self._inbox: Inbox[Own | Input | bytes] = Inbox(turn_s=bounds.turn_s)
         self._held: deque[tuple[int, Effect]] = deque()
         self._tickets = self._durable = 0
         self._blocks: deque[Execute] = deque()
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._timers = Timers(self._loop, lambda: now().steady_ms, self._fire)
         self._scheduled = False
         self._over = self._followed = False
         metrics.watch("standing_view", "View that consensus is in", lambda: self.consensus.view)
@@ -187,9 +183,7 @@ class Driver:
     def stop(self) -> None:
         """Do nothing more. What was submitted to the store is still written when it closes."""
         self._over = True
-        for handle in self._timers.values():
-            handle.cancel()
-        self._timers.clear()
+        self._timers.cancel_all()
 
     def halt(self, reason: str) -> None:
         """Stop for good, and say why."""
@@ -218,7 +212,7 @@ class Driver:
         self, event: Input, *, rows: Changes | None = None, then: Callable[[], None] = _nothing
     ) -> None:
         """Queue an input; `then` is called when it has been handled."""
-        self._inputs.append((event, rows, then))
+        self._inbox.add(Own(event, rows, then))
         self._schedule()
 
     def seal(self, submissions: tuple[Submission, ...], rows: Changes) -> None:
@@ -230,29 +224,32 @@ class Driver:
         self.metrics.links.inc()
         members = {each.number for each in self.ledger.validators}
         candidates = {each.number for each in self.ledger.candidates}
-        self.feed(LinkUp(peer, peer in candidates - members))
+        self._queue(peer, LinkUp(peer, peer in candidates - members))
 
     def link_down(self, peer: int) -> None:
         """A link is gone."""
         self.metrics.links.dec()
-        self.feed(LinkDown(peer))
+        self._queue(peer, LinkDown(peer))
 
     def received(self, peer: int, message: bytes) -> None:
-        """A peer's message, to be handled in its turn; without form it is counted and dropped."""
+        """A peer's message, to be read and handled in its turn."""
         self.metrics.received_bytes.inc(len(message))
-        handled = partial(self._peers.handled, peer, len(message))
-        try:
-            decoded = decode_message(message)
-        except Malformed:
-            handled()
-            self.refused(peer, "malformed")
-            self._peers.undecodable(peer)
-            return
-        self.feed(Received(peer, decoded), then=handled)
+        self._queue(peer, message)
+
+    def _queue(self, peer: int, waiting: Input | bytes) -> None:
+        self._inbox.add(waiting, peer)
+        self._schedule()
 
     def refused(self, peer: int, reason: str) -> None:
         """A peer, or a stranger (0), was refused."""
         self.metrics.peer_refusals.labels(str(peer), reason).inc()
+
+    def _fire(self, timer: str) -> None:
+        self.feed(TimerFired(timer))
+
+    def _blame(self, peer: int, reason: str) -> None:
+        self.refused(peer, reason)
+        self._peers.blame(peer)
 
     def _schedule(self) -> None:
         if not self._scheduled and not self._over:
@@ -264,17 +261,45 @@ class Driver:
         self._guarded(self._handle_some)
 
     def _handle_some(self) -> None:
-        for _ in range(self._bounds.inputs_per_tick_max):
-            if not self._inputs:
+        bounds = self._bounds
+        begun_s = time.perf_counter()
+        for _ in range(bounds.inputs_per_tick_max):
+            if not self._inbox:
                 return
-            if self._store.queued_rows > self._bounds.queued_rows_max:
+            if self._store.queued_rows > bounds.queued_rows_max:
                 self._loop.call_later(DISK_WAIT_S, self._schedule)
                 return
-            event, rows, then = self._inputs.popleft()
-            self.consensus, effects = simplex.handle(self.consensus, event, now())
-            self._do_all(effects if rows is None else joined(effects, rows))
-            then()
-        self._schedule()
+            peer, waiting = self._inbox.take()
+            since_s = time.perf_counter()
+            self._handle(peer, waiting)
+            now_s = time.perf_counter()
+            self._inbox.spent(peer, now_s - since_s)
+            if now_s - begun_s > bounds.tick_s:
+                break
+        if self._inbox:
+            self._schedule()
+
+    def _handle(self, peer: int, waiting: "Own | Input | bytes") -> None:
+        if isinstance(waiting, Own):
+            effects = self._feed(waiting.event)
+            self._do_all(effects if waiting.rows is None else joined(effects, waiting.rows))
+            waiting.then()
+            return
+        if not isinstance(waiting, bytes):
+            self._do_all(self._feed(waiting))
+            return
+        self._peers.handled(peer, len(waiting))
+        event = read_message(peer, waiting, is_clogged=self._peers.is_clogged(peer))
+        if isinstance(event, Received):
+            self._do_all(self._feed(event))
+        elif event is Unheard.CLOGGED:
+            self.refused(peer, "unread")
+        else:
+            self._blame(peer, "malformed")
+
+    def _feed(self, event: Input) -> Sequence[Effect]:
+        self.consensus, effects = simplex.handle(self.consensus, event, now())
+        return effects
 
     # --- what is asked for ---
 
@@ -284,11 +309,11 @@ class Driver:
                 case Persist(changes):
                     self._persist(changes)
                 case SetTimer(timer, at_steady_ms):
-                    self._set_timer(timer, at_steady_ms)
+                    self._timers.set(timer, at_steady_ms)
                 case CancelTimer(timer):
-                    self._cancel_timer(timer)
+                    self._timers.cancel(timer)
                 case Refuse(peer, reason):
-                    self.refused(peer, reason)
+                    self._blame(peer, reason)
                 case _ if self._durable == self._tickets:
                     self._do(effect)
                 case _:
@@ -348,7 +373,7 @@ class Driver:
         except StopIteration as end:
             self.ledger, applied = end.value
             self._has_executed(block, applied)
-            self._count(applied, spent_s + time.perf_counter() - begun_s)
+            self.metrics.count_block(applied, spent_s + time.perf_counter() - begun_s)
         else:
             spent_s += time.perf_counter() - begun_s
             go_on = partial(self._go_on, block, turns, spent_s)
@@ -371,29 +396,3 @@ class Driver:
         self._blocks.popleft()
         if self._blocks:
             self._loop.call_soon(self._guarded, self._execute_next)
-
-    def _count(self, applied: Applied, seconds: float) -> None:
-        refused = len(applied.refusals)
-        self.metrics.records.labels("final").inc(len(applied.records) - refused)
-        self.metrics.records.labels("refused").inc(refused)
-        self.metrics.block_seconds.observe(seconds)
-        self.metrics.executed_height.set(applied.seal.height)
-
-    # --- timers ---
-
-    def _set_timer(self, timer: str, at_steady_ms: int) -> None:
-        self._cancel_timer(timer)
-        delay_s = max(0, at_steady_ms - now().steady_ms) / 1_000
-        self._timers[timer] = self._loop.call_later(delay_s, self._fire, timer, at_steady_ms)
-
-    def _cancel_timer(self, timer: str) -> None:
-        handle = self._timers.pop(timer, None)
-        if handle is not None:
-            handle.cancel()
-
-    def _fire(self, timer: str, at_steady_ms: int) -> None:
-        if now().steady_ms < at_steady_ms:  # the loop's clock may run up to 1 ms ahead
-            self._set_timer(timer, at_steady_ms)
-            return
-        del self._timers[timer]
-        self.feed(TimerFired(timer))

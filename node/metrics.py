@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from ledger.position import Applied
 from node.intake import RefusedOffer
 
 _FSYNC_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.3, 1.0)
@@ -33,6 +34,10 @@ class Metrics:
         self.received_bytes = Counter(
             "standing_peer_received_bytes", "Bytes of messages from peers", registry=registry
         )
+        self.snapshot_bytes = Counter(
+            "standing_snapshot_sent_bytes", "Bytes of chunks and manifests given", registry=registry
+        )
+        self.manifests = Counter("standing_snapshot_manifests", "Manifests made", registry=registry)
         self.links = Gauge("standing_peer_links", "Links that stand", registry=registry)
         self.records = Counter(
             "standing_executed_records",
@@ -73,6 +78,14 @@ class Metrics:
             self.offers.labels(type(result).__name__.lower()).inc()
             if isinstance(result, RefusedOffer):
                 self.refusals.labels(result.rule).inc()
+
+    def count_block(self, applied: Applied, seconds: float) -> None:
+        """Count an executed block, its records by result, and the time that it took."""
+        refused = len(applied.refusals)
+        self.records.labels("final").inc(len(applied.records) - refused)
+        self.records.labels("refused").inc(refused)
+        self.block_seconds.observe(seconds)
+        self.executed_height.set(applied.seal.height)
 
     def watch(self, name: str, text: str, read: Callable[[], float]) -> None:
         """Add a gauge that is read when it is asked for."""

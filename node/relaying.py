@@ -24,7 +24,7 @@ from ledger.records import RECORD_BYTES_MAX, decode_record
 from ledger.records.membership import KeyRotate, MemberReady
 from ledger.signing import SIGNATURE_BYTES
 from node.intake import Offer, Result
-from node.links.peers import Listener
+from node.links.listener import Listener
 from node.loglines import ASK, LINE, LogLines
 
 log = logging.getLogger(__name__)

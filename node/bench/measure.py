@@ -39,8 +39,17 @@ def own_cpu_us() -> int:
 
 def rss_max_mib(pid: int) -> float:
     """The most memory that a process ever held."""
+    return _status_mib(pid, "VmHWM:")
+
+
+def rss_mib(pid: int) -> float:
+    """The memory that a process holds."""
+    return _status_mib(pid, "VmRSS:")
+
+
+def _status_mib(pid: int, name: str) -> float:
     for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines():
-        if line.startswith("VmHWM:"):
+        if line.startswith(name):
             return int(line.split()[1]) / 1024
     return 0.0
 

@@ -1,7 +1,7 @@
 """`standing bench`: figures of this machine, each with one command."""
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -136,6 +136,64 @@ def index(
         return
     for name in sizes[0]:
         stdout.print(f"{name:18}", *(f"{each[name]:>12,}" for each in sizes))
+
+
+@app.command()
+def faults(
+    *,
+    kills: Annotated[int, typer.Option(min=0, max=1_000, help="Leaders that are killed.")] = 10,
+    freeze_seconds: Annotated[
+        float, typer.Option(min=0, max=3_600, help="How long two nodes stand still.")
+    ] = 60.0,
+    flood_seconds: Annotated[
+        float, typer.Option(min=0, max=600, help="How long each kind of flood lasts.")
+    ] = 20.0,
+    flood: Annotated[
+        list[str] | None, typer.Option(help="A kind of flood; may be given several times.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of the load.")] = 1,
+    folder: Annotated[
+        Path | None, typer.Option("--dir", help="New folder for the nodes, kept afterwards.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Kill leaders, freeze half of four nodes, and flood the others, all under load; 0 leaves a
+    part out."""
+    from node.bench.faults.garbage import EVERY  # noqa: PLC0415
+    from node.bench.faults.ground import CODES, Plan  # noqa: PLC0415 - loads the HTTP client
+    from node.bench.faults.run import measure_faults  # noqa: PLC0415
+
+    unknown = sorted(set(flood or ()) - set(EVERY))
+    if unknown:
+        raise Misconfigured(f"--flood {unknown[0]}: the kinds are {', '.join(EVERY)}")
+    plan = Plan(
+        kills=kills,
+        freeze_seconds=freeze_seconds,
+        flood_seconds=flood_seconds,
+        floods=tuple(flood or ()),
+        seed=seed,
+    )
+    with tempfile.TemporaryDirectory(prefix="standing-bench-") as temporary, _stages() as progress:
+        place = folder or Path(temporary) / "federation"
+        federation.create(place, CODES)
+        figures = _on_federation(place, lambda running: measure_faults(running, plan, progress))
+    if as_json:
+        print_json(figures)
+        return
+    for name, value in figures.items():
+        stdout.print(f"{name:26} {value}", soft_wrap=True)
+
+
+def _on_federation(
+    folder: Path, measure: Callable[[federation.Federation], Awaitable[dict[str, Any]]]
+) -> dict[str, Any]:
+    import uvloop  # noqa: PLC0415
+
+    async def run() -> dict[str, Any]:
+        async with federation.Federation.at(folder) as running:
+            return await measure(running)
+
+    return uvloop.run(run())
 
 
 @contextmanager

@@ -6,14 +6,34 @@ the sender waits).
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
-from aiohttp import WSMsgType
+from aiohttp import ClientError, WSCloseCode, WSMsgType
 from prometheus_client import Counter
 
+from ledger.errors import Malformed
 from node.bounds import Bounds
-from node.links.wire import Assembler, Outbox, Overflow
+from node.links.wire import (
+    VERSION,
+    Assembler,
+    Hello,
+    Outbox,
+    Overflow,
+    decode_hello,
+    encode_hello,
+)
+
+CLOSE_S: Final = 1.0
+TWIN: Final = 4_001
+"""WebSocket close code: another process stands linked under these keys."""
+TWIN_TEXT: Final = (
+    "peer %d refuses this node: another process runs under the same keys. A platform has one node "
+    "that signs: stop one of them now; further nodes are observers (`standing node observe`)"
+)
+MESSAGE_OVERHEAD_BYTES: Final = 96
+"""What a waiting message takes besides its bytes."""
 
 
 class Link:
@@ -28,8 +48,9 @@ class Link:
             frame_bytes_max=bounds.frame_bytes_max, queue_bytes_max=bounds.send_queue_bytes_max
         )
         self.assembler = Assembler(message_bytes_max=bounds.message_bytes_max)
+        self.start = 0
+        """Which start of the peer's process this link belongs to, once it has said hello."""
         self.unhandled_bytes = 0
-        self.undecodable = 0
         self.closed = asyncio.Event()
         """Set to end the link."""
         self.over = asyncio.Event()
@@ -37,6 +58,21 @@ class Link:
         self._ready = asyncio.Event()
         self._room = asyncio.Event()
         self._bounds = bounds
+
+    async def greet(self, own: Hello) -> None:
+        """Say hello and read the other side's.
+
+        Raises:
+            Malformed: it says none, or is of another version, chain or platform.
+        """
+        await self.socket.send_bytes(encode_hello(own))
+        frame = await self.socket.receive()
+        if frame.type is not WSMsgType.BINARY:
+            raise Malformed("the link ended before its hello")
+        hello = decode_hello(frame.data)
+        if (hello.version, hello.chain, hello.number) != (VERSION, own.chain, self.peer):
+            raise Malformed(f"is of another chain, version or platform: {hello}", field="hello")
+        self.start = hello.start
 
     def put(self, message: bytes, *, bulk: bool) -> None:
         """Queue a message; on overflow the link closes."""
@@ -46,9 +82,14 @@ class Link:
             self.closed.set()
         self._ready.set()
 
+    @property
+    def is_clogged(self) -> bool:
+        """Whether so much waits for the peer that nothing it asks for should be added."""
+        return self.outbox.bytes_waiting > self._bounds.answers_waiting_bytes_max
+
     def handled(self, size: int) -> None:
         """A received message of this size has been handled (it may have come on an older link)."""
-        self.unhandled_bytes = max(0, self.unhandled_bytes - size)
+        self.unhandled_bytes = max(0, self.unhandled_bytes - size - MESSAGE_OVERHEAD_BYTES)
         if self.unhandled_bytes <= self._bounds.received_bytes_max:
             self._room.set()
 
@@ -61,8 +102,11 @@ class Link:
                 await self.socket.send_bytes(frame)
                 sent_bytes.inc(len(frame))
 
-    async def receive_all(self, deliver: Callable[[bytes], None]) -> None:
-        """Hand every message on, until the link ends.
+    async def receive_all(
+        self, deliver: Callable[[bytes], None], pace: Callable[[int, int], float]
+    ) -> None:
+        """Hand every message on, until the link ends. `pace` is told how many messages and bytes
+        have come, and says for how long (s) nothing more is to be read.
 
         Raises:
             Malformed: a frame without form.
@@ -71,9 +115,20 @@ class Link:
             frame = await self.socket.receive()
             if frame.type is not WSMsgType.BINARY:
                 return
+            count = 0
             for message in self.assembler.feed(frame.data):
-                self.unhandled_bytes += len(message)
+                count += 1
+                self.unhandled_bytes += len(message) + MESSAGE_OVERHEAD_BYTES
                 deliver(message)
+            if wait_s := pace(count, len(frame.data)):
+                await asyncio.sleep(wait_s)
             while self.unhandled_bytes > self._bounds.received_bytes_max:
                 self._room.clear()
                 await self._room.wait()
+
+
+async def close(socket: Any, code: int = WSCloseCode.OK) -> None:
+    """Close a socket within a bounded time."""
+    with contextlib.suppress(ClientError, OSError, TimeoutError):
+        async with asyncio.timeout(CLOSE_S):
+            await socket.close(code=code)

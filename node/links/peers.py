@@ -16,44 +16,30 @@ key is trusted no more; the other links stay.
 """
 
 import asyncio
-import contextlib
 import logging
 import random
+import secrets
+import time
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector, WSMsgType, web
+from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector, web
 from prometheus_client import Counter
 
 from ledger.errors import Malformed, Misconfigured
 from node.address import Address
 from node.bounds import Bounds
-from node.links.link import Link
-from node.links.tls import GUEST, Party, contexts, key_of, member_keys
-from node.links.wire import VERSION, Hello, decode_hello, encode_hello
+from node.links.conduct import Clock, Conduct
+from node.links.link import CLOSE_S, TWIN, TWIN_TEXT, Link, close
+from node.links.listener import Listener
+from node.links.tls import GUEST, Party, certificate_of, contexts, key_of, member_keys
+from node.links.wire import VERSION, Hello
 from node.listening import HANDLER_ARGS, BoundedSite
 
 log = logging.getLogger(__name__)
 
 PATH: Final = "/link"
-CLOSE_S: Final = 1.0
-
-
-class Listener(Protocol):
-    """Who is told what happens on the links. None of these may raise or block."""
-
-    def link_up(self, peer: int) -> None:
-        """An authenticated link stands."""
-
-    def link_down(self, peer: int) -> None:
-        """It is gone; what was sent on it may be lost."""
-
-    def received(self, peer: int, message: bytes) -> None:
-        """A message came in. `Peers.handled` must be called for it later."""
-
-    def refused(self, peer: int, reason: str) -> None:
-        """Something of a peer's was refused (peer 0: a stranger)."""
 
 
 class Peers:
@@ -70,11 +56,14 @@ class Peers:
         addresses: Mapping[str, Address],
         bounds: Bounds,
         sent_bytes: Counter,
+        clock: Clock = time.monotonic,
     ) -> None:
         self._own, self._seed = own, link_seed
         self._listen, self._addresses, self._bounds = listen, addresses, bounds
         self._sent_bytes = sent_bytes
-        self._hello = Hello(VERSION, chain, own.number)
+        self._conduct = Conduct(bounds, clock)
+        self._hello = Hello(VERSION, chain, own.number, secrets.randbits(63))
+        self._twins: dict[int, int] = {}  # the start of each that was refused last
         self._trusted: tuple[Party, ...] = ()
         self._keys: dict[bytes, int] = {}
         self._links: dict[int, Link] = {}
@@ -237,28 +226,45 @@ class Peers:
 
     def handled(self, peer: int, size: int) -> None:
         """A received message has been handled: more may be read from that peer."""
-        link = self._links.get(peer)
-        if link is not None:
-            link.handled(size)
+        if peer in self._links:
+            self._links[peer].handled(size)
 
-    def undecodable(self, peer: int) -> None:
-        """A peer's message had no form: after too many its link is closed."""
-        link = self._links.get(peer)
-        if link is not None:
-            link.undecodable += 1
-            if link.undecodable > self._bounds.undecodable_max:
-                link.closed.set()
+    def is_clogged(self, peer: int) -> bool:
+        """Whether so much waits for a peer that nothing it asks for should be added."""
+        return peer in self._links and self._links[peer].is_clogged
+
+    def blame(self, peer: int, weight: int = 1) -> None:
+        """Something of a peer's was refused: after too much of that it is cut off for a while."""
+        if self._conduct.blame(peer, weight):
+            self._cut(peer, "too much of it was refused")
+
+    def _cut(self, peer: int, reason: str) -> None:
+        log.warning("peer %d is cut off for %.0f s: %s", peer, self._conduct.cut_s(peer), reason)
+        if self._listener is not None:
+            self._listener.refused(peer, "cut")
+        if peer in self._links:
+            self._links[peer].closed.set()
+
+    def _pace(self, link: Link, messages: int, size: int) -> float:
+        wait_s, is_cut = self._conduct.received(link.peer, messages, size)
+        if is_cut:
+            self._cut(link.peer, "it sends more than anybody needs to")
+        elif wait_s and self._listener is not None:
+            self._listener.refused(link.peer, "pace")
+        return wait_s
 
     # --- one link ---
 
     async def _serve(self, listener: Listener, request: web.Request) -> web.StreamResponse:
         transport = request.transport
-        certificate = _certificate(transport.get_extra_info("ssl_object") if transport else None)
+        certificate = certificate_of(transport.get_extra_info("ssl_object") if transport else None)
         key = key_of(certificate)
         peer = self._keys.get(key) if key else None
         if key is None or peer is None or peer == self._own.number:
             listener.refused(peer or 0, "stranger")
             raise web.HTTPForbidden
+        if self._conduct.cut_s(peer):
+            raise web.HTTPTooManyRequests
         socket = web.WebSocketResponse(
             heartbeat=self._bounds.heartbeat_s,
             max_msg_size=self._bounds.frame_bytes_max + 1,
@@ -287,6 +293,9 @@ class Peers:
                 if standing is not None:
                     await standing.over.wait()
                     continue
+                if cut_s := self._conduct.cut_s(peer):
+                    await asyncio.sleep(cut_s)
+                    continue
                 try:
                     if await self._dial(session, listener, peer, address):
                         pause_ms = first_ms
@@ -312,26 +321,29 @@ class Peers:
             log.debug("peer %d cannot be reached: %s", peer, error)
             return False
         try:
-            certificate = _certificate(socket.get_extra_info("ssl_object"))
+            certificate = certificate_of(socket.get_extra_info("ssl_object"))
             key = key_of(certificate)
             if key is None or self._keys.get(key) != peer:
                 listener.refused(peer, "wrong-key")
                 return False
             return await self._run(listener, self._link(peer, key, socket, is_dialled=True))
         finally:
-            await _close(socket)
+            await close(socket)
 
     async def _run(self, listener: Listener, link: Link) -> bool:
         """Say hello, then carry messages until the link ends; whether it ever stood."""
         peer = link.peer
         try:
             async with asyncio.timeout(self._bounds.handshake_s):
-                await self._greet(link)
+                await link.greet(self._hello)
         except (Malformed, ClientError, OSError, TimeoutError) as error:
             log.warning("peer %d was refused at hello: %s", peer, error)
             listener.refused(peer, "hello")
             return False
         old = self._links.get(peer)
+        if old is not None and old.start != link.start and not old.closed.is_set():
+            await self._refuse_twin(listener, link)
+            return False
         if old is not None and old.is_first and not link.is_first and not old.closed.is_set():
             return True  # both have dialled
         if old is not None:
@@ -344,6 +356,7 @@ class Peers:
         if self._stopping or self._keys.get(link.key) != peer:
             link.closed.set()
         listener.link_up(peer)
+        self.blame(peer, self._bounds.link_blame)
         try:
             await self._carry(listener, link)
         finally:
@@ -353,14 +366,13 @@ class Peers:
                 listener.link_down(peer)
         return True
 
-    async def _greet(self, link: Link) -> None:
-        await link.socket.send_bytes(encode_hello(self._hello))
-        frame = await link.socket.receive()
-        if frame.type is not WSMsgType.BINARY:
-            raise Malformed("the link ended before its hello")
-        hello = decode_hello(frame.data)
-        if hello != Hello(VERSION, self._hello.chain, link.peer):
-            raise Malformed(f"is of another chain, version or platform: {hello}", field="hello")
+    async def _refuse_twin(self, listener: Listener, link: Link) -> None:
+        """A link to another process of this platform stands, and its end answers heartbeats."""
+        if self._twins.get(link.peer) != link.start:
+            self._twins[link.peer] = link.start
+            log.error("platform %d runs twice under the same keys: the later is refused", link.peer)
+        listener.refused(link.peer, "twin")
+        await close(link.socket, TWIN)
 
     async def _carry(self, listener: Listener, link: Link) -> None:
         def deliver(message: bytes) -> None:
@@ -369,32 +381,20 @@ class Peers:
 
         tasks = [
             asyncio.create_task(link.send_all(self._sent_bytes)),
-            asyncio.create_task(link.receive_all(deliver)),
-            asyncio.create_task(_closed(link)),
+            asyncio.create_task(link.receive_all(deliver, partial(self._pace, link))),
+            asyncio.create_task(link.closed.wait()),
         ]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 if isinstance(task.exception(), Malformed):
                     listener.refused(link.peer, "frame")
+                    self.blame(link.peer, self._bounds.frame_blame)
                 log.info("link to peer %d ends: %s", link.peer, task.exception() or "closed")
+            if link.socket.close_code == TWIN:
+                log.error(TWIN_TEXT, link.peer)
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await _close(link.socket)
-
-
-async def _close(socket: Any) -> None:
-    with contextlib.suppress(ClientError, OSError, TimeoutError):
-        async with asyncio.timeout(CLOSE_S):
-            await socket.close()
-
-
-async def _closed(link: Link) -> None:
-    await link.closed.wait()
-
-
-def _certificate(ssl_object: Any) -> bytes | None:
-    der: bytes | None = ssl_object.getpeercert(True) if ssl_object is not None else None
-    return der
+            await close(link.socket)

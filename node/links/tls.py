@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -160,3 +160,9 @@ def _context(protocol: int, link_seed: bytes, own: bytes, trusted: str) -> ssl.S
         path.write_bytes(pem + ssl.DER_cert_to_PEM_cert(own).encode())
         context.load_cert_chain(path)
     return context
+
+
+def certificate_of(ssl_object: Any) -> bytes | None:
+    """The certificate (DER) that the other side of a connection has shown, if it has."""
+    der: bytes | None = ssl_object.getpeercert(True) if ssl_object is not None else None
+    return der

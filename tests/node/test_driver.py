@@ -22,7 +22,7 @@ from consensus.effects import (
     Send,
     SetTimer,
 )
-from consensus.inputs import Executed, Input, LinkUp, Received, SealBatch, TimerFired
+from consensus.inputs import Executed, Input, LinkDown, LinkUp, Received, SealBatch, TimerFired
 from consensus.messages import Batches, FetchBlocks, decode_message, encode_message
 from ledger.batch import Submission
 from ledger.block import Block, Seal
@@ -65,6 +65,7 @@ class Links:
     """Remembers what would be sent."""
 
     log: list[object]
+    clogged: set[int] = field(default_factory=set)
 
     def send(self, peer: int, message: bytes, *, bulk: bool) -> None:
         self.log.append(("send", peer, decode_message(message), bulk))
@@ -75,8 +76,11 @@ class Links:
     def handled(self, peer: int, size: int) -> None:
         self.log.append(("handled", peer, size))
 
-    def undecodable(self, peer: int) -> None:
-        self.log.append(("undecodable", peer))
+    def blame(self, peer: int) -> None:
+        self.log.append(("blamed", peer))
+
+    def is_clogged(self, peer: int) -> bool:
+        return peer in self.clogged
 
 
 class Script:
@@ -216,12 +220,44 @@ async def test_bad_bytes_of_a_peer_are_counted_and_harm_nothing(
         world.script.answers[Received(3, NEWS)] = (Refuse(3, "batch_root"),)
         await world.settle()
         assert world.script.given == [Received(3, NEWS)]
-        assert ("undecodable", 3) in world.log
+        assert ("blamed", 3) in world.log
         assert world.log.count(("handled", 3, 2)) == 1
         counter = world.metrics.peer_refusals
         assert counter.labels("3", "malformed")._value.get() == 1
         assert counter.labels("3", "batch_root")._value.get() == 1
         assert not world.driver.stopped.done()
+
+
+async def test_who_does_not_read_is_not_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with _world(monkeypatch) as world:
+        world.driver._peers.clogged.add(3)  # type: ignore[attr-defined]
+        for peer in (3, 4):
+            world.driver.received(peer, encode_message(NEWS))
+        await world.settle()
+        assert world.script.given == [Received(4, NEWS)]
+        assert world.metrics.peer_refusals.labels("3", "unread")._value.get() == 1
+        assert ("blamed", 3) not in world.log
+
+
+async def test_a_peer_that_sends_much_keeps_no_other_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each tick all have a turn; the own inputs come first, and each peer's keep their order."""
+    async with _world(monkeypatch, replace(BOUNDS, turn_s=1e-6, tick_s=1.0)) as world:
+        flood = [encode_message(FetchBlocks(at)) for at in range(1, 201)]
+        for each in flood:
+            world.driver.received(3, each)
+        world.driver.link_down(3)
+        world.driver.received(4, encode_message(NEWS))
+        world.driver.feed(TimerFired("view"))
+        await world.settle()
+        given = world.script.given
+        assert given[0] == TimerFired("view")
+        assert given.index(Received(4, NEWS)) <= 3
+        assert [each for each in given if each not in (given[0], Received(4, NEWS))] == [
+            *(Received(3, FetchBlocks(at)) for at in range(1, 201)),
+            LinkDown(3),
+        ]
 
 
 async def test_timers_fire_once_replaced_and_never_early(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -170,7 +170,7 @@ async def test_overflow_drops_the_link_and_never_grows() -> None:
 
 async def test_what_is_not_handled_holds_the_sender_back() -> None:
     ports = _ports(2)
-    second = _peers(2, ports, bounds=replace(FAST, received_bytes_max=100, frame_bytes_max=100))
+    second = _peers(2, ports, bounds=replace(FAST, received_bytes_max=300, frame_bytes_max=100))
     first = _peers(1, ports, bounds=replace(FAST, frame_bytes_max=100))
     async with _running(first) as one, _running(second) as two:
         await one.until_event("up", 2)
@@ -186,15 +186,49 @@ async def test_what_is_not_handled_holds_the_sender_back() -> None:
         assert two.messages() == [bytes([at]) * 60 for at in range(50)]
 
 
-async def test_too_many_undecodable_messages_end_a_link() -> None:
+async def test_who_is_blamed_too_much_is_cut_off_and_comes_back_later() -> None:
     ports = _ports(2)
-    first = _peers(1, ports, bounds=replace(FAST, undecodable_max=3))
+    strict = replace(FAST, blame_max=20, blame_fades_per_s=0.001, link_blame=1, cut_first_s=0.4)
+    first = _peers(1, ports, bounds=strict)
     async with _running(first) as one, _running(_peers(2, ports)):
         await one.until_event("up", 2)
-        for _ in range(3):
-            first.undecodable(2)
+        for _ in range(18):
+            first.blame(2)
         assert first.linked() == (2,)
-        first.undecodable(2)
+        one.events.clear()
+        first.blame(2, 2)
+        assert ("refused", 2, "cut") in one.events
+        await one.until_event("down", 2)
+        await one.until_event("up", 2)
+
+
+async def test_frames_without_form_cut_a_peer_off() -> None:
+    ports = _ports(2)
+    bounds = replace(FAST, cut_first_s=60.0)
+    first, second = _peers(1, ports, bounds=bounds), _peers(2, ports)
+    async with _running(first) as one, _running(second) as two:
+        for _ in range(BOUNDS.blame_max // (BOUNDS.frame_blame + BOUNDS.link_blame) + 1):
+            await two.until_event("up", 1)
+            two.events.clear()
+            await second._links[1].socket.send_bytes(b"\x7f no frame")
+            await two.until_event("down", 1)
+        await one.until_event("refused", 2, "cut")
+        assert one.events.count(("refused", 2, "frame")) == 4
+        assert first.linked() == ()
+        assert first._conduct.cut_s(2) > 50
+
+
+async def test_who_sends_too_much_is_held_back_then_cut_off() -> None:
+    ports = _ports(2)
+    bounds = replace(FAST, messages_per_s=100.0, messages_burst=10, held_back_max_s=0.3)
+    first, second = _peers(1, ports, bounds=bounds), _peers(2, ports)
+    async with _running(first) as one, _running(second) as two:
+        await two.until_event("up", 1)
+        for _ in range(200):
+            second.send(1, b"vote", bulk=False)
+            await asyncio.sleep(0.001)
+        await one.until_event("refused", 2, "pace")
+        await one.until_event("refused", 2, "cut")
         await one.until_event("down", 2)
 
 
@@ -394,7 +428,9 @@ class _Scripted:
     async def send_bytes(self, data: bytes) -> None:
         raise AssertionError(f"nothing is sent here: {data!r}")
 
-    async def close(self) -> None:
+    close_code = None
+
+    async def close(self, *, code: int) -> None:
         pass
 
 
