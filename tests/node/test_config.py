@@ -107,4 +107,4 @@ def test_missing_file(tmp_path: Path) -> None:
 def test_the_example_in_configs_is_right() -> None:
     path = Path(__file__).resolve().parents[2] / "configs" / "node.toml"
     config = load_config(path)
-    assert [token.may for token in config.tokens] == [{"read", "write"}, {"read"}]
+    assert [token.may for token in config.tokens] == [{"read", "write"}, {"read"}, {"govern"}]
