@@ -4,7 +4,7 @@ A table keeps every row that was asked for in the block and remembers which were
 encodes each changed row once, however often it changed. The store itself is not written.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, Generic, TypeVar
 
 import msgspec
@@ -57,38 +57,45 @@ TURN_ROWS: Final = 1_024
 """After so many rows whoever executes may do other things."""
 
 
-class OverlayTable(Generic[Row]):
-    """The rows of one prefix, as this block sees them."""
+class _Rows(dict[bytes, Row | None], Generic[Row]):
+    """The rows that were asked for, each read and decoded when it is asked for first."""
 
-    __slots__ = ("_changed", "_decoder", "_prefix", "_reader", "_rows")
+    __slots__ = ("_decoder", "_prefix", "_reader")
 
     def __init__(self, reader: Reader, prefix: bytes, kind: type[Row]) -> None:
+        super().__init__()
         self._reader = reader
         self._prefix = prefix
         self._decoder = decoder(kind)
-        self._rows: dict[bytes, Row | None] = {}
-        self._changed: set[bytes] = set()
 
-    def get(self, key: bytes) -> Row | None:
-        """The row as the block has left it so far, or None.
-
-        Raises:
-            StoreDamaged: the stored row cannot be read.
-        """
-        rows = self._rows
-        if key in rows:
-            return rows[key]
-        row = rows[key] = self._load(self._prefix + key)
+    def __missing__(self, asked: bytes) -> Row | None:
+        key = self._prefix + asked
+        data = self._reader.get(key)
+        row: Row | None = None
+        if data is not None:
+            try:
+                row = self._decoder.decode(data)
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                what = f"cannot be read: {error}; {REPAIR}"
+                raise StoreDamaged(describe_key(key), what) from error
+        self[asked] = row
         return row
 
-    def _load(self, key: bytes) -> Row | None:
-        data = self._reader.get(key)
-        if data is None:
-            return None
-        try:
-            return self._decoder.decode(data)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise StoreDamaged(describe_key(key), f"cannot be read: {error}; {REPAIR}") from error
+
+class OverlayTable(Generic[Row]):
+    """The rows of one prefix, as this block sees them.
+
+    `get(key)` is the row as the block has left it so far, or None; it raises StoreDamaged where the
+    stored row cannot be read. (It is the look-up itself: execution asks some ten times a record.)
+    """
+
+    __slots__ = ("_changed", "_prefix", "_rows", "get")
+
+    def __init__(self, reader: Reader, prefix: bytes, kind: type[Row]) -> None:
+        self._prefix = prefix
+        self._rows = _Rows(reader, prefix, kind)
+        self._changed: set[bytes] = set()
+        self.get: Callable[[bytes], Row | None] = self._rows.__getitem__
 
     def put(self, key: bytes, row: Row) -> None:
         """Keep a new or changed row."""
@@ -102,11 +109,11 @@ class OverlayTable(Generic[Row]):
             assert row is not None, "a changed row is there"
             yield key, row
 
-    def flush(self, changes: Changes) -> Iterator[None]:
+    def flush(self, written: dict[bytes, bytes]) -> Iterator[None]:
         """Write each changed row once, in turns of at most TURN_ROWS."""
         prefix = self._prefix
         for nth, (key, row) in enumerate(self.changed(), 1):
-            changes[prefix + key] = encode(row)
+            written[prefix + key] = encode(row)
             if nth % TURN_ROWS == 0:
                 yield
 
@@ -230,16 +237,15 @@ class Overlay:
         self.subjects.put(subject, row)
         return row
 
-    def flush(self, changes: Changes) -> Iterator[None]:
-        """Write every changed row once, in turns."""
-        yield from self.subjects.flush(changes)
-        yield from self.engagements.flush(changes)
-        yield from self.pairs.flush(changes)
-        yield from self.raters.flush(changes)
-        yield from self.platforms.flush(changes)
-        yield from self.erasures.flush(changes)
-        for table in self.governance_tables:
-            yield from table.flush(changes)
+    def flush(self, changes: Changes, live: dict[bytes, bytes]) -> Iterator[None]:
+        """Write every changed row once, in turns; `live` gets those that may soon be read again."""
+        for table in (self.subjects, self.engagements, self.pairs, self.raters):
+            yield from table.flush(live)
+        changes.update(live)
+        others: dict[bytes, bytes] = {}
+        for other in (self.platforms, self.erasures, *self.governance_tables):
+            yield from other.flush(others)
+        changes.update(others)
         for record_id, log_index in self.governance.fresh.items():
             changes[change_id_key(record_id)] = log_index.to_bytes(8)
         self.dues.flush(changes)

@@ -193,6 +193,7 @@ def apply_in_turns(
         refusals=refusals,
         records=tuple(run.records),
         erased=run.erased,
+        live=run.live,
         bound=() if bound is None else bound.bound,
     )
     return replace(after_block, oldest_erasure=oldest_erasure, outlook=outlook), applied

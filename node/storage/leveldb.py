@@ -351,6 +351,7 @@ def _open(folder: Path, bounds: Bounds) -> Any:
             lru_cache_size=bounds.block_cache_bytes,
             max_open_files=bounds.open_files_max,
             bloom_filter_bits=10,
+            compression=None,  # keys, hashes and sealed rows do not shrink; trying costs twice
         )
     except (plyvel.Error, OSError) as error:
         raise unopened(folder, error) from error
