@@ -13,6 +13,14 @@
 `assert` is for our own bugs only. The HTTP edge maps each class to a status in one table.
 """
 
+from typing import Final
+
+KEYS_LOST: Final = (
+    "This costs the platform its keys: without the store that knows what they signed they never "
+    "sign again. The way back is `standing network rotate`, which makes new ones, with the root key"
+)
+"""Goes with every repair that gives a store up."""
+
 
 class StandingError(Exception):
     """Root of all errors that Standing raises on purpose."""

@@ -305,6 +305,11 @@ def write_observing(folder: Path, observing: Observing) -> None:
     sync_folder(folder)
 
 
+def are_lost(folder: Path) -> bool:
+    """Whether a folder of keys has no signing key at all, and was not an observer's."""
+    return not (folder / OBSERVER).exists() and not _signing(folder)
+
+
 def _signing(folder: Path) -> list[Path]:
     """The signing keys that lie in a folder."""
     return [path for path in (key_path(folder, each) for each in SIGNING) if path.exists()]

@@ -12,9 +12,10 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from ledger.epochs import encode_chain, follow
+from ledger.epochs import decode_chain, encode_chain, follow
 from ledger.errors import InvalidInput, StandingError
-from ledger.genesis import Genesis, chain_id, check_genesis
+from ledger.genesis import Foundation, Genesis, chain_id, check_genesis
+from ledger.membership import Validator
 from ledger.signing import SigningKey
 from node.api.changes import fingerprint
 from node.cli.changes import grouped
@@ -23,13 +24,15 @@ from node.cli.output import fail, print_json, stdout
 from node.cli.place import place_of
 from node.cli.target import JsonOption, TokenFileOption, ask
 from node.client import Client
-from node.config import Address, load_config, parse_address
+from node.config import Address, Config, load_config, parse_address
 from node.export.source import NodeSource, read_chain
 from node.home import Plan
 from node.joining import make_home, make_rotation, rotation_of
-from node.keyring import Keyring, next_folder, read_request
+from node.keyring import REQUEST, Keyring, Request, are_lost, next_folder, read_request
 from node.keystore import read_seed
 from node.network import genesis_text, load_genesis
+from node.observing import write_epochs
+from node.opening import epochs_file
 
 API: Final = "127.0.0.1:8440"
 PEERS: Final = "127.0.0.1:9440"
@@ -131,7 +134,9 @@ def rotate(
     """Make new keys for a platform, and ask the members to approve them; through its own node.
 
     The running node signs with them from the epoch on that names them, and destroys the old ones.
-    A node whose keys never sign again sends the record to a member.
+    A node whose keys never sign again sends the record to a member. Where the keys folder is lost
+    as well, the root key alone is enough: move what is left of it away, and hand the record in at
+    another member's node (--node URL --token-file FILE, a token that its operator gives you).
     """
     place = place_of(home, "", token_file)
     if node:
@@ -141,12 +146,7 @@ def rotate(
         folder = home if home.is_dir() else home.parent
         genesis = load_genesis(config.genesis)
         root = read_seed(root_key or folder / "root.key")
-        ring = Keyring(config.keys, genesis.foundation)
-        if ring.further is not None:  # made before, and perhaps not handed in
-            request = read_request(next_folder(config.keys) / "request.json")
-        else:
-            chain = chain_id(genesis.foundation)
-            request = make_rotation(config.keys, ring.own, root, chain)
+        request = _request(config, genesis.foundation, root, place.node)
     except StandingError as error:
         fail(str(error))
     at_ms = time.time_ns() // 1_000_000
@@ -157,3 +157,33 @@ def rotate(
 
     answer = ask(*place, question)
     tell(answer, "new keys are asked for", as_json=as_json)
+
+
+def _request(config: Config, foundation: Foundation, root: bytes, node: str) -> Request:
+    """The request of a rotation: one that was made before and perhaps not handed in, or new keys.
+
+    Raises:
+        StandingError: the keys are another's, or a node that must be asked does not answer.
+    """
+    pending = next_folder(config.keys) / REQUEST
+    if pending.exists():
+        return read_request(pending)
+    if are_lost(config.keys):
+        own = asyncio.run(_of_root(config, root, node))
+    else:
+        own = Keyring(config.keys, foundation).own
+    return make_rotation(config.keys, own, root, chain_id(foundation))
+
+
+async def _of_root(config: Config, root: bytes, node: str) -> Validator:
+    """The member with this root key, as a node of the network says, proven from genesis; the proof
+    is kept for the own node's start."""
+    found, ends, _ = await _genesis(node)
+    if chain_id(found.foundation) != chain_id(load_genesis(config.genesis).foundation):
+        raise StandingError(f"{node} is a node of another network")
+    public, chain = SigningKey.from_seed(root).public, decode_chain(ends or encode_chain(()))
+    for each in follow(found.foundation, chain).validators:
+        if each.root_key == public:
+            write_epochs(epochs_file(config), encode_chain(chain))
+            return each
+    raise StandingError("this root key is no member's: nothing can be rotated with it")

@@ -4,11 +4,12 @@ import re
 from pathlib import Path
 from typing import Final
 
-from ledger.errors import Misconfigured, StandingError, StoreDamaged
+from ledger.errors import KEYS_LOST, Misconfigured, StandingError, StoreDamaged
 
 REPAIR: Final = (
     "the store is damaged; to recover, move the data folder away (keep it for inspection) and "
-    "start the node again: it fetches the whole ledger from its peers and re-executes it"
+    "start the node again: it fetches the whole ledger from its peers and re-executes it. "
+    f"{KEYS_LOST}"
 )
 
 _OURS: Final = re.compile(

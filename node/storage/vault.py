@@ -24,7 +24,7 @@ from hashlib import blake2b, sha256
 from pathlib import Path
 from typing import Final
 
-from ledger.errors import Misconfigured, StoreDamaged
+from ledger.errors import KEYS_LOST, Misconfigured, StoreDamaged
 from node.storage.keytable import TABLE_BITS, TABLE_SLOTS, KeyTable
 
 VAULT_NAME: Final = "openings.keys"
@@ -40,7 +40,7 @@ _MODE: Final = 0o600
 _SLOT_MASK: Final = TABLE_SLOTS - 1
 REPAIR: Final = (
     "without it no opening in the store can be read; to recover, move the data folder away (keep "
-    "it) and start the node again: it fetches the whole ledger from its peers"
+    f"it) and start the node again: it fetches the whole ledger from its peers. {KEYS_LOST}"
 )
 
 
