@@ -33,6 +33,7 @@ from ledger.bureau.standing import NEW_PLATFORM, Annotation, after_outcome, grad
 from ledger.encoding import UINT_MAX, decode
 from ledger.errors import Malformed, StoreDamaged
 from ledger.files import read_leaf
+from ledger.record_rows import RecordRow, find_accepted, refusal_key
 from ledger.records import Record, decode_record, encode_record
 from ledger.records.engagement import (
     Acceptance,
@@ -49,13 +50,10 @@ from ledger.rows import (
     EngagementRow,
     HeaderRow,
     LeafRow,
-    RecordRow,
     header_key,
     lane_key,
     need_row,
     read_row,
-    record_key,
-    refusal_key,
     submission_key,
 )
 from ledger.rules import EARLIEST_MS, Vocabulary
@@ -117,7 +115,7 @@ class _Residues:
         if opening is None:
             raise StoreDamaged(_where(place), f"is no opening any more; {REPAIR}")
         record_id = commitment(opening)
-        row = read_row(self._reader, RecordRow, record_key(record_id))
+        row = find_accepted(self._reader, record_id)
         if row is None or (row.lane, row.height, row.position) != place or row.log_index is None:
             rule = need_row(self._reader, RecordRow, refusal_key(record_id, *place)).rule
             return Residue(record_id, erasure, rule_hash(opening.salt, rule), rule, b"")

@@ -11,7 +11,7 @@ For each record, in order of lane, height and position:
 
 | record | files touched | target | annotation | tallies |
 |---|---|---|---|---|
-| subject.register | the subject's | – | [] | rater, if its platform has verified it |
+| subject.register | the subject's | – | [] | – (a new rater's follows from its assurance) |
 | subject.link | both sides' | – | [] | – |
 | engagement.open | worker's, client's | – | [] | platform |
 | engagement.outcome | worker's, client's | the open | annotated | platform, pair |
@@ -43,7 +43,6 @@ from ledger.bureau.standing import (
     after_outcome,
     after_rating,
     grade_of,
-    new_rater,
     worker_sign,
 )
 from ledger.encoding import encode
@@ -54,6 +53,7 @@ from ledger.governing import Footing
 from ledger.membership import Validator
 from ledger.merkle import frontier_root
 from ledger.overlay import DAY_MS, TURN_ROWS, Overlay
+from ledger.record_rows import RecordRow, record_key, refusal_key
 from ledger.records import GOVERNANCE_TYPES, NEVER_ERASED, TAGS, Record, decode_checked
 from ledger.records.engagement import EngagementOpen, EngagementOutcome
 from ledger.records.erasure import Erasure, ErasureAck
@@ -68,15 +68,10 @@ from ledger.records.membership import (
 from ledger.records.rating import Rating
 from ledger.records.subject import SubjectLink, SubjectRegister
 from ledger.residue import AnyBatch, Residue
-from ledger.rows import (
-    EngagementRow,
-    RecordRow,
-    lane_key,
-    refusal_key,
-)
+from ledger.rows import EngagementRow, lane_key
 from ledger.rules import Vocabulary, check_stateful, check_stateless, enact, read_record
 from ledger.rules.codes import MALFORMED
-from ledger.store import LEAF, RECORD, Changes, Reader
+from ledger.store import LEAF, Changes, Reader
 from ledger.tallies import Tallies
 
 LATE_OPEN_MS: Final = 7 * DAY_MS
@@ -223,7 +218,7 @@ class BlockRun:
         log_index = self._first + len(self.leaf_hashes)
         index_bytes = log_index.to_bytes(8)
         files, target, annotation, kept = effect
-        self.changes[RECORD + record_id] = encode((lane, height, position, log_index, ""))
+        self.changes[record_key(record_id)] = encode(log_index)
         self.records.append((record_id, log_index, ""))
         entry = entry_of(lane, height, position, record_id)
         self.leaf_hashes.append(_sha256(b"\x00" + entry).digest())
@@ -253,10 +248,6 @@ class BlockRun:
 
     def _register(self, record: SubjectRegister) -> Effect:
         subject = record.platform.to_bytes(4) + record.handle
-        tally = new_rater(record.assurance)
-        if tally.attested:
-            # No summary yet: an epoch's end would enter everybody who was ever registered.
-            self.overlay.raters.put(subject, tally)
         return (subject,), None, EMPTY_ANNOTATION, subject
 
     def _link(self, record: SubjectLink) -> Effect:

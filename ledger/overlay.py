@@ -26,15 +26,13 @@ from ledger.governance_rows import (
 )
 from ledger.governing import Footing, Governance
 from ledger.merkle import frontier_append
+from ledger.record_rows import log_index_of
 from ledger.rows import (
     REPAIR,
     EngagementRow,
     PairRow,
-    RecordRow,
     SubjectRow,
     describe_key,
-    read_row,
-    record_key,
 )
 from ledger.rules.registry import Vocabulary
 from ledger.store import (
@@ -202,8 +200,7 @@ class Overlay:
         one has."""
         found = self.accepted_erasures.get(record_id)
         if found is None:
-            row = read_row(self.reader, RecordRow, record_key(record_id))
-            found = None if row is None else row.log_index
+            found = log_index_of(self.reader, record_id)
         return found
 
     def need_subject(self, subject: bytes) -> SubjectRow:

@@ -26,8 +26,7 @@ overlay and writes them once at its end; whoever reads one from a store gets a f
 | `D` kind ‖ u32 platform ‖ handle | empty: this summary changed since the epoch's start |
 | `U` kind ‖ u32 platform ‖ handle | SummaryRow |
 | `V` u32 day ‖ u32 platform | open engagements that are due on that day (u64) |
-| `X` record id | RecordRow of an accepted record |
-| `X` record id ‖ place | RecordRow of one that was refused there |
+| `X` … | where a record stands (`ledger/record_rows.py`) |
 | `O` u64 log index | ErasureRow (`ledger/erasure_rows.py`) |
 | `J` subject ‖ u64 log size ‖ place | the subject keys that a refused record is about, end to end |
 | `J` u32 0 ‖ u64 erasure ‖ place | empty: executed as the residue of a refused record |
@@ -36,14 +35,14 @@ overlay and writes them once at its end; whoever reads one from a store gets a f
 log's size before the block that appended the erasure leaf.
 """
 
-from typing import Annotated, Final, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
 from ledger.batch import Header
 from ledger.block import Block, Refusal, Seal, Tip
 from ledger.encoding import Handle, Hash, PlatformNumber, Signature, TimeMs, Uint, Value, decode
-from ledger.errors import Malformed, StoreDamaged
+from ledger.errors import KEYS_LOST, Malformed, StoreDamaged
 from ledger.membership import Validator
 from ledger.store import (
     BLOCK,
@@ -53,12 +52,10 @@ from ledger.store import (
     LEAF,
     META,
     PAIR,
-    RECORD,
     RESIDUE,
     SUBMISSION,
     TILE,
     Reader,
-    after,
 )
 
 T = TypeVar("T")
@@ -69,7 +66,7 @@ GENESIS_KEY: Final = META + b"genesis"
 HEAD_KEY: Final = META + b"head"
 REPAIR: Final = (
     "move the node's data folder away and start the node again: "
-    "it fetches everything from its peers"
+    f"it fetches everything from its peers. {KEYS_LOST}"
 )
 
 
@@ -151,20 +148,6 @@ class LeafRow(Value):
     annotation: bytes
     kept: bytes | tuple[Uint, ...]
     erasure: Uint | None
-
-
-class RecordRow(Value):
-    """Where a record stands. `log_index` is nil and `rule` not empty iff it was refused.
-
-    Anyone can copy a submission into its own lane. So a refusal has a row for each place: it hides
-    neither that the same submission was accepted, nor why it was refused elsewhere.
-    """
-
-    lane: PlatformNumber
-    height: Uint
-    position: Uint
-    log_index: Uint | None
-    rule: Annotated[str, msgspec.Meta(max_length=48)]
 
 
 class SummaryRow(Value):
@@ -278,19 +261,9 @@ def tile_key(level: int, index: int) -> bytes:
     return TILE + level.to_bytes(1) + index.to_bytes(8)
 
 
-def record_key(record_id: bytes) -> bytes:
-    """The key of where an accepted record stands."""
-    return RECORD + record_id
-
-
 def place_bytes(lane: int, height: int, position: int) -> bytes:
     """A record's place as keys end with it (14 bytes)."""
     return lane.to_bytes(4) + height.to_bytes(8) + position.to_bytes(2)
-
-
-def refusal_key(record_id: bytes, lane: int, height: int, position: int) -> bytes:
-    """The key of why a record was refused at a place."""
-    return RECORD + record_id + place_bytes(lane, height, position)
 
 
 def pair_key(first: bytes, second: bytes) -> bytes:
@@ -330,25 +303,6 @@ def need_row(reader: Reader, kind: type[T], key: bytes) -> T:
     if row is None:
         raise StoreDamaged(describe_key(key), f"is missing; {REPAIR}")
     return row
-
-
-def find_record(reader: Reader, record_id: bytes, lane: int = 0) -> RecordRow | None:
-    """Where a record stands: accepted, or else refused at last in `lane`, or in the lowest one.
-
-    Raises:
-        StoreDamaged: as `decode_row`.
-    """
-    key = record_key(record_id)
-    row = read_row(reader, RecordRow, key)
-    if row is not None:
-        return row
-    first = next(reader.scan(key, after(key)), None)
-    if first is None:
-        return None
-    for in_lane in (key + lane.to_bytes(4), first[0][: len(key) + 4]):
-        for other, data in reader.scan(in_lane, after(in_lane), reverse=True):
-            return decode_row(RecordRow, other, data)
-    return None
 
 
 _NAMES: Final = {

@@ -23,7 +23,7 @@ platform (u32) ‖ handle (32). Row formats are in `ledger/rows.py` and, for `C�
 | `D` | kind ‖ u32 platform ‖ handle | summary changed since the epoch's start |
 | `U` | kind ‖ u32 platform ‖ handle | the newest copies of a summary that the index holds |
 | `V` | u32 day ‖ u32 platform | open engagements that are due on a day |
-| `X` | record id | where it stands, once accepted |
+| `X` | first 16 bytes of a record id | log index, once accepted |
 | `X` | record id ‖ u32 lane ‖ u64 height ‖ u16 position | refused there, and by which rule |
 | `O` | u64 log index | an erasure: its scope, how far it is done, who has acknowledged it |
 | `J` | subject or u32 0 ‖ u64 log index, ‖ a refused record's place | erasable (`ledger/rows.py`) |

@@ -49,9 +49,12 @@ class Tallies:
         return row
 
     def rater(self, subject: bytes) -> RaterTally:
-        """What others think of a subject."""
+        """What others think of a subject: at first, what its platform has verified."""
         tally = self._overlay.raters.get(subject)
-        return tally if tally is not None else new_rater("none")
+        if tally is None:
+            row = self._overlay.subjects.get(subject)
+            tally = new_rater(row.assurance if row is not None else "none")
+        return tally
 
     def standing(self, subject: bytes) -> int:
         """A subject's standing as a rater, Q16."""

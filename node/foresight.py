@@ -26,16 +26,14 @@ from ledger.governance_rows import (
     UsedRow,
 )
 from ledger.governing import Footing, Governance
+from ledger.record_rows import log_index_of
 from ledger.records import GOVERNANCE_TYPES, Record
 from ledger.rows import (
     REPAIR,
     EngagementRow,
-    RecordRow,
     SubjectRow,
     decode_row,
     describe_key,
-    read_row,
-    record_key,
 )
 from ledger.rules import Vocabulary, check_stateful, enact
 from ledger.store import ENGAGEMENT, ERASURE, SUBJECT, Reader
@@ -147,8 +145,7 @@ class Foresight:
 
     def log_index_of(self, record_id: bytes) -> int | None:
         """The log index of a record that execution has accepted, or None."""
-        row = read_row(self._reader, RecordRow, record_key(record_id))
-        return None if row is None else row.log_index
+        return log_index_of(self._reader, record_id)
 
     def settle(self, batch: int) -> None:
         """Own batches up to this number have been executed."""

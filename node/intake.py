@@ -28,10 +28,10 @@ from consensus.effects import BatchResealed, BatchSealed, BatchVoid
 from ledger.batch import SALT_BYTES, Submission, commitment
 from ledger.errors import Malformed, Refused
 from ledger.hashing import sha256
+from ledger.record_rows import find_record
 from ledger.records import decode_record
 from ledger.records.membership import MemberLeave
 from ledger.residue import AnyBatch
-from ledger.rows import find_record
 from ledger.rules import check_stateless, read_record
 from ledger.store import Changes, Reader
 from node.bounds import Bounds

@@ -15,12 +15,11 @@ from typing import Final, Literal
 from consensus.effects import BatchResealed, BatchSealed, BatchVoid, Execute, Unsealed
 from ledger.errors import Malformed
 from ledger.position import Applied
+from ledger.record_rows import RecordRow, find_record
 from ledger.rows import (
     BlockRow,
     CheckpointRow,
-    RecordRow,
     block_key,
-    find_record,
     need_row,
 )
 from ledger.store import Reader

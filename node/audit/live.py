@@ -7,10 +7,11 @@ rows of earlier blocks: such a row's earlier form is taken back, and the marked 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
+from ledger.record_rows import ACCEPTED_KEY_BYTES
 from ledger.rows import HEAD_KEY, HeadRow, decode_row, leaf_key
 from ledger.store import BLOCK, ERASURE, FILE, LANE, LEAF, RECORD, TILE, Reader
 from ledger.tiles import TILE_BYTES
-from node.audit.recall import ACCEPTED_KEY_BYTES, is_recalled, recall
+from node.audit.recall import is_recalled, recall
 
 Rows = list[tuple[bytes, bytes]]
 

@@ -14,12 +14,11 @@ Rows that are read like this are compared like all others: with what the replay 
 from typing import Final
 
 from ledger.block import SEAL_KIND
-from ledger.encoding import decoder, encode
+from ledger.encoding import Uint, decoder, encode
 from ledger.errors import StoreDamaged
-from ledger.rows import RecordRow, decode_row, describe_key
+from ledger.record_rows import ACCEPTED_KEY_BYTES
+from ledger.rows import decode_row, describe_key
 from ledger.store import FILE, LEAF, RECORD, Reader
-
-ACCEPTED_KEY_BYTES: Final = 33
 
 _NIL: Final = b"\xc0"
 
@@ -42,8 +41,7 @@ def recall(stored: Reader, key: bytes, size: int) -> bytes | None:
     if key[:1] == LEAF:
         return unmarked(key, value)
     if key[:1] == RECORD:
-        row = decode_row(RecordRow, key, value)
-        return value if row.log_index is not None and row.log_index < size else None
+        return value if decode_row(Uint, key, value) < size else None
     return value
 
 

@@ -25,11 +25,12 @@ from ledger.errors import InvalidInput, Misconfigured, StoreDamaged
 from ledger.hashing import sha256
 from ledger.index import Index
 from ledger.index_image import image_of, index_of
+from ledger.record_rows import ACCEPTED_KEY_BYTES
 from ledger.rows import leaf_key
 from ledger.source import Source
 from ledger.store import FILE, LEAF, META, RECORD, TILE, Changes, Reader
 from ledger.trust import TRUST_BYTES_MAX, Trust, decode_trust, encode_trust
-from node.audit.recall import ACCEPTED_KEY_BYTES, is_recalled, recall
+from node.audit.recall import is_recalled, recall
 
 _MARK: Final = b"\x00trust"
 _SETS: Final = META + b"validators/"

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ledger import beside, block, epochs, fork, membership, rows, trust
+from ledger import beside, block, epochs, fork, membership, record_rows, rows, trust
 from ledger.batch import Batch, Header, Submission
 from ledger.block import decode_seal, encode_seal
 from ledger.bundle import decode_bundle
@@ -155,7 +155,7 @@ def forms() -> list[Target]:
         row("subject", rows.SubjectRow, b"W"),
         row("engagement", rows.EngagementRow, b"G"),
         row("pair", rows.PairRow, b"P"),
-        row("record", rows.RecordRow, b"X"),
+        row("record", record_rows.RecordRow, b"X" + bytes(32), _refused()),
         row("summary", rows.SummaryRow, b"U", encode(rows.SummaryRow(4, b"now", b""))),
         row("checkpoint", rows.CheckpointRow, b"C", encode(_checkpoint())),
     ]
@@ -181,6 +181,10 @@ def _answers() -> list[bytes]:
 
     found = [verify_bundle(data, ground.policy()).answer for data in ground.bundles()]
     return [encode(each) for each in found]
+
+
+def _refused() -> bytes:
+    return encode(record_rows.RecordRow(1, 2, 3, None, "malformed"))
 
 
 def _checkpoint() -> rows.CheckpointRow:

@@ -10,6 +10,7 @@ from ledger.encoding import decode, encode
 from ledger.erasing import residue_of
 from ledger.errors import StoreDamaged
 from ledger.genesis import FIRST_BOUNDS
+from ledger.record_rows import record_key
 from ledger.records import decode_record, encode_record
 from ledger.records.engagement import EngagementOpen, EngagementOutcome
 from ledger.records.rating import Rating
@@ -241,7 +242,7 @@ def test_what_is_not_there_has_no_residue() -> None:
         residue_of(store, vocabulary, (1, 1, 0), 5)
     store = world.store.copy()
     leaf = need_row(store, LeafRow, leaf_key(1))
-    store.write({b"X" + leaf.commitment: None})
+    store.write({record_key(leaf.commitment): None})
     with pytest.raises(StoreDamaged):
         residue_of(store, vocabulary, (1, 1, 0), 5)
     store = world.store.copy()

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from ledger.encoding import UINT_MAX, encode
 from ledger.erasure_rows import ErasureRow, FileRange, erasure_key
 from ledger.errors import StoreDamaged
+from ledger.record_rows import RecordRow, record_key, refusal_key
 from ledger.rows import (
     BlockRow,
     EngagementRow,
@@ -14,7 +15,6 @@ from ledger.rows import (
     LeafRow,
     LiveRow,
     PairRow,
-    RecordRow,
     SubjectRow,
     SummaryRow,
     block_key,
@@ -26,7 +26,6 @@ from ledger.rows import (
     need_row,
     pair_key,
     read_row,
-    record_key,
     submission_key,
     tile_key,
     validators_key,
@@ -98,7 +97,6 @@ def test_round_trip_and_one_form(rows: st.SearchStrategy[object], data: st.DataO
             ErasureRow(1, bytes(32), bytes(32), (FileRange(b"\x07" * 36, 1, 2),), (1, 2), None),
             "9601c420" + "00" * 32 + "c420" + "00" * 32 + "9193c424" + "07" * 36 + "0102920102c0",
         ),
-        (RecordRow(1, 2, 3, 4, ""), "9501020304a0"),
         (RecordRow(1, 2, 3, None, "malformed"), "95010203c0a96d616c666f726d6564"),
         (
             SubjectRow(1, b"", "none", 2, 3, b"", (), None, 4, 5, 6),
@@ -144,6 +142,7 @@ def test_keys_keep_number_order() -> None:
         (submission_key(b"\x01" * 32, 4), "submission 4 of batch 0101"),
         (header_key(b"\x02" * 32), "batch header 0202"),
         (record_key(b"\x03" * 32), "record row 0303"),
+        (refusal_key(b"\x03" * 32, 1, 2, 3), f"record row {'03' * 32}"),
         (b"Mhead", "meta row head"),
         (validators_key(3), "meta row validators"),
         (b"\xfe", "row"),

@@ -24,6 +24,7 @@ from ledger.genesis import FIRST_BOUNDS, Genesis, genesis_seal
 from ledger.hashing import sha256
 from ledger.index import EMPTY_ROOT
 from ledger.merkle import leaf_hash
+from ledger.record_rows import RecordRow, find_record, log_index_of, record_key, refusal_key
 from ledger.records import RECORD_TYPES, TAGS
 from ledger.rows import (
     GENESIS_KEY,
@@ -32,21 +33,18 @@ from ledger.rows import (
     HeadRow,
     LeafRow,
     PairRow,
-    RecordRow,
     SubjectRow,
     block_key,
-    find_record,
     leaf_key,
     need_row,
     pair_key,
     parameters_key,
     read_row,
-    refusal_key,
     tile_key,
     validators_key,
 )
 from ledger.state import apply_block, apply_in_turns, batches_follow, load
-from ledger.store import SUBJECT, MemoryStore, subject_key
+from ledger.store import RATER, SUBJECT, MemoryStore, after, subject_key
 from ledger.tiles import TileReader
 from tests.ledger.world import DAY, START, World, genesis_of, handle, reference
 
@@ -304,6 +302,31 @@ def test_refusal_of_a_copy_does_not_hide_why_the_original_was_refused() -> None:
     assert find_record(world.store, record_id, 1) == RecordRow(1, 1, 0, None, "unknown-subject")
     assert find_record(world.store, record_id, 2) == RecordRow(2, 2, 0, None, rule)
     assert find_record(world.store, bytes(32)) is None
+
+
+def test_of_two_records_whose_ids_begin_alike_the_later_is_found() -> None:
+    world = World()
+    applied = world.run(world.register("w"), world.register("c"))
+    earlier, later = (record_id for record_id, _, _ in applied.records)
+    assert log_index_of(world.store, earlier) == 1
+    key = record_key(earlier)
+    world.store.write({key: encode(2)})  # as if the later one's id had been found to fit
+    assert find_record(world.store, earlier) is None
+    world.store.write({key: encode(9)})
+    with pytest.raises(StoreDamaged, match="leaf row 9"):
+        find_record(world.store, earlier)
+    assert log_index_of(world.store, later) == 2
+
+
+def test_a_subject_that_nobody_has_rated_has_no_rater_tally() -> None:
+    world = World()
+    world.run(world.register("w", assurance="document"), world.register("c"))
+    world.run(world.open("a"))
+    assert list(world.store.scan(RATER, after(RATER))) == []
+    world.run(world.outcome("a"), world.rating("a"))
+    [(key, data)] = world.store.scan(RATER, after(RATER))
+    assert key == RATER + subject_key(1, handle("w"))
+    assert decode(RaterTally, data, bytes_max=50).attested
 
 
 def test_duplicate_record_in_two_lanes_is_entered_once() -> None:

@@ -14,6 +14,7 @@ from ledger.genesis import FIRST_BOUNDS
 from ledger.genesis import Bounds as ValidityBounds
 from ledger.governing import Footing
 from ledger.parameters import FIRST_DOMAINS, FIRST_SCALES, Parameters
+from ledger.record_rows import RecordRow, refusal_key
 from ledger.records import Record, encode_record
 from ledger.records.engagement import EngagementOpen, EngagementOutcome
 from ledger.records.erasure import Erasure
@@ -21,7 +22,6 @@ from ledger.records.membership import MemberLeave
 from ledger.records.rating import Rating
 from ledger.records.subject import SubjectRegister
 from ledger.residue import Remains, Residue
-from ledger.rows import RecordRow, refusal_key
 from ledger.rules import Vocabulary
 from ledger.rules.signatures import record_message
 from ledger.store import Changes, MemoryStore

@@ -7,7 +7,7 @@ import pytest
 
 from ledger.batch import commitment
 from ledger.genesis import FIRST_BOUNDS
-from ledger.rows import find_record
+from ledger.record_rows import find_record
 from node.api.record_states import state_of
 from node.intake import LEAVES
 from node.platforms import codes_of, members_of

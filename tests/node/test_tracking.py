@@ -1,8 +1,8 @@
 """What a node says of its own records while others do with them what they can."""
 
 from ledger.encoding import encode
+from ledger.record_rows import RecordRow, refusal_key
 from ledger.records import encode_record
-from ledger.rows import RecordRow, refusal_key
 from node.intake import Accepted, Offer
 from tests.node.api.live_node import LiveNode
 

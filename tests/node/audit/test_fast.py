@@ -131,10 +131,10 @@ def test_set_digests_depend_on_rows_and_secret_and_on_no_order():
 def test_live_rows_keep_what_execution_reads_and_hand_on_the_rest():
     taken = []
     rows = LiveRows(taken.extend, taken.remove, MemoryStore())
-    rows.write({b"E1": b"leaf", b"Wa": b"1", b"X" + bytes(32): b"in", b"X" + bytes(36): b"out"})
+    rows.write({b"E1": b"leaf", b"Wa": b"1", b"X" + bytes(16): b"in", b"X" + bytes(36): b"out"})
     rows.write({b"Wa": b"2", b"Wb": b"3", b"T0": bytes(64)})
     rows.write({b"Wb": None, b"T0": bytes(8192)})
-    assert taken == [(b"E1", b"leaf"), (b"X" + bytes(32), b"in"), (b"T0", bytes(8192))]
+    assert taken == [(b"E1", b"leaf"), (b"X" + bytes(16), b"in"), (b"T0", bytes(8192))]
     assert dict(rows.rows()) == {b"Wa": b"2", b"X" + bytes(36): b"out"}
     assert list(rows.scan(b"W", after(b"W"))) == [(b"Wa", b"2")]
     assert rows.get(b"E1") is None
