@@ -30,8 +30,7 @@ Rows while it lasts: `Nt` "m" the manifest · `Nt` "c" ‖ index (u32) empty: th
 `Nt` "h" the head row · `Nt` "p", `Nt` "o" up to which height (u64) proofs and openings are there.
 The first of them is written before, and removed behind, all else.
 
-Requests of others for snapshots are answered: there is none.
-"""
+Who asks this node for a snapshot is told that it has none."""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -158,7 +157,7 @@ class Taker:
     def _begin(self) -> Iterator[Step]:
         if self._manifest is not None and not self._missing:
             self._begin_history()
-        elif not self._agreement.members - {self._config.me}:
+        elif self._agreement.members <= {self._config.me}:
             yield from self._fall_back("there is nobody to ask")
 
     def _handle(self, event: Input) -> Iterator[Step]:
@@ -176,7 +175,7 @@ class Taker:
                 self._asking.expire(self._now_ms)
                 yield from self._tick()
             case _:
-                raise AssertionError("the rest comes when consensus has begun")
+                raise AssertionError("the rest comes later")
 
     def _receive(self, peer: int, message: Message) -> Iterator[Step]:
         if isinstance(message, FetchEnds):
@@ -299,8 +298,8 @@ class Taker:
     def _take_manifest(self, peer: int, manifest: Manifest) -> Iterator[Step]:
         if self.phase not in {Phase.MANIFEST, Phase.CHUNKS} or manifest.height != self._height:
             return
+        told = manifest.height, manifest.size, manifest.root
         try:
-            told = manifest.height, manifest.size, manifest.root
             check_manifest(manifest, self._config.chain, *told)
         except InvalidInput:
             yield from self._refuse(peer)
@@ -360,7 +359,7 @@ class Taker:
         manifest, data = self._manifest, self._reader.get(HELD_HEAD)
         assert manifest is not None, "chunks are of a manifest"
         if data is None:
-            raise Unfit("the state has no head")
+            raise Unfit("there is no head row")
         head = decode_row(HeadRow, HEAD_KEY, data)
         if (head.height, head.size) != (manifest.height, manifest.size):
             raise Unfit("the state is of another height than its manifest")

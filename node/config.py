@@ -10,6 +10,8 @@
               observers (optional): PEM files, the certificates of observers that may follow here
     [[tokens]] name, sha256 (hex of the token's hash), may: some of "read", "write", "govern"
     [[signers]] name, key (hex of an Ed25519 public key), may
+    [sync]    snapshot (optional): whether an empty store takes a snapshot, true by default;
+              snapshot_min_blocks (optional): of a ledger of fewer blocks it takes none
     [log]     retain (optional): how many of the newest entries are served; 0, the default: all
     [witness] name (optional); [[witness.logs]] origin, vkey: other logs that this node cosigns
     [[witnesses]] url, vkey: outside witnesses that cosign this node's checkpoints
@@ -22,16 +24,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final, Literal, NoReturn, cast
+from typing import Any, Final, NoReturn, cast
 
 from ledger.errors import InvalidInput, Malformed, Misconfigured
 from ledger.note import COSIGNATURE_V1, ED25519, Verifier, check_key_name, parse_vkey
 from ledger.signing import is_valid_public_key
 from ledger.window import WINDOW_BLOCKS
 from node.address import Address, parse_address
+from node.config_values import OutsideWitness, Right, Signer, Token, WitnessedLog
 from node.toml_text import BadToml, parse_toml
 
-__all__ = ["Address", "Config", "load_config", "parse_address", "parse_config"]
+__all__ = [
+    "Address",
+    "Config",
+    "OutsideWitness",
+    "Right",
+    "Signer",
+    "Token",
+    "WitnessedLog",
+    "load_config",
+    "parse_address",
+    "parse_config",
+]
 
 CONFIG_BYTES_MAX: Final = 256 * 1_024
 WINDOW_BLOCKS_MAX: Final = 4_096
@@ -39,12 +53,10 @@ TOKENS_MAX: Final = 1_000
 WITNESSED_LOGS_MAX: Final = 1_000
 WITNESSES_MAX: Final = 32
 RETAIN_MAX: Final = 2**53 - 1
+SNAPSHOT_MIN_BLOCKS: Final = 256
 OBSERVERS_MAX: Final = 32
 ROLES: Final = ("validator", "observer")
 RIGHTS: Final = ("read", "write", "govern")
-
-Right = Literal["read", "write", "govern"]
-"""`govern`: hand in records about who is a member, and those alone (node/api/auth.py)."""
 
 _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "node": ("data", "genesis", "keys", "window_blocks", "epochs", "role"),
@@ -52,6 +64,7 @@ _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "peers": ("listen", "addresses", "observers"),
     "tokens": ("name", "sha256", "may"),
     "signers": ("name", "key", "may"),
+    "sync": ("snapshot", "snapshot_min_blocks"),
     "log": ("retain",),
     "witness": ("name", "logs"),
     "witness.logs": ("origin", "vkey"),
@@ -63,6 +76,8 @@ _OPTIONAL: Final = {
     ("node", "role"),
     ("peers", "addresses"),
     ("peers", "observers"),
+    ("sync", "snapshot"),
+    ("sync", "snapshot_min_blocks"),
     ("log", "retain"),
     ("witness", "name"),
     ("witness", "logs"),
@@ -70,40 +85,6 @@ _OPTIONAL: Final = {
 _NAME: Final = re.compile(r"[ !#-\[\]-~]{1,128}\Z", re.ASCII)
 _SHA256: Final = re.compile(r"[0-9a-f]{64}\Z")
 _URL: Final = re.compile(r"https?://[!-~]{1,500}\Z", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A bearer token of the HTTP API, known by its hash (64 lowercase hex digits) only."""
-
-    name: str
-    sha256: str
-    may: frozenset[Right]
-
-
-@dataclass(frozen=True, slots=True)
-class Signer:
-    """Who may sign requests (node/api/signatures.py): an Ed25519 key, and what it may do."""
-
-    name: str
-    key: bytes
-    may: frozenset[Right]
-
-
-@dataclass(frozen=True, slots=True)
-class WitnessedLog:
-    """A key of another log that this node's witness knows; a log may have several."""
-
-    origin: str
-    key: Verifier
-
-
-@dataclass(frozen=True, slots=True)
-class OutsideWitness:
-    """A witness that is asked to cosign: `url` is its submission prefix, without a last slash."""
-
-    url: str
-    key: Verifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +108,9 @@ class Config:
     is_observer: bool = False
     observers: tuple[Path, ...] = ()
     """PEM files of the certificates of observers that this member lets follow."""
+    takes_snapshot: bool = True
+    """Whether an empty store takes a snapshot (node/snapshot/taking.py)."""
+    snapshot_min_blocks: int = SNAPSHOT_MIN_BLOCKS
 
 
 def load_config(path: Path) -> Config:
@@ -181,6 +165,8 @@ class _Reading:
             epochs=self._path(node, "epochs") if "epochs" in node else None,
             is_observer=self._role(node) == "observer",
             observers=self._observers(peers),
+            takes_snapshot=self._takes_snapshot(),
+            snapshot_min_blocks=self._snapshot_min_blocks(),
         )
 
     # --- tables and keys ---
@@ -333,6 +319,24 @@ class _Reading:
         if not isinstance(may, list) or not may or not all(each in RIGHTS for each in may):
             self._wrong(table, "may", "must list rights", 'write may = ["read", "write"]', nth)
         return frozenset(cast("list[Right]", may))
+
+    # --- sync ---
+
+    def _sync(self) -> dict[str, Any]:
+        return self._table("sync") if "sync" in self.tables else {}
+
+    def _takes_snapshot(self) -> bool:
+        value = self._sync().get("snapshot", True)
+        if type(value) is not bool:
+            self._wrong("sync", "snapshot", "is neither true nor false", "write snapshot = true")
+        return value
+
+    def _snapshot_min_blocks(self) -> int:
+        value = self._sync().get("snapshot_min_blocks", SNAPSHOT_MIN_BLOCKS)
+        if type(value) is not int or not 1 <= value <= RETAIN_MAX:
+            hint = f"write snapshot_min_blocks = {SNAPSHOT_MIN_BLOCKS}"
+            self._wrong("sync", "snapshot_min_blocks", "is no number of blocks", hint)
+        return value
 
     # --- log and witnesses ---
 

@@ -43,7 +43,8 @@ def load_known(config: Config, foundation: Foundation) -> Trusted | None:
 
 
 def open_ledger(store: LevelStore, genesis: Genesis, config: Config) -> State:
-    """The ledger's state from the store; a new store is founded.
+    """The ledger's state from the store; a new store is founded (an unfinished snapshot, which it
+    may hold, was wiped before: node/starting.py).
 
     Raises:
         Misconfigured: the store holds another network's ledger.
