@@ -130,11 +130,12 @@ class Driver:
         self._held: deque[tuple[int, Effect]] = deque()
         self._tickets = self._durable = 0
         self._blocks: deque[Execute] = deque()
-        self._timers = Timers(self._loop, lambda: now().steady_ms, self._fire)
+        self._timers = Timers(
+            self._loop, lambda: now().steady_ms, lambda timer: self.feed(TimerFired(timer))
+        )
         self._scheduled = False
         self._over = self._followed = False
-        metrics.watch("standing_view", "View that consensus is in", lambda: self.consensus.view)
-        metrics.watch("standing_leader", "Platform that leads this view", self._leader)
+        metrics.watch("standing_leader", "Who leads the current view", self._leader)
         store.on_failure = self._disk_failed
 
     def _leader(self) -> int:
@@ -246,9 +247,6 @@ class Driver:
         """A peer, or a stranger (0), was refused."""
         self.metrics.peer_refusals.labels(str(peer), reason).inc()
 
-    def _fire(self, timer: str) -> None:
-        self.feed(TimerFired(timer))
-
     def _blame(self, peer: int, reason: str) -> None:
         self.refused(peer, reason)
         self._peers.blame(peer)
@@ -278,8 +276,7 @@ class Driver:
             self._inbox.spent(peer, now_s - since_s)
             if now_s - begun_s > bounds.tick_s:
                 break
-        if self._inbox:
-            self._schedule()
+        self._schedule()
 
     def _handle(self, peer: int, waiting: "Own | Input | bytes") -> None:
         if isinstance(waiting, Own):
@@ -291,6 +288,8 @@ class Driver:
             self._do_all(self._feed(waiting))
             return
         self._peers.handled(peer, len(waiting))
+        if self._peers.conduct.cut_s(peer):
+            return
         event = read_message(peer, waiting, is_clogged=self._peers.is_clogged(peer))
         if isinstance(event, Received):
             self._do_all(self._feed(event))

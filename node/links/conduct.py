@@ -77,8 +77,10 @@ class Conduct:
         return found
 
     def blame(self, peer: int, weight: int) -> bool:
-        """Add to a peer's blame; whether it is cut off by that."""
+        """Add to a peer's blame, unless it is cut off; whether it is by that."""
         known = self._of(peer)
+        if self.cut_s(peer):
+            return False
         if known.blame.add(weight, self._clock()) < self._bounds.blame_max:
             return False
         self._cut(known)

@@ -59,6 +59,12 @@ class Link:
         self._room = asyncio.Event()
         self._bounds = bounds
 
+    @property
+    def host(self) -> str:
+        """The host at the other end."""
+        name = self.socket.get_extra_info("peername")
+        return str(name[0]) if name else ""
+
     async def greet(self, own: Hello) -> None:
         """Say hello and read the other side's.
 

@@ -3,7 +3,8 @@
 **Who dials.** Whoever has an address dials; whoever is dialled accepts. The lower number dials at
 once, the higher one only after a pause in which no link came to stand: so a platform that joins
 dials all, and nobody needs to be told its address. Where both have dialled, the lower number's link
-stays. A link that breaks is dialled again after a jittered, growing, bounded pause.
+stays. A link that breaks is dialled again after a jittered, growing, bounded pause. The address is
+looked up each time: peers may have told it meanwhile (node/whereabouts.py).
 
 A link stands once TLS has shown a trusted key of the expected platform and both sides have said
 hello with the same chain and version. Whatever a peer sends, the node goes on: refusals are counted
@@ -61,7 +62,7 @@ class Peers:
         self._own, self._seed = own, link_seed
         self._listen, self._addresses, self._bounds = listen, addresses, bounds
         self._sent_bytes = sent_bytes
-        self._conduct = Conduct(bounds, clock)
+        self.conduct = Conduct(bounds, clock)
         self._hello = Hello(VERSION, chain, own.number, secrets.randbits(63))
         self._twins: dict[int, int] = {}  # the start of each that was refused last
         self._trusted: tuple[Party, ...] = ()
@@ -174,20 +175,15 @@ class Peers:
             log.exception("the peers' port cannot be listened on with new certificates")
 
     def _dial_all(self) -> None:
-        """Dial all who are trusted and whose address is known, and nobody else."""
+        """Dial all who are trusted, as soon as their address is known, and nobody else."""
         assert self._listener is not None, "the links are started"
-        codes = {
-            each.number: each.code
-            for each in self._trusted
-            if each.number != self._own.number and each.number < GUEST
-        }
+        codes = {each.number: each.code for each in self._trusted if each.number < GUEST}
+        codes.pop(self._own.number, None)
         for peer in [peer for peer in self._dials if peer not in codes]:
             self._dials.pop(peer).cancel()
-        for peer, code in codes.items():
-            address = self._addresses.get(code)
-            if address is not None and peer not in self._dials:
-                dialling = self._keep_dialling(self._listener, peer, address)
-                self._dials[peer] = asyncio.create_task(dialling)
+        for peer in codes.keys() - self._dials.keys():
+            dialling = self._keep_dialling(self._listener, peer, codes[peer])
+            self._dials[peer] = asyncio.create_task(dialling)
 
     async def stop(self) -> None:
         """Close every link and stop listening."""
@@ -215,14 +211,17 @@ class Peers:
 
     def send(self, peer: int, message: bytes, *, bulk: bool) -> None:
         """Queue a message for a peer; without a link it is dropped."""
-        link = self._links.get(peer)
-        if link is not None:
-            link.put(message, bulk=bulk)
+        if peer in self._links:
+            self._links[peer].put(message, bulk=bulk)
 
     def broadcast(self, message: bytes, *, bulk: bool) -> None:
         """Queue a message for every peer whose link stands."""
         for link in self._links.values():
             link.put(message, bulk=bulk)
+
+    def host_of(self, peer: int) -> str:
+        """The host at the other end of a link; empty if there is none."""
+        return self._links[peer].host if peer in self._links else ""
 
     def handled(self, peer: int, size: int) -> None:
         """A received message has been handled: more may be read from that peer."""
@@ -235,20 +234,20 @@ class Peers:
 
     def blame(self, peer: int, weight: int = 1) -> None:
         """Something of a peer's was refused: after too much of that it is cut off for a while."""
-        if self._conduct.blame(peer, weight):
-            self._cut(peer, "too much of it was refused")
+        if self.conduct.blame(peer, weight):
+            self._cut(peer)
 
-    def _cut(self, peer: int, reason: str) -> None:
-        log.warning("peer %d is cut off for %.0f s: %s", peer, self._conduct.cut_s(peer), reason)
+    def _cut(self, peer: int) -> None:
+        log.warning("peer %d is cut off for %.0f s", peer, self.conduct.cut_s(peer))
         if self._listener is not None:
             self._listener.refused(peer, "cut")
         if peer in self._links:
             self._links[peer].closed.set()
 
     def _pace(self, link: Link, messages: int, size: int) -> float:
-        wait_s, is_cut = self._conduct.received(link.peer, messages, size)
+        wait_s, is_cut = self.conduct.received(link.peer, messages, size)
         if is_cut:
-            self._cut(link.peer, "it sends more than anybody needs to")
+            self._cut(link.peer)
         elif wait_s and self._listener is not None:
             self._listener.refused(link.peer, "pace")
         return wait_s
@@ -263,7 +262,7 @@ class Peers:
         if key is None or peer is None or peer == self._own.number:
             listener.refused(peer or 0, "stranger")
             raise web.HTTPForbidden
-        if self._conduct.cut_s(peer):
+        if self.conduct.cut_s(peer):
             raise web.HTTPTooManyRequests
         socket = web.WebSocketResponse(
             heartbeat=self._bounds.heartbeat_s,
@@ -279,7 +278,7 @@ class Peers:
         is_first = is_dialled == (self._own.number < peer)
         return Link(peer, key, socket, self._bounds, is_first=is_first)
 
-    async def _keep_dialling(self, listener: Listener, peer: int, address: Address) -> None:
+    async def _keep_dialling(self, listener: Listener, peer: int, code: str) -> None:
         bounds = self._bounds
         timeout = ClientTimeout(total=None, sock_connect=bounds.handshake_s)
         connector = TCPConnector(limit=0, force_close=True)
@@ -293,11 +292,12 @@ class Peers:
                 if standing is not None:
                     await standing.over.wait()
                     continue
-                if cut_s := self._conduct.cut_s(peer):
+                if cut_s := self.conduct.cut_s(peer):
                     await asyncio.sleep(cut_s)
                     continue
+                address = self._addresses.get(code)
                 try:
-                    if await self._dial(session, listener, peer, address):
+                    if address and await self._dial(session, listener, peer, address):
                         pause_ms = first_ms
                 except Exception:  # whatever it was, this peer must be dialled again
                     log.exception("the link to peer %d failed", peer)

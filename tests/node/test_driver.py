@@ -66,6 +66,7 @@ class Links:
 
     log: list[object]
     clogged: set[int] = field(default_factory=set)
+    cut: set[int] = field(default_factory=set)
 
     def send(self, peer: int, message: bytes, *, bulk: bool) -> None:
         self.log.append(("send", peer, decode_message(message), bulk))
@@ -78,6 +79,13 @@ class Links:
 
     def blame(self, peer: int) -> None:
         self.log.append(("blamed", peer))
+
+    @property
+    def conduct(self) -> "Links":
+        return self
+
+    def cut_s(self, peer: int) -> float:
+        return 5.0 if peer in self.cut else 0.0
 
     def is_clogged(self, peer: int) -> bool:
         return peer in self.clogged
@@ -237,6 +245,17 @@ async def test_who_does_not_read_is_not_served(monkeypatch: pytest.MonkeyPatch) 
         assert world.script.given == [Received(4, NEWS)]
         assert world.metrics.peer_refusals.labels("3", "unread")._value.get() == 1
         assert ("blamed", 3) not in world.log
+
+
+async def test_what_waits_of_a_peer_that_was_cut_off_is_dropped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with _world(monkeypatch) as world:
+        world.driver._peers.cut.add(3)  # type: ignore[attr-defined]
+        for peer in (3, 4):
+            world.driver.received(peer, encode_message(NEWS))
+        await world.settle()
+        assert world.script.given == [Received(4, NEWS)]
 
 
 async def test_a_peer_that_sends_much_keeps_no_other_waiting(

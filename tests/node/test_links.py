@@ -215,7 +215,7 @@ async def test_frames_without_form_cut_a_peer_off() -> None:
         await one.until_event("refused", 2, "cut")
         assert one.events.count(("refused", 2, "frame")) == 4
         assert first.linked() == ()
-        assert first._conduct.cut_s(2) > 50
+        assert first.conduct.cut_s(2) > 50
 
 
 async def test_who_sends_too_much_is_held_back_then_cut_off() -> None:
