@@ -8,8 +8,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from ledger.governance_rows import ChangeRow
+from ledger.governing import read_open
 from ledger.records import Record, encode_record
+from ledger.records.membership import MemberApprove
 from ledger.records.subject import SubjectRegister
+from ledger.store import Reader
 from node.compose import Node, build
 from node.config import load_config
 from node.federation import free_ports_from
@@ -33,6 +37,10 @@ def now_ms() -> int:
 def register(platform: int) -> Offer:
     record = SubjectRegister(platform, now_ms(), os.urandom(32), b"", "none")
     return Offer(encode_record(record), b"")
+
+
+def _about(reader: Reader, number: int) -> list[ChangeRow]:
+    return [row for _, row in read_open(reader) if row.number == number]
 
 
 class Net:
@@ -89,27 +97,23 @@ class Net:
 
     async def approve(self, *codes: str, number: int) -> None:
         """These approve the one open change about a platform."""
-        from ledger.governing import read_open  # noqa: PLC0415
-        from ledger.records.membership import MemberApprove  # noqa: PLC0415
-
         for code in codes:
             node = self.nodes[code]
-            await until(lambda node=node: any(r.number == number for _, r in read_open(node.reader)))  # type: ignore[misc]
-            (change,) = [r for _, r in read_open(node.reader) if r.number == number]
-            if code not in {  # whoever asked has approved
-                self.code_of(each.number) for each in change.approvals
-            }:
+            await until(lambda reader=node.reader: bool(_about(reader, number)))  # type: ignore[misc]
+            (change,) = _about(node.reader, number)
+            if node.number not in {each.number for each in change.approvals}:
                 await self.final(code, MemberApprove(node.number, now_ms(), change.commitment))
-
-    def code_of(self, number: int) -> str:
-        return next(iter(self.nodes.values())).codes[number]
 
     async def pass_epochs(self, code: str, holds: Callable[[], bool]) -> None:
         """Hand in records until something holds."""
 
         async def feed() -> None:
-            while True:
-                await self.final(code, count=1)
+            node = self.nodes[code]
+            while True:  # (it is busy while its own keys change)
+                (result,) = await node.submit([register(node.number)])
+                if isinstance(result, Accepted):
+                    await node.wait_final([result.record_id], LIMIT_S)
+                await asyncio.sleep(0.01)
 
         task = asyncio.create_task(feed())
         try:
