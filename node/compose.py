@@ -6,10 +6,12 @@ Nothing starts before all of it is built, and nothing is filled in later.
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
 
 from consensus import simplex
 from consensus.config import Config as ConsensusConfig
+from consensus.effects import Effect
 from ledger import signing
 from ledger.epochs import Trusted
 from ledger.genesis import Genesis, chain_id
@@ -35,14 +37,19 @@ from node.platforms import Platforms
 from node.relaying import Relay
 from node.running import Node, Parts
 from node.seat import Seat
+from node.snapshot.pins import Pins
+from node.snapshot.serving import Serving
 from node.storage.leveldb import LevelStore
 from node.tracking import Tracking
 from node.view import Notary
 from node.witness import load_witness
 
 
-async def build(config: Config, bounds: Bounds = BOUNDS) -> Node:
-    """Read everything, check it, and build a node that is ready to start.
+async def build(
+    config: Config, bounds: Bounds = BOUNDS, *, store: LevelStore | None = None
+) -> Node:
+    """Read everything, check it, and build a node that is ready to start. `store`: the configured
+    one, if it is open already (node/starting.py); the node closes it.
 
     Raises:
         Misconfigured, InvalidInput: the configuration, genesis or keys cannot be used.
@@ -52,8 +59,9 @@ async def build(config: Config, bounds: Bounds = BOUNDS) -> Node:
     keyring = Keyring(config.keys, genesis.foundation, is_observer=config.is_observer)
     guests = load_guests(config)
     known = load_known(config, genesis.foundation)
-    loop = asyncio.get_running_loop()
-    store = LevelStore(config.data, bounds, loop.call_soon_threadsafe)
+    if store is None:
+        loop = asyncio.get_running_loop()
+        store = LevelStore(config.data, bounds, loop.call_soon_threadsafe)
     try:
         return _assemble(
             config, bounds, genesis, keyring=keyring, guests=guests, known=known, store=store
@@ -74,27 +82,16 @@ def _assemble(
     store: LevelStore,
 ) -> Node:
     number, keys = keyring.number, keyring.held.keys if keyring.held else None
-    foundation, metrics, events = genesis.foundation, Metrics(), Events(bounds.events_queued_max)
-    ledger = open_ledger(store, genesis, config)
-    given = _consensus_config(genesis, keyring)
-    consensus, effects = simplex.restore(given, store, head_of(ledger), now())
-    peers = _make_peers(config, bounds, genesis, keyring, metrics)
-    driver = Driver(
-        consensus=consensus, ledger=ledger, store=store, peers=peers, bounds=bounds, metrics=metrics
-    )
+    foundation, events = genesis.foundation, Events(bounds.events_queued_max)
+    driver, peers, effects = _make_driver(config, bounds, genesis, keyring, store)
+    metrics = driver.metrics
     seat = Seat(driver, store, number)
     intake = _make_intake(driver, seat, store, bounds)
     notary = Notary(foundation.origin, keys.log if keys else None, store)
     tracking = Tracking(reader=store, intake=intake, notary=notary, events=events, number=number)
-    lines = LogLines(
-        notary=notary,
-        store=store,
-        links=peers,
-        members=lambda: members_linked(driver, peers),
-        refused=driver.refused,
-        found=tracking.certified,
-    )
-    relay = Relay(pump=driver, links=peers, submit=intake.submit, lines=lines)
+    lines = _make_lines(driver, peers, notary, tracking, store)
+    serving = _make_serving(driver, peers, store, bounds)
+    relay = Relay(pump=serving, links=peers, submit=intake.submit, lines=lines)
     aliases = Aliases(store, bounds)
     eraser = _make_eraser(driver, intake, aliases, store, bounds, number=number)
     platforms = Platforms(store, foundation.validators)
@@ -114,7 +111,8 @@ def _assemble(
     accuser = Accuser(driver, store, number, intake.submit)
     follower = Following(driver, peers)
     witness = load_witness(config, keys, f"{foundation.origin}/{keyring.code}/witness", store)
-    for watcher in (tracking, eraser, platforms, membership, accuser, lines, follower):
+    followers = (tracking, eraser, platforms, membership, accuser, lines, follower, serving.pins)
+    for watcher in followers:
         driver.watch(watcher)
     _watch(metrics, intake, store)
     return Node(
@@ -129,6 +127,7 @@ def _assemble(
             seat=seat,
             membership=membership,
             relay=relay,
+            serving=serving,
             lines=lines,
             accuser=accuser,
             platforms=platforms,
@@ -142,6 +141,21 @@ def _assemble(
             first_effects=effects,
         )
     )
+
+
+def _make_driver(
+    config: Config, bounds: Bounds, genesis: Genesis, keyring: Keyring, store: LevelStore
+) -> tuple[Driver, Peers, Sequence[Effect]]:
+    """The pump over ledger, consensus and links, and the effects that it begins with."""
+    metrics = Metrics()
+    ledger = open_ledger(store, genesis, config)
+    given = _consensus_config(genesis, keyring)
+    consensus, effects = simplex.restore(given, store, head_of(ledger), now())
+    peers = _make_peers(config, bounds, genesis, keyring, metrics)
+    driver = Driver(
+        consensus=consensus, ledger=ledger, store=store, peers=peers, bounds=bounds, metrics=metrics
+    )
+    return driver, peers, effects
 
 
 def _consensus_config(genesis: Genesis, keyring: Keyring) -> ConsensusConfig:
@@ -172,6 +186,34 @@ def _make_peers(
         addresses=config.peer_addresses,
         bounds=bounds,
         sent_bytes=metrics.sent_bytes,
+    )
+
+
+def _make_lines(
+    driver: Driver, peers: Peers, notary: Notary, tracking: Tracking, store: LevelStore
+) -> LogLines:
+    return LogLines(
+        notary=notary,
+        store=store,
+        links=peers,
+        members=lambda: members_linked(driver, peers),
+        refused=driver.refused,
+        found=tracking.certified,
+    )
+
+
+def _make_serving(driver: Driver, peers: Peers, store: LevelStore, bounds: Bounds) -> Serving:
+    """What gives snapshots to others, between the links and the pump."""
+    ledger = driver.ledger
+    epoch_blocks = ledger.foundation.bounds.epoch_blocks
+    return Serving(
+        pump=driver,
+        links=peers,
+        pins=Pins(store, bounds, epoch_blocks, time.monotonic),
+        chain=ledger.chain,
+        bounds=bounds,
+        metrics=driver.metrics,
+        halt=driver.halt,
     )
 
 

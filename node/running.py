@@ -36,6 +36,7 @@ from node.platforms import Platforms
 from node.publiclog import PublicLog
 from node.relaying import Relay, may_be_carried
 from node.seat import Role, Seat
+from node.snapshot.serving import Serving
 from node.storage.leveldb import LevelStore
 from node.tracking import RecordStatus, Tracking
 from node.view import Certificate, policy_of
@@ -60,6 +61,7 @@ class Parts:
     seat: Seat
     membership: Membership
     relay: Relay
+    serving: Serving
     lines: LogLines
     accuser: Accuser
     platforms: Platforms
@@ -102,6 +104,7 @@ class Node:
         Raises:
             Misconfigured: an address cannot be listened on.
         """
+        self._parts.serving.start(self.state)
         self._parts.driver.start(self._parts.first_effects)
         self._parts.eraser.start()
         self._parts.membership.start()
@@ -159,6 +162,7 @@ class Node:
         await self._parts.eraser.stop()
         self._parts.driver.stop()
         await self._parts.peers.stop()
+        await self._parts.serving.stop()
         await asyncio.to_thread(self._parts.store.close)
 
     async def failure(self) -> str:
