@@ -19,6 +19,7 @@ from node.cli.output import fail
 from node.compose import build
 from node.config import Config, load_config
 from node.listening import raise_open_files
+from node.starting import open_store
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 log = logging.getLogger("node")
@@ -61,11 +62,15 @@ def run(
 
 async def _run(config: Config) -> str:
     """Run until a signal (no reason) or a failure (its reason)."""
-    node = await build(config)
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
+    store = await open_store(config, told)
+    if store is None:
+        log.info("stopped")
+        return ""
+    node = await build(config, store=store)
     try:
         await node.start()
         gc.collect()
