@@ -204,7 +204,7 @@ async def test_who_is_blamed_too_much_is_cut_off_and_comes_back_later() -> None:
 
 async def test_frames_without_form_cut_a_peer_off() -> None:
     ports = _ports(2)
-    bounds = replace(FAST, cut_first_s=60.0)
+    bounds = replace(FAST, cut_first_s=60.0, blame_fades_per_s=0.001)
     first, second = _peers(1, ports, bounds=bounds), _peers(2, ports)
     async with _running(first) as one, _running(second) as two:
         for _ in range(BOUNDS.blame_max // (BOUNDS.frame_blame + BOUNDS.link_blame) + 1):
