@@ -80,7 +80,7 @@ async def _gone(net: Net, code: str, others: str) -> None:
 
 
 async def _follows_on(net: Net, code: str, through: str) -> None:
-    """After a restart it is an observer without those keys; a member that lists it lets it follow."""
+    """After a restart it is an observer without keys; a member that lists it lets it follow."""
     config = net.folder / through / "node.toml"
     certificate = _keys(net, code) / "observer.crt"
     text = config.read_text().replace("[peers]\n", f'[peers]\nobservers = ["{certificate}"]\n')
@@ -186,4 +186,4 @@ async def test_others_change_their_keys_while_a_member_is_away(
         node = await net.start("d")
         await net.ready("d")
         await net.final("d", count=2)
-        await until(lambda: net.same())
+        await until(net.same)

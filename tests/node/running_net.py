@@ -1,4 +1,4 @@
-"""A network of whole nodes in this process, over real sockets, for tests of what they do together."""
+"""A network of whole nodes in this process, over real sockets: what they do together."""
 
 import asyncio
 import os

@@ -62,7 +62,7 @@ async def test_an_observer_follows_and_serves_what_a_strict_reader_accepts(
         await net.nodes["b"].wait_final([taken.record_id], LIMIT_S)
         for code in "abcd":  # several epochs
             await net.final(code, count=3)
-        await until(lambda: net.same())
+        await until(net.same)
         certified = observer.certified
         assert certified is not None
         policy = Policy.parse(observer.policy_text)
@@ -80,7 +80,7 @@ async def test_an_observer_follows_and_serves_what_a_strict_reader_accepts(
         await net.stop("o")
         await net.final("c", count=3)
         observer = await net.start("o", home=home)
-        await until(lambda: net.same())
+        await until(net.same)
         assert observer.certified is not None
         assert verify_checkpoint_strict(observer.certified.note, policy)
     finally:
