@@ -96,11 +96,15 @@ class Limits:
     """Final blocks that are known and not yet executed, while catching up."""
     blocks_per_answer_max: int = 256
     batches_per_answer_max: int = 512
-    answer_bytes_max: int = 4 * 1_024 * 1_024
-    """Batches are added to an answer until it has this many bytes."""
+    answer_bytes_max: int = 1_024 * 1_024
+    """Batches are added to an answer until it has this many bytes. It is made in one go, which
+    should take no longer than other work can wait: some 30 ms."""
     views_per_answer_max: int = 64
-    served_bytes_max: int = 64 * 1_024 * 1_024
+    served_bytes_max: int = 8 * 1_024 * 1_024
     """A peer's fetches are answered up to this many bytes (as estimated) per second."""
+    served_to_all_bytes_max: int = 12 * 1_024 * 1_024
+    """Blocks and batches are read for all peers together up to this many bytes (as estimated) per
+    second: some 60,000 records, for a third of a core, so that finality goes on."""
     evidence_per_validator_max: int = 16
     peers_max: int = 256
     """Members and others (observers, former members) whose links are known."""

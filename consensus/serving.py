@@ -7,8 +7,9 @@ with the certificate that let it leave that view and the newest one that opened 
 its newest finalization, and with the newest certified block's q cosignatures; to a peer in an
 earlier epoch, with the finalization and cosignatures of that epoch's last block.
 
-**Serving.** Bounded in count and bytes per answer, and in bytes per peer and second. Executed
-batches are read from the store by the final `L` rows; batches above from memory, by the lineage
+**Serving.** Bounded in count and bytes per answer, in bytes per peer and second, and blocks and
+batches also in bytes for all peers together: whoever catches up must not hold up the others. What is
+too much is not answered; it is asked of another peer, or later. Executed batches are read from the store by the final `L` rows; batches above from memory, by the lineage
 of the tip that was named.
 """
 
@@ -100,6 +101,18 @@ def _afford(state: State, number: int, cost: int) -> bool:
     return True
 
 
+def _afford_reading(state: State, number: int, cost: int) -> bool:
+    """`_afford` for what is read from the store, which is bounded for all peers together, too."""
+    served, second = state.served, state.now.steady_ms // 1_000
+    if served.second != second:
+        served.second, served.bytes = second, 0
+    limits = state.config.limits
+    if served.bytes >= limits.served_to_all_bytes_max or not _afford(state, number, cost):
+        return False
+    served.bytes += cost
+    return True
+
+
 def serve_views(state: State, number: int, fetch: FetchViews) -> None:
     """Upon `FetchViews`."""
     if not _afford(state, number, _SMALL_ANSWER_BYTES):
@@ -136,7 +149,7 @@ def stored_checkpoint(state: State, height: int) -> CheckpointRow | None:
 
 def serve_blocks(state: State, number: int, fetch: FetchBlocks) -> None:
     """Upon `FetchBlocks`: blocks of one epoch, up to the last one with a finalization."""
-    if not _afford(state, number, _SMALL_ANSWER_BYTES):
+    if not _afford_reading(state, number, _SMALL_ANSWER_BYTES):
         return
     first, limits = max(1, fetch.first), state.config.limits
     end = epoch_end(state.config, epoch_of(first, state.config.bounds.epoch_blocks))
@@ -149,7 +162,7 @@ def serve_blocks(state: State, number: int, fetch: FetchBlocks) -> None:
         blocks.append(row.block)
         if row.finalization is not None:
             best = Blocks(tuple(blocks), row.tail, row.finalization, None)
-    _afford(state, number, len(blocks) * _READ_BYTES)
+    _afford_reading(state, number, len(blocks) * _READ_BYTES)
     if best is not None:
         checkpoint = stored_checkpoint(state, best.blocks[-1].height)
         state.emit(Send(number, Blocks(best.blocks, best.tail, best.finalization, checkpoint)))
@@ -158,7 +171,7 @@ def serve_blocks(state: State, number: int, fetch: FetchBlocks) -> None:
 def serve_batches(state: State, number: int, fetch: FetchBatches) -> None:
     """Upon `FetchBatches`: what is held of it, the lowest first, within bounds."""
     lane = state.lanes.get(fetch.lane)
-    if lane is None or fetch.tip.lane != fetch.lane or not _afford(state, number, 0):
+    if lane is None or fetch.tip.lane != fetch.lane or not _afford_reading(state, number, 0):
         return
     limits = state.config.limits
     found: list[AnyBatch] = []
@@ -168,7 +181,7 @@ def serve_batches(state: State, number: int, fetch: FetchBatches) -> None:
         size += _size_of(batch)
         if len(found) >= limits.batches_per_answer_max or size >= limits.answer_bytes_max:
             break
-    _afford(state, number, max(size, len(found) * _READ_BYTES, _SMALL_ANSWER_BYTES))
+    _afford_reading(state, number, max(size, len(found) * _READ_BYTES, _SMALL_ANSWER_BYTES))
     whole = tuple(each for each in found if isinstance(each, Batch))
     if len(whole) < len(found):
         state.emit(Send(number, RemainsMessage(tuple(map(form_of, found)))))

@@ -81,6 +81,14 @@ class Peer:
     served_bytes: int = 0
 
 
+@dataclass(slots=True)
+class Served:
+    """What was read for peers in one second (of the steady clock), in bytes as estimated."""
+
+    second: int = 0
+    bytes: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Fetch:
     """Something asked of a peer; `until` is when (steady ms) another is asked. Of batches, `tip` is
@@ -214,6 +222,7 @@ class State:
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
     peers: dict[int, Peer] = field(default_factory=dict)
     fetches: dict[str, Fetch] = field(default_factory=dict)
+    served: Served = field(default_factory=Served)
     planned: tuple[object, tuple[Tip, ...], int] | None = None
     """What the leader would propose: (what it depends on, tips, records)."""
     wanted: dict[int, tuple[Tip, int | None]] = field(default_factory=dict)

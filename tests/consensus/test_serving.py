@@ -1,0 +1,76 @@
+"""Catching up: what is served to all together is bounded, lanes are asked of several peers at once,
+and what has come before a crash is not asked for again."""
+
+from dataclasses import replace
+
+from consensus import simplex
+from consensus.config import Limits
+from consensus.effects import Effect, Send
+from consensus.inputs import LinkUp, Now, Received
+from consensus.messages import Batches, FetchBatches, Hint, Question
+from consensus.state import State
+from ledger.batch import Submission, header_hash
+from ledger.block import Tip
+from tests.consensus.test_handle import CHAIN, NOW, batch, machine, tell
+from tests.consensus.test_remains import asked
+from tests.consensus.test_restart import rebuilt
+from tests.simulation.cluster import Cluster, quick_bounds
+
+
+def limited(**limits: int) -> State:
+    state = machine()
+    state.config = replace(state.config, limits=replace(state.config.limits, **limits))
+    return state
+
+
+def batches_in(effects: tuple[Effect, ...]) -> int:
+    return sum(isinstance(e, Send) and isinstance(e.message, Batches) for e in effects)
+
+
+def test_what_all_peers_together_may_make_a_node_read_is_bounded() -> None:
+    state = limited(served_to_all_bytes_max=200_000)
+    good = batch(submissions=(Submission(bytes(16), bytes(50_000), b""),))
+    tell(state, 2, Batches((good,)))
+    fetch = FetchBatches(2, 0, Tip(2, 1, header_hash(CHAIN, good.header)))
+    answered = [batches_in(tell(state, 2 + at % 3, fetch)) for at in range(21)]
+    assert answered == [1, 1, 1, 1] + 17 * [0], "64 KiB each"
+    others = tell(state, 3, Question(5))
+    assert [type(each) for each in others] == [Send], "what little else is asked is still answered"
+    later = Now(NOW.steady_ms + 1_000, NOW.wall_ms)
+    assert batches_in(simplex.handle(state, Received(4, fetch), later)[1]) == 1
+
+
+def test_one_peer_leaves_something_of_it_to_the_others() -> None:
+    limits = Limits()
+    assert limits.served_bytes_max < limits.served_to_all_bytes_max
+    assert 2 * limits.answer_bytes_max < limits.served_bytes_max
+
+
+def test_lanes_are_asked_of_several_peers_at_once() -> None:
+    state = machine()
+    state.lanes.finalize({lane: Tip(lane, 9, bytes([lane]) * 32) for lane in (2, 3, 4)})
+    questions = asked(tell(state, 4, Hint((), False)))
+    assert sorted(message.lane for _, message in questions) == [2, 3, 4]
+    assert {peer for peer, _ in questions} == {2, 3, 4}
+
+
+def test_what_came_before_a_crash_is_not_asked_for_again() -> None:
+    cluster = Cluster(4, 3, bounds=quick_bounds(64)).start()
+    cluster.crash(3, keep=0)
+    for at in range(30):
+        cluster.submit((1, 2, 4)[at % 3])
+        cluster.run_ms(100)
+    behind = cluster.nodes[1].state.final
+    cluster.restart(3)
+    node = cluster.nodes[3]
+    while not (node.state.lanes.held and node.state.executed_height < behind.block.height):
+        assert cluster.clock.step(), "nothing was fetched"
+    cluster.crash(3, keep=99)
+    state, effects = rebuilt(node, node.store)
+    held = {lane.number: lane.top.height for lane in state.lanes}
+    assert any(height > state.lanes.lanes[lane].base.height for lane, height in held.items())
+    for peer in (1, 2, 4):
+        state, more = simplex.handle(state, LinkUp(peer), node.now())
+        effects += more
+    for _, fetch in asked(effects):
+        assert fetch.above >= held[fetch.lane]
