@@ -8,6 +8,7 @@ Nothing starts before all of it is built, and nothing is filled in later.
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from consensus import simplex
 from consensus.config import Config as ConsensusConfig
@@ -42,6 +43,7 @@ from node.snapshot.serving import Serving
 from node.storage.leveldb import LevelStore
 from node.tracking import Tracking
 from node.view import Notary
+from node.whereabouts import AddressBook, Whereabouts
 from node.witness import load_witness
 
 
@@ -82,6 +84,8 @@ def _assemble(
     store: LevelStore,
 ) -> Node:
     number, keys = keyring.number, keyring.held.keys if keyring.held else None
+    book = AddressBook(config.peer_addresses)
+    config = replace(config, peer_addresses=book)  # the links dial whom it leads to, too
     foundation, events = genesis.foundation, Events(bounds.events_queued_max)
     driver, peers, effects = _make_driver(config, bounds, genesis, keyring, store)
     metrics = driver.metrics
@@ -91,7 +95,10 @@ def _assemble(
     tracking = Tracking(reader=store, intake=intake, notary=notary, events=events, number=number)
     lines = _make_lines(driver, peers, notary, tracking, store)
     serving = _make_serving(driver, peers, store, bounds)
-    relay = Relay(pump=serving, links=peers, submit=intake.submit, lines=lines)
+    whereabouts = _make_whereabouts(driver, peers, config, keyring, book)
+    relay = Relay(
+        pump=serving, links=peers, submit=intake.submit, lines=lines, whereabouts=whereabouts
+    )
     aliases = Aliases(store, bounds)
     eraser = _make_eraser(driver, intake, aliases, store, bounds, number=number)
     platforms = Platforms(store, foundation.validators)
@@ -199,6 +206,20 @@ def _make_lines(
         members=lambda: members_linked(driver, peers),
         refused=driver.refused,
         found=tracking.certified,
+    )
+
+
+def _make_whereabouts(
+    driver: Driver, peers: Peers, config: Config, keyring: Keyring, book: AddressBook
+) -> Whereabouts:
+    return Whereabouts(
+        own=keyring.code,
+        listen=config.peers_listen,
+        book=book,
+        links=peers,
+        members=lambda: {each.number: each.code for each in driver.ledger.validators},
+        candidates=lambda: {each.number: each.validator.code for each in driver.ledger.candidates},
+        refused=driver.refused,
     )
 
 

@@ -7,8 +7,8 @@ their `member.ready` and `key.rotate` go to a member, as a message between those
 
 A member takes such a record as if its own platform had handed it in, one of each peer at a time:
 whatever breaks a rule is not stored. Nothing is answered: who has sent one reads the ledger, and
-asks another member if it does not stand there after a while. (Log lines, node/loglines.py, are
-handed on from here as well.)
+asks another member if it does not stand there after a while. (Log lines, node/loglines.py, and
+addresses, node/whereabouts.py, are handed on from here as well.)
 """
 
 import asyncio
@@ -26,6 +26,8 @@ from ledger.signing import SIGNATURE_BYTES
 from node.intake import Offer, Result
 from node.links.listener import Listener
 from node.loglines import ASK, LINE, LogLines
+from node.whereabouts import MARK as TOLD
+from node.whereabouts import Whereabouts
 
 log = logging.getLogger(__name__)
 
@@ -58,9 +60,16 @@ class Relay:
     """Stands between the links and the pump: what is carried goes to the intake, all else on."""
 
     def __init__(
-        self, *, pump: Listener, links: Sender, submit: Submit, lines: LogLines | None = None
+        self,
+        *,
+        pump: Listener,
+        links: Sender,
+        submit: Submit,
+        lines: LogLines | None = None,
+        whereabouts: Whereabouts | None = None,
     ) -> None:
         self._pump, self._links, self._submit, self._lines = pump, links, submit, lines
+        self._whereabouts = whereabouts
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._sent = 0
 
@@ -80,6 +89,8 @@ class Relay:
     def link_up(self, peer: int) -> None:
         """A link stands."""
         self._pump.link_up(peer)
+        if self._whereabouts is not None:
+            self._whereabouts.link_up(peer)
 
     def link_down(self, peer: int) -> None:
         """It is gone."""
@@ -94,6 +105,10 @@ class Relay:
         if self._lines is not None and message.startswith((ASK, LINE)):
             self._links.handled(peer, len(message))
             self._lines.received(peer, message)
+            return
+        if self._whereabouts is not None and message.startswith(TOLD):
+            self._links.handled(peer, len(message))
+            self._whereabouts.received(peer, message)
             return
         if not message.startswith(MARK):
             self._pump.received(peer, message)
@@ -115,6 +130,8 @@ class Relay:
 
     async def stop(self) -> None:
         """Take nothing more in."""
+        if self._whereabouts is not None:
+            self._whereabouts.stop()
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
