@@ -7,9 +7,15 @@ one opens view v + 1. Each view that is nullified doubles the time that the next
 final block halves it again, within the bounds of `Timing`. Upon a notarization of a view that this
 node has not nullified: it votes finalize. Every own vote stands behind the `Persist` of its row.
 
+Two notarizes, or finalize and nullify, of one validator in a view are evidence, whichever way they
+came: as votes that count, under a certificate, or too late to count (those are checked only once
+something contradicts them).
+
 Before its first vote or proposal a node whose lane is empty seals an empty batch: so whoever has
 voted has a lane, and a lost store is known by a batch, which outlives all restarts of others.
 """
+
+from collections.abc import Iterator
 
 from consensus import evidence, safety, silence
 from consensus.certificate import (
@@ -147,7 +153,9 @@ def receive_vote(state: State, peer: int, vote: Vote) -> None:
         return
     certificate = round_.certificates.get(vote.kind)
     if counted is Counted.ADDED and certificate is not None and certificate.hash == vote.hash:
-        return
+        round_.tallies[vote.kind].late.setdefault(peer, (vote.hash, vote.signature))
+        if not any(_contradictions(round_, peer, vote)):
+            return
     message = statement_message(state.config.chain, vote.kind, vote.epoch, vote.view, vote.hash)
     key = state.seats.by_number[peer].vote_key
     if not state.config.verify(key, message, vote.signature):
@@ -159,37 +167,65 @@ def receive_vote(state: State, peer: int, vote: Vote) -> None:
 def count_vote(state: State, number: int, vote: Vote) -> None:
     """Count a vote whose signature holds; form the certificate that it completes."""
     round_ = state.round(vote.view)
-    tally = round_.tallies[vote.kind]
-    counted = tally.add(number, vote.hash, vote.signature)
-    _accuse_voter(state, round_, number, vote, counted)
-    quorum = state.seats.quorum
-    if (
-        counted is Counted.ADDED
-        and vote.kind not in round_.certificates
-        and tally.count(vote.hash) >= quorum
-    ):
+    counted = round_.tallies[vote.kind].add(number, vote.hash, vote.signature)
+    _accuse_voter(state, round_, number, vote)
+    if counted is Counted.ADDED:
+        _complete(state, round_, vote)
+
+
+def count_own(state: State) -> None:
+    """Upon a start: one's own vote may be a quorum (q = 1) whose certificate was not stored."""
+    for round_ in list(state.rounds.values()):
+        for vote in round_.own.values():
+            _complete(state, round_, vote)
+
+
+def _complete(state: State, round_: Round, vote: Vote) -> None:
+    """Form the certificate of what a vote says, if q have said so."""
+    tally, quorum = round_.tallies[vote.kind], state.seats.quorum
+    if vote.kind not in round_.certificates and tally.count(vote.hash) >= quorum:
         signatures = tally.signatures(vote.hash, quorum)
         add_certificate(state, Certificate(vote.kind, vote.epoch, vote.view, vote.hash, signatures))
 
 
-def _accuse_voter(state: State, round_: Round, number: int, vote: Vote, counted: Counted) -> None:
-    """Two notarizes (or finalizes) of different blocks, or finalize beside nullify."""
-    kind, other_kind = evidence.TWO_NOTARIZES, vote.kind
-    if counted is not Counted.CONFLICT:
-        kind = evidence.FINALIZE_AND_NULLIFY
-        other_kind = {FINALIZE: NULLIFY, NULLIFY: FINALIZE}.get(vote.kind, 0)
-    elif vote.kind != NOTARIZE:
+OPPOSITE = {NOTARIZE: NOTARIZE, FINALIZE: NULLIFY, NULLIFY: FINALIZE}
+"""Of which kind is what must not be signed beside a vote, in one view."""
+
+
+def _contradictions(round_: Round, number: int, vote: Vote) -> Iterator[tuple[bytes, bytes]]:
+    """What a validator has signed against a vote of its own, (hash, signature): notarizes of other
+    blocks, nullify beside finalize. Counted, under a certificate, or late and not yet checked."""
+    kind = OPPOSITE[vote.kind]
+    tally, certificate = round_.tallies[kind], round_.certificates.get(kind)
+    found = [tally.vote_of(number), tally.late.get(number)]
+    if certificate is not None:
+        signed = {each.number: each.signature for each in certificate.signatures}
+        if number in signed:
+            found.insert(1, (certificate.hash, signed[number]))
+    for each in found:
+        if each is not None and (kind != vote.kind or each[0] != vote.hash):
+            yield each
+
+
+def _accuse_voter(state: State, round_: Round, number: int, vote: Vote) -> None:
+    """Upon a vote whose signature holds: keep it beside one that it contradicts."""
+    for hash_, signature in _contradictions(round_, number, vote):
+        kind = OPPOSITE[vote.kind]
+        message = statement_message(state.config.chain, kind, vote.epoch, vote.view, hash_)
+        key = state.seats.by_number[number].vote_key
+        if not state.config.verify(key, message, signature):
+            continue  # a late one that nobody had checked
+        other = evidence.part((vote.epoch, vote.view, hash_), signature)
+        this = evidence.part((vote.epoch, vote.view, vote.hash), vote.signature)
+        if vote.kind == NOTARIZE:
+            found, parts = evidence.TWO_NOTARIZES, sorted([other, this])
+        else:
+            found = evidence.FINALIZE_AND_NULLIFY
+            parts = [this, other] if vote.kind == FINALIZE else [other, this]
+        keep_evidence(
+            state, evidence.Evidence(found, number, vote.epoch, vote.view, parts[0], parts[1])
+        )
         return
-    other = round_.tallies[other_kind].vote_of(number) if other_kind else None
-    if other is None:
-        return
-    first = evidence.part((vote.epoch, vote.view, other[0]), other[1])
-    second = evidence.part((vote.epoch, vote.view, vote.hash), vote.signature)
-    if (kind == evidence.FINALIZE_AND_NULLIFY and vote.kind == FINALIZE) or (
-        kind == evidence.TWO_NOTARIZES and second < first
-    ):
-        first, second = second, first
-    keep_evidence(state, evidence.Evidence(kind, number, vote.epoch, vote.view, first, second))
 
 
 # --- certificates ---
@@ -206,6 +242,7 @@ def receive_certificate(state: State, peer: int, message: CertificateMessage) ->
             state.refuse(peer, "certificate")
             return
         silence.look(state, peer, certificate)
+        _accuse_signers(state, certificate)
         add_certificate(state, certificate)
         state.fetched_view(peer, certificate.view)
     round_ = state.round(certificate.view)
@@ -214,6 +251,15 @@ def receive_certificate(state: State, peer: int, message: CertificateMessage) ->
     hash_ = block_hash(state.config.chain, block)
     if hash_ == round_.notarized:
         keep_certified_block(state, block, hash_)
+
+
+def _accuse_signers(state: State, certificate: Certificate) -> None:
+    """Upon a certificate that holds: who signed it may have told this node something else."""
+    round_ = state.round(certificate.view)
+    for each in certificate.signatures:
+        kind, view, hash_ = certificate.kind, certificate.view, certificate.hash
+        vote = Vote(kind, certificate.epoch, view, hash_, each.signature, False)
+        _accuse_voter(state, round_, each.number, vote)
 
 
 def keep_certified_block(state: State, block: Block, hash_: bytes) -> None:

@@ -67,6 +67,7 @@ def restore(
     """
     state = rebuild(config, reader, head, now)
     recall.begin(state)
+    rounds.count_own(state)
     checkpoints = state.checkpoints
     for own in list(checkpoints.own.values()):
         cosign.count(state, config.me, own)

@@ -120,6 +120,8 @@ def receive_blocks(state: State, number: int, message: Blocks) -> None:
     state.peers[number].final_height = max(state.peers[number].final_height, last_height)
     if message.blocks[0].epoch != state.epoch or last_height <= state.final.block.height:
         return
+    if message.blocks[0].height > state.final.block.height + 1:
+        return  # asked for before a start from an older store
     chain = _linked(state, message)
     certificate = message.finalization
     if chain is None:

@@ -21,10 +21,13 @@ class Counted(Enum):
 class Tally:
     """Votes of one kind in one view, whose signatures have been checked."""
 
-    __slots__ = ("_votes",)
+    __slots__ = ("_votes", "late")
 
     def __init__(self) -> None:
         self._votes: dict[int, tuple[bytes, bytes]] = {}
+        self.late: dict[int, tuple[bytes, bytes]] = {}
+        """Votes for what is certified already: neither checked nor counted, but kept beside what
+        the same validator may sign against them."""
 
     def look(self, number: int, hash_: bytes) -> Counted:
         """What would become of a validator's vote for a block."""

@@ -2,25 +2,40 @@
 
 import pytest
 
-from consensus import simplex, view
-from consensus.certificate import FINALIZE, NOTARIZE
-from consensus.effects import Persist
+from consensus import safety, simplex, view
+from consensus.certificate import (
+    FINALIZE,
+    NOTARIZE,
+    NULLIFY,
+    Certificate,
+    Signed,
+)
+from consensus.effects import Persist, Refuse
+from consensus.evidence import FINALIZE_AND_NULLIFY, Evidence
+from consensus.inputs import Received
 from consensus.messages import (
     MESSAGE_BYTES_MAX,
     Batches,
+    Blocks,
+    CertificateMessage,
     CheckpointMessage,
     Cosignature,
     Hint,
     Message,
+    Vote,
     decode_message,
     encode_message,
 )
+from consensus.serving import stored_final
 from consensus.view import COSIGNATURES_WAIT
 from ledger.block import Block, Tip
+from ledger.encoding import encode
 from ledger.errors import Malformed, StoreDamaged
+from ledger.hashing import ZERO_HASH
+from ledger.statements import conflict
 from ledger.store import CHECKPOINT, CONSENSUS, HEADER, SUBMISSION, Changes, after
 from tests.simulation import actors
-from tests.simulation.cluster import Cluster, Node, quick_bounds
+from tests.simulation.cluster import CHAIN, ORIGIN, Cluster, Node, cheap_verify, quick_bounds
 from tests.simulation.test_scenarios import drop, is_vote, keep_all, ready, work
 
 # --- execution ---
@@ -154,6 +169,19 @@ def test_disk_full_at_vote_fail_stop() -> None:
         cluster.settle()
 
 
+def test_a_quorum_of_one_goes_on_from_its_own_vote() -> None:
+    """Its vote is on the disk, and the certificate that it alone makes is not."""
+    cluster = ready(1)
+    node = cluster.nodes[1]
+    vote = actors.sign_vote(node, NULLIFY, node.state.epoch, node.state.view, ZERO_HASH)
+    cluster.crash(1)
+    key = safety.vote_key(vote.epoch, vote.view, NULLIFY)
+    node.store.write({key: encode(safety.VoteRow(vote.hash, vote.signature))})
+    cluster.restart(1)
+    cluster.submit(1)
+    cluster.settle()
+
+
 def busy_store() -> Node:
     """A node in the midst of things: votes, proposals, certificates and batches are on its disk."""
     cluster = ready()
@@ -196,6 +224,79 @@ def test_log_torn_tail_bitflip_truncate(harm: str) -> None:
             started += 1
     assert damaged
     assert started, "not every row is read at a start"
+
+
+# --- evidence ---
+
+
+@pytest.mark.parametrize("first", ["late", "certificate", "counted"])
+@pytest.mark.parametrize("kind", [NULLIFY, FINALIZE])
+def test_a_contradiction_is_seen_whichever_way_it_comes(first: str, kind: int) -> None:
+    """Platform 7 finalizes and nullifies: one of them too late to count, under a certificate, or as
+    a vote that counts."""
+    cluster = ready(7)
+    node = cluster.nodes[1]
+    view = node.state.view
+    block = bytes([7]) * 32
+    hashes = {NULLIFY: ZERO_HASH, FINALIZE: block}
+
+    def vote(number: int, of: int) -> Vote:
+        return actors.sign_vote(cluster.nodes[number], of, 1, view, hashes[of])
+
+    def hear(number: int, message: Message) -> None:
+        simplex.handle(node.state, Received(number, message), node.now())
+
+    voters = {"late": (2, 3, 4, 5, 6), "certificate": (3, 4, 5, 6, 7), "counted": ()}[first]
+    if first == "certificate":
+        signed = tuple(Signed(number, vote(number, kind).signature) for number in voters)
+        hear(2, CertificateMessage(Certificate(kind, 1, view, hashes[kind], signed), None))
+    for number in voters if first == "late" else ():
+        hear(number, vote(number, kind))
+    if first != "certificate":
+        hear(7, vote(7, kind))
+    assert not node.state.evidence
+    hear(7, vote(7, FINALIZE + NULLIFY - kind))
+    (found,) = node.state.evidence.values()
+    assert (found.number, found.kind, found.slot) == (7, FINALIZE_AND_NULLIFY, view)
+    verify_evidence(found, cluster)
+
+
+def verify_evidence(found: Evidence, cluster: Cluster) -> None:
+    """It convicts, by the rules of whoever judges it again."""
+    key = cluster.nodes[found.number].config.validators[found.number - 1].vote_key
+    for each in conflict(CHAIN, ORIGIN, found):
+        assert cheap_verify(key, each.message, each.signature)
+
+
+def test_a_late_vote_that_does_not_hold_accuses_nobody() -> None:
+    cluster = ready(7)
+    node = cluster.nodes[1]
+    view = node.state.view
+    for number in (2, 3, 4, 5, 6):
+        vote = actors.sign_vote(cluster.nodes[number], NULLIFY, 1, view, ZERO_HASH)
+        simplex.handle(node.state, Received(number, vote), node.now())
+    forged = Vote(NULLIFY, 1, view, ZERO_HASH, bytes(64), False)
+    for vote in (forged, actors.sign_vote(cluster.nodes[7], FINALIZE, 1, view, bytes(31) + b"7")):
+        simplex.handle(node.state, Received(7, vote), node.now())
+    assert not node.state.evidence
+
+
+def test_blocks_that_were_asked_for_before_a_store_was_lost_blame_nobody() -> None:
+    """The answer starts higher than the new store, which is nobody's fault, and is of no use."""
+    cluster = ready(epoch_blocks=64)
+    work(cluster, 12, 300)
+    cluster.settle()
+    height = cluster.nodes[1].executed_height()
+    row = stored_final(cluster.nodes[1].state, height)
+    assert row is not None
+    assert row.finalization is not None
+    late = Blocks((row.block,), row.tail, row.finalization, None)
+    cluster.lose_store(3)
+    node = cluster.nodes[3]
+    node.start()
+    _, effects = simplex.handle(node.state, Received(1, late), node.now())
+    assert not any(isinstance(effect, Refuse) for effect in effects)
+    assert node.state.final.block.height == 0
 
 
 # --- clocks ---
