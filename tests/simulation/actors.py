@@ -14,6 +14,7 @@ from consensus.certificate import (
     NULLIFY,
     PROPOSE,
     Certificate,
+    Signed,
     statement_message,
 )
 from consensus.config import Signer
@@ -22,6 +23,7 @@ from consensus.messages import (
     CertificateMessage,
     CheckpointMessage,
     Cosignature,
+    Hint,
     Message,
     Proposal,
     RemainsMessage,
@@ -29,7 +31,7 @@ from consensus.messages import (
 )
 from consensus.proposals import candidate_of, make_block
 from ledger.batch import Batch, Header, batch_root, commitment, header_message
-from ledger.block import Block, block_hash
+from ledger.block import Block, Tip, block_hash
 from ledger.checkpoint import Checkpoint, cosignature_message
 from ledger.hashing import ZERO_HASH
 from ledger.rows import CheckpointRow, CosignatureRow
@@ -67,10 +69,12 @@ def batch_of(node: Node, *, height: int, previous: bytes) -> Batch:
 
 
 def silent_leader(node: Node, target: int, message: Message) -> list[Message]:
+    """Never proposes."""
     return [] if isinstance(message, Proposal) else [message]
 
 
 def silent(node: Node, target: int, message: Message) -> list[Message]:
+    """Says nothing at all."""
     return []
 
 
@@ -133,6 +137,7 @@ def two_faced_voter(node: Node, target: int, message: Message) -> list[Message]:
 
 
 def nullify_only(node: Node, target: int, message: Message) -> list[Message]:
+    """Nullifies every view, whatever it should vote."""
     if not isinstance(message, Vote):
         return [message]
     return [sign_vote(node, NULLIFY, message.epoch, message.view, ZERO_HASH)]
@@ -158,7 +163,66 @@ def stale_leader(node: Node, target: int, message: Message) -> list[Message]:
     return [message]
 
 
+def conflicter(node: Node, target: int, message: Message) -> list[Message]:
+    """Votes beside each vote for a block that nobody has."""
+    if not isinstance(message, Vote) or message.kind == NULLIFY:
+        return [message]
+    nobodys = bytes(each ^ 0xFF for each in message.hash)
+    other = sign_vote(node, message.kind, message.epoch, message.view, nobodys)
+    return [message, other][:: 1 if target % 2 else -1]
+
+
+def nuller(node: Node, target: int, message: Message) -> list[Message]:
+    """Nullifies whatever it finalizes."""
+    if isinstance(message, Vote) and message.kind == FINALIZE:
+        return [sign_vote(node, NULLIFY, message.epoch, message.view, ZERO_HASH), message]
+    return [message]
+
+
+def outdated(node: Node, target: int, message: Message) -> list[Message]:
+    """Votes in views that are over, in every other view instead of its own."""
+    if not isinstance(message, Vote) or message.view < 4:
+        return [message]
+    old = sign_vote(node, message.kind, message.epoch, message.view - 3, message.hash)
+    return [old] if message.view % 2 else [old, message]
+
+
+def wrong_epoch(node: Node, target: int, message: Message) -> list[Message]:
+    """Says everything of its votes' epoch also of the epochs before and after."""
+    if not isinstance(message, Vote):
+        return [message]
+    epochs = (message.epoch - 1, message.epoch + 1)
+    moved = (replace(message, epoch=epoch) for epoch in epochs if epoch > 0)
+    signed = (sign_vote(node, each.kind, each.epoch, each.view, each.hash) for each in moved)
+    return [message, *signed, replace(message, epoch=message.epoch + 1)]
+
+
+def impersonator(node: Node, target: int, message: Message) -> list[Message]:
+    """Shows certificates in the names of others: one good signature, its own, amid false ones."""
+    if not isinstance(message, Vote) or message.again:
+        return [message]
+    seats = node.state.seats
+    numbers = sorted({node.number, *seats.numbers[: seats.quorum - 1]})
+    forged = {number: bytes(64) for number in numbers} | {node.number: message.signature}
+    signed = tuple(Signed(number, signature) for number, signature in sorted(forged.items()))
+    kind, epoch, view, hash_ = message.kind, message.epoch, message.view, message.hash
+    return [message, CertificateMessage(Certificate(kind, epoch, view, hash_, signed), None)]
+
+
+def hint_liar(node: Node, target: int, message: Message) -> list[Message]:
+    """Hints of every lane that it holds what nobody has, and serves nothing."""
+    if isinstance(message, Batches | RemainsMessage) and message.batches[0].header.lane != (
+        node.number
+    ):
+        return []
+    if isinstance(message, Hint):
+        tips = (Tip(tip.lane, tip.height + 3, bytes(31) + b"?") for tip in message.tips)
+        return [message, Hint(tuple(tips), message.again)]
+    return [message]
+
+
 def bad_signer(node: Node, target: int, message: Message) -> list[Message]:
+    """Its votes carry signatures that do not hold."""
     if isinstance(message, Vote):
         return [Vote(message.kind, message.epoch, message.view, message.hash, bytes(64), False)]
     return [message]
@@ -169,6 +233,7 @@ def replayer() -> Outgoing:
     kept: list[Message] = []
 
     def outgoing(node: Node, target: int, message: Message) -> list[Message]:
+        """Sends every message twice, the second time long after."""
         kept.append(message)
         old = kept[-40] if len(kept) > 40 else kept[0]
         return [message, old]
@@ -197,6 +262,7 @@ def lane_forker(targets: Callable[[int], bool], once: bool = False) -> Outgoing:
     siblings: dict[int, Batch] = {}
 
     def outgoing(node: Node, target: int, message: Message) -> list[Message]:
+        """Shows a sibling of its batches to every other platform."""
         if not isinstance(message, Batches) or len(message.batches) != 1:
             return [message]
         batch = message.batches[0]
@@ -216,6 +282,7 @@ def withholder(shown: set[int]) -> Outgoing:
     """Pushes own batches to some only, and serves none."""
 
     def outgoing(node: Node, target: int, message: Message) -> list[Message]:
+        """Shows its batches to one platform only."""
         if isinstance(message, Batches) and target not in shown:
             return []
         return [message]
@@ -245,6 +312,7 @@ def epoch_shifter() -> Outgoing:
     kept: dict[int, Certificate] = {}
 
     def outgoing(node: Node, target: int, message: Message) -> list[Message]:
+        """Says of nullifications of earlier epochs that they are of this one."""
         state = node.state
         for round_ in state.rounds.values():
             if NULLIFY in round_.certificates:
@@ -272,6 +340,12 @@ ACTORS: dict[str, Callable[[], Outgoing]] = {
     "invalid_parent_leader": lambda: invalid_parent_leader,
     "stale_leader": lambda: stale_leader,
     "bad_signer": lambda: bad_signer,
+    "conflicter": lambda: conflicter,
+    "nuller": lambda: nuller,
+    "outdated": lambda: outdated,
+    "wrong_epoch": lambda: wrong_epoch,
+    "impersonator": lambda: impersonator,
+    "hint_liar": lambda: hint_liar,
     "replayer": replayer,
     "lane_forker": lambda: lane_forker(lambda target: target % 2 == 0),
     "epoch_shifter": epoch_shifter,

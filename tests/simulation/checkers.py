@@ -1,6 +1,9 @@
 """What must hold after every step of every run. A breach is a `Violation`."""
 
+import re
 from collections import defaultdict
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from consensus.certificate import (
     FINALIZE,
@@ -9,10 +12,20 @@ from consensus.certificate import (
     PROPOSE,
     Certificate,
     Seats,
+    check_certificate,
     statement_message,
 )
-from consensus.config import Verify
-from consensus.effects import BatchSealed, BatchVoid, Certified, Execute, Halt
+from consensus.config import Limits, Verify
+from consensus.effects import (
+    BatchSealed,
+    BatchVoid,
+    Broadcast,
+    Certified,
+    Effect,
+    Execute,
+    Halt,
+    Send,
+)
 from consensus.lanes import Lanes
 from consensus.messages import (
     Batches,
@@ -27,30 +40,64 @@ from consensus.messages import (
     Vote,
 )
 from consensus.safety import CERTIFICATE, cosigned_key, proposal_key, vote_key
+from consensus.state import Silence, State
 from ledger.batch import header_hash
 from ledger.block import block_hash
 from ledger.checkpoint import Checkpoint, cosignature_message
 from ledger.encoding import decoder
+from ledger.errors import InvalidInput
 from ledger.genesis import Bounds, epoch_of
+from ledger.hashing import ZERO_HASH
 from ledger.membership import Validator
 from ledger.residue import Remains
+from ledger.rows import HeaderRow
 from ledger.store import CONSENSUS, HEADER, RESIDUE, SUBMISSION, Changes, MemoryStore
+
+if TYPE_CHECKING:
+    from tests.simulation.cluster import Node
 
 VOTE = "vote_key"
 COSIGNER = "cosigner_key"
+VIEWS_AHEAD = Limits().views_ahead_max
 
 
 def statement(chain: bytes, vote: Vote) -> bytes:
     return statement_message(chain, vote.kind, vote.epoch, vote.view, vote.hash)
 
 
+View = tuple[int, int]
+"""(epoch, view)."""
+
+
 class Violation(AssertionError):
-    """A safety or progress rule was broken."""
+    """A safety or progress rule was broken. `views`: those that it came of, if that is known;
+    `height`: the block's or checkpoint's, or 0."""
+
+    def __init__(self, text: str, views: tuple[View, ...] = (), height: int = 0) -> None:
+        super().__init__(text)
+        self.views = views
+        self.height = height
+
+    def kind(self) -> str:
+        """The same for two violations of one rule: the text's first line without numbers."""
+        return re.sub(r"[0-9]+", "#", str(self).splitlines()[0])[:60]
 
 
-def check(condition: bool, text: str) -> None:
+def check(condition: bool, text: str, views: tuple[View, ...] = (), height: int = 0) -> None:
     if not condition:
-        raise Violation(text)
+        raise Violation(text, views, height)
+
+
+def _statement_of(message: Message, chain: bytes) -> tuple[int, int, int, bytes, bytes] | None:
+    """(kind, epoch, view, hash, signature) of a vote or proposal."""
+    match message:
+        case Vote(kind, epoch, view, hash_, signature):
+            is_good = kind != NULLIFY or hash_ == ZERO_HASH
+            return (kind, epoch, view, hash_, signature) if is_good else None
+        case Proposal(block, signature):
+            return PROPOSE, block.epoch, block.view, block_hash(chain, block), signature
+        case _:
+            return None
 
 
 class Checker:
@@ -73,6 +120,8 @@ class Checker:
         self.forks_only = False
         """Whether only conflicting blocks count: for networks whose rules are broken on purpose."""
         self.blocks: dict[int, bytes] = {}
+        self.view_of: dict[int, View] = {}
+        """Height → where its final block was proposed, as the first honest node executed it."""
         self.roots: dict[int, tuple[int, bytes]] = {}
         self.heights: dict[int, int] = defaultdict(int)
         self.certified: dict[int, int] = defaultdict(int)
@@ -96,13 +145,25 @@ class Checker:
         self.may_halt: set[int] = set()
         self.may_forget: set[int] = set()
         """Nodes whose stores were lost or set back."""
+        self.unsure: set[int] = set()
+        """Nodes that have lost rows: should they sign before anybody shows them what they signed,
+        they are faulty (`excused`)."""
         self.excused: set[int] = set()
+        self.checked: set[Certificate] = set()
+        self.said: dict[int, dict[tuple[int, int, int], dict[int, bytes]]] = defaultdict(dict)
+        """Node → (liar, epoch, view) → what it was told in this life, by kind, the first each."""
         self.forgotten: dict[int, str] = {}
         self.halts: dict[int, str] = {}
 
     # --- messages of honest nodes ---
 
-    def sent(self, source: int, message: Message, chain: bytes) -> None:
+    def sent(
+        self, source: int, message: Message, chain: bytes, silence: Silence | None = None
+    ) -> None:
+        if source in self.unsure and silence is None:
+            signs = isinstance(message, Vote | Proposal | Cosignature) and not message.again
+            if signs or (isinstance(message, Batches) and message.batches[0].header.lane == source):
+                self.excuse(source)
         match message:
             case Vote(kind, epoch, view, hash_):
                 self._vote(source, message)
@@ -122,7 +183,8 @@ class Checker:
                 self._stood(source, key, message)
             case Cosignature(height, size, root):
                 known_result = self.cosigned.setdefault((source, height), (size, root))
-                check(known_result == (size, root), f"{source} cosigned two roots at {height}")
+                text = f"{source} cosigned two roots at {height}"
+                check(known_result == (size, root), text, height=height)
                 epoch = epoch_of(height, self.epoch_blocks)
                 text = Checkpoint(self.origin, size, root).text()
                 said = cosignature_message(message.time_s, text)
@@ -166,10 +228,11 @@ class Checker:
         known = self.votes.setdefault(slot, vote.hash)
         if self.forks_only:
             return
-        check(known == vote.hash, f"{source} voted twice in {slot}")
+        at = ((vote.epoch, vote.view),)
+        check(known == vote.hash, f"{source} voted twice in {slot}", at)
         other = {FINALIZE: NULLIFY, NULLIFY: FINALIZE}.get(vote.kind)
         clash = other is not None and (source, vote.epoch, vote.view, other) in self.votes
-        check(not clash, f"{source} signed finalize and nullify in view {vote.view}")
+        check(not clash, f"{source} signed finalize and nullify in view {vote.view}", at)
 
     def _certificate(self, certificate: Certificate) -> None:
         if self.forks_only:
@@ -179,6 +242,13 @@ class Checker:
         full = len(numbers) == len(certificate.signatures) == seats.quorum
         check(full, "a certificate has not q distinct signers")
         check(numbers <= set(seats.numbers), "a certificate is signed by others than its members")
+        if certificate in self.checked:
+            return
+        self.checked.add(certificate)
+        try:
+            check_certificate(self.chain, seats, self.verify, certificate)
+        except InvalidInput as error:
+            raise Violation(f"a certificate does not hold: {error}") from error
 
     # --- effects of honest nodes ---
 
@@ -190,7 +260,9 @@ class Checker:
             if key.startswith(CERTIFICATE) and key[-1] == NOTARIZE and value is not None:
                 name = decoder(Certificate).decode(value).hash
                 known = self.notarized.setdefault(key, name)
-                check(known == name, f"two notarized blocks in one view, seen by {node}")
+                found = decoder(Certificate).decode(value)
+                text = f"two notarized blocks in one view, seen by {node}"
+                check(known == name, text, ((found.epoch, found.view),))
 
     def seated(self, epoch: int, validators: tuple[Validator, ...]) -> None:
         """All nodes know one set of an epoch."""
@@ -203,8 +275,11 @@ class Checker:
         height = effect.block.height
         records = sum(batch.header.count for _, batch in effect.batches)
         check(records <= bounds.cut_records_max, f"a cut of {records} records")
+        is_first = height not in self.blocks
         known = self.blocks.setdefault(height, effect.hash)
-        check(known == effect.hash, f"fork: two final blocks at height {height}")
+        here = (effect.block.epoch, effect.block.view)
+        views = (self.view_of.setdefault(height, here), here)
+        check(known == effect.hash, f"fork: two final blocks at height {height}", views, height)
         below = self.blocks.get(height - 1)
         check(below in (None, effect.block.parent), f"block {height} does not link")
         lanes = self.lanes[node]
@@ -218,7 +293,7 @@ class Checker:
             self.final_roots.add(batch.header.root)
         for tip in effect.block.tips:
             check(lanes[tip.lane] == tip.height, f"lane {tip.lane} does not reach its tip")
-        if height > self.heights[node] and known is effect.hash:
+        if is_first:
             self._durable(effect, stores)
         self.heights[node] = max(self.heights[node], height)
 
@@ -227,7 +302,7 @@ class Checker:
             return
         seats = self.sets[effect.block.epoch]
         members = [stores[number] for number in seats.numbers if number in stores]
-        need = seats.witnesses if len(members) == len(seats.numbers) else 1
+        need = seats.witnesses  # q voted, of whom at most f are faulty or have lost their stores
         for hash_, batch in effect.batches:
             last = hash_ + max(0, batch.header.count - 1).to_bytes(2)
             rows = (SUBMISSION + last, RESIDUE + last)
@@ -251,7 +326,8 @@ class Checker:
         check(row.height > self.certified[node], "certified heights rise")
         self.certified[node] = row.height
         known = self.roots.setdefault(row.height, (row.size, row.root))
-        check(known == (row.size, row.root), f"two certified roots at {row.height}")
+        text = f"two certified roots at {row.height}"
+        check(known == (row.size, row.root), text, height=row.height)
         numbers = {each.number for each in row.cosignatures}
         seats = self.sets[epoch_of(row.height, self.epoch_blocks)]
         full = len(numbers) == len(row.cosignatures) == seats.quorum
@@ -268,9 +344,18 @@ class Checker:
         if not effect.is_lost:
             self.owed.add(effect.root)
 
+    def lost(self, node: int) -> None:
+        """It has lost rows: expect no memory of what it signed before now."""
+        self.unsure.add(node)
+        self._forget(node)
+
     def excuse(self, node: int) -> None:
-        """Expect no memory of what it signed before now, nor that nobody accuses it."""
+        """It signs without knowing what it signed: it may be accused."""
+        self.unsure.discard(node)
         self.excused.add(node)
+        self._forget(node)
+
+    def _forget(self, node: int) -> None:
         for slot in [each for each in self.sealed_at if each[0] == node]:
             del self.sealed_at[slot]
         for said in (self.votes, self.proposals, self.cosigned):
@@ -282,12 +367,78 @@ class Checker:
         check(known, f"honest node {node} never signs again: {reason}")
         self.forgotten[node] = reason
 
+    def silent(self, node: int, state: State, effects: tuple[Effect, ...]) -> None:
+        """Who may not sign sends nothing that it has not signed before."""
+        if state.silence is None:
+            return
+        for effect in effects:
+            message = effect.message if isinstance(effect, Broadcast | Send) else None
+            signs = isinstance(message, Vote | Proposal | Cosignature) and not message.again
+            check(not signs, f"{node} signs while it is silent: {message}")
+
+    # --- what liars say ---
+
+    def heard(self, node: "Node", peer: int, message: Message, stood: tuple[int, int, int]) -> None:
+        """Whoever was told two things that one key must not sign both has evidence of it. `stood`:
+        the epoch, the last final view and the view that the node was in."""
+        told = _statement_of(message, self.chain)
+        if told is None or self.forks_only:
+            return
+        kind, epoch, view, hash_, signature = told
+        seat = self.sets[epoch].by_number.get(peer) if epoch == stood[0] else None
+        if seat is None or not stood[1] < view <= stood[2] + VIEWS_AHEAD:
+            return
+        if kind == PROPOSE and self.sets[epoch].leader(epoch, view) != peer:
+            return
+        if not self.verify(
+            seat.vote_key, statement_message(self.chain, kind, epoch, view, hash_), signature
+        ):
+            return
+        said = self.said[node.number].setdefault((peer, epoch, view), {})
+        known = said.setdefault(kind, hash_)
+        clash = known != hash_ and kind in (PROPOSE, NOTARIZE)
+        if clash or {FINALIZE, NULLIFY} <= said.keys():
+            self._accused(node, peer, epoch, view)
+
+    def _accused(self, node: "Node", number: int, epoch: int, view: int) -> None:
+        mine = [each for each in node.state.evidence.values() if each.number == number]
+        is_full = len(mine) >= node.config.limits.evidence_per_validator_max
+        found = any((each.epoch, each.slot) == (epoch, view) for each in mine)
+        text = f"{node.number} saw {number} contradict itself in view {view} and has no evidence"
+        check(found or is_full, text, ((epoch, view),))
+
+    # --- after a run ---
+
+    def whole(self, nodes: "Mapping[int, Node]") -> None:
+        """Every honest node has one chain, and every record of every final batch, or what stands
+        in its place: what was acknowledged as final is not lost."""
+        for number, node in nodes.items():
+            head, store = node.ledger.head, node.store
+            check(self.blocks.get(head.height, head.hash) == head.hash, f"{number} is on a fork")
+            for lane, tip in head.cut.items():
+                name = self.batches.get((lane, tip.height))
+                check(name == tip.hash, f"lane {lane} of {number} ends in another batch")
+            for hash_ in self.final:
+                check(self._has(store, hash_), f"{number} has lost a batch that is final")
+
+    def _has(self, store: MemoryStore, hash_: bytes) -> bool:
+        row = store.get(HEADER + hash_)
+        if row is None:
+            return False
+        places = range(decoder(HeaderRow).decode(row).header.count)
+        names = (hash_ + place.to_bytes(2) for place in places)
+        return all(
+            store.get(SUBMISSION + name) is not None or store.get(RESIDUE + name) is not None
+            for name in names
+        )
+
     def halted(self, node: int, effect: Halt) -> None:
         check(node in self.may_halt, f"honest node {node} halted: {effect.reason}")
         self.halts[node] = effect.reason
 
     def restarted(self, node: int, executed_height: int, cut: dict) -> None:
         """A restarted node goes on from its durable head."""
+        self.said[node].clear()
         self.heights[node] = executed_height
         lanes = self.lanes[node]
         lanes.clear()

@@ -6,7 +6,7 @@ was not flushed, everything in memory, and all timers; a restart has the disk's 
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from hashlib import blake2b, sha256
 from random import Random
@@ -31,12 +31,13 @@ from consensus.effects import (
     Unsealed,
 )
 from consensus.inputs import Executed, Input, LinkDown, LinkUp, Now, Received, SealBatch, TimerFired
-from consensus.messages import Message
+from consensus.messages import Message, decode_message, encode_message
 from consensus.state import State
 from ledger import signing
 from ledger.batch import Submission
 from ledger.block import Block
 from ledger.encoding import decoder
+from ledger.errors import Malformed, StoreDamaged
 from ledger.genesis import FIRST_BOUNDS, Bounds, Genesis, chain_id
 from ledger.membership import Validator
 from ledger.rows import HeaderRow
@@ -46,6 +47,7 @@ from tests.simulation.checkers import Checker, Violation, check
 from tests.simulation.clock import Clock
 from tests.simulation.execution import Ledger, RealLedger, join, load, turn
 from tests.simulation.network import Network, Weather
+from tests.simulation.transcript import Recorder
 
 CHAIN = sha256(b"a simulated network").digest()
 ORIGIN = "standing.example/simulation"
@@ -66,6 +68,27 @@ class CheapKey:
 
 def cheap_verify(public: bytes, message: bytes, signature: bytes) -> bool:
     return blake2b(message, key=public).digest() == signature
+
+
+@dataclass(frozen=True)
+class Checksummed:
+    """A store as a node reads it: a damaged row is never given out."""
+
+    store: MemoryStore
+    damaged: set[bytes]
+
+    def get(self, key: bytes) -> bytes | None:
+        if key in self.damaged:
+            raise StoreDamaged("a row", "its checksum does not hold")
+        return self.store.get(key)
+
+    def scan(
+        self, start: bytes, stop: bytes, *, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
+        for key, value in self.store.scan(start, stop, reverse=reverse):
+            if key in self.damaged:
+                raise StoreDamaged("a row", "its checksum does not hold")
+            yield key, value
 
 
 def make_keys(n: int, *, real: bool) -> tuple[list[Keys], tuple[Validator, ...]]:
@@ -106,6 +129,8 @@ class Node:
         self.fsync_us = 1_500
         self.disk_full = False
         """The next write fails: the node stops."""
+        self.damaged: set[bytes] = set()
+        """Keys of rows that a checksum gives away to whoever reads them."""
         self.twist = b""
         """Not empty: execution goes wrong here, in this way."""
         self.actor = ""
@@ -125,7 +150,12 @@ class Node:
         head = self.ledger.head
         if self.honest:
             self.cluster.checker.restarted(self.number, head.height, dict(head.cut))
-        self.state, effects = simplex.restore(self.config, self.store, head, self.now())
+        reader = Checksummed(self.store, self.damaged)
+        try:
+            self.state, effects = simplex.restore(self.config, reader, head, self.now())
+        except StoreDamaged:
+            self.up = False
+            raise
         self._speak_if_byzantine()
         self.carry_out(effects)
         self._plan_erasing()
@@ -169,8 +199,24 @@ class Node:
             self._handle(given)
 
     def _handle(self, given: Input) -> None:
-        self.state, effects = simplex.handle(self.state, given, self.now())
+        if not self.up:
+            return
+        state = self.state
+        was_silent = state.silence is not None
+        stood = (state.epoch, state.final_view, state.view)
+        try:
+            self.state, effects = simplex.handle(self.state, given, self.now())
+        except StoreDamaged:
+            if not self.damaged:
+                raise
+            self.cluster.crash(self.number)
+            return
         self._speak_if_byzantine()
+        if self.honest:
+            if was_silent:
+                self.cluster.checker.silent(self.number, self.state, effects)
+            if isinstance(given, Received) and not self.cluster.nodes[given.peer].honest:
+                self.cluster.checker.heard(self, given.peer, given.message, stood)
         self.carry_out(effects)
         if isinstance(self.ledger, RealLedger) and self.honest:
             self.cluster.checker.holds(self.number, self.state.lanes)
@@ -220,8 +266,11 @@ class Node:
     def _write(self, effect: Persist) -> None:
         self.store.write(effect.changes)
         self.history.append(effect.changes)
+        self.damaged.difference_update(effect.changes)
         if self.honest:
             self.cluster.checker.persisted(self.number, effect.changes)
+        if self.cluster.recorder is not None:
+            self.cluster.recorder.wrote(self, effect.changes)
 
     def _do(self, effect: Effect) -> None:
         cluster = self.cluster
@@ -278,6 +327,8 @@ class Node:
             self.ledger.head = replace(head, root=sha256(head.root + self.twist).digest())
         head = self.ledger.head
         self.cluster.note("executed", self.number, head.height)
+        if self.cluster.recorder is not None:
+            self.cluster.recorder.executed(self, effect)
         self.outbox.append(Persist(changes))
         result = Executed(
             head.height, head.size, head.root, head.is_erasing, head.is_changing, validators
@@ -299,11 +350,20 @@ class Node:
 
     def _send(self, peer: int, message: Message) -> None:
         messages = [message] if self.outgoing is None else self.outgoing(self, peer, message)
+        cluster = self.cluster
         for each in messages:
             if self.honest:
-                self.cluster.checker.sent(self.number, each, self.config.chain)
-            self.cluster.note(type(each).__name__, self.number, peer)
-            self.cluster.network.send(self.number, peer, each)
+                cluster.checker.sent(self.number, each, self.config.chain, self.state.silence)
+            cluster.note(type(each).__name__, self.number, peer)
+            if cluster.recorder is not None:
+                cluster.recorder.sent(self, peer, each)
+            on_wire = cluster.coded(self, each) if cluster.has_codec else each
+            if on_wire is not None:
+                cluster.network.send(self.number, peer, on_wire)
+
+    def set_timing(self, timing: Timing) -> None:
+        """Other waits, before the start."""
+        self.config = replace(self.config, timing=timing)
 
     def _set_timer(self, timer: str, at: int) -> None:
         self.timers[timer] = at
@@ -348,6 +408,11 @@ class Cluster:
         self.refusals: dict[tuple[int, int, str], int] = {}
         self.unexpected: list[str] = []
         self.faults = 0
+        self.real_signatures = real_signatures
+        self.recorder: Recorder | None = None
+        self.has_codec = False
+        """Whether every message is encoded, and decoded by who gets it."""
+        self._coded: tuple[Message, Message | None] | None = None
         self.doubles: dict[tuple[int, int], Block] = {}
         keys, validators = make_keys(n, real=real_signatures)
         chain, origin = CHAIN, ORIGIN
@@ -417,9 +482,28 @@ class Cluster:
         """Take something into the trace."""
         self.trace.update(f"{self.clock.now_us} {what}".encode())
 
+    def happens(self, what: str) -> None:
+        """Tell the recorder, if there is one, what is done to the network."""
+        if self.recorder is not None:
+            self.recorder.happens(self.clock.now_us, what)
+
+    def coded(self, node: Node, message: Message) -> Message | None:
+        """What comes out of a message's bytes; nothing, if they are no message (a liar's)."""
+        if self._coded is None or self._coded[0] is not message:
+            try:
+                came: Message | None = decode_message(encode_message(message))
+            except Malformed as error:
+                check(not node.honest, f"{node.number} sent what nobody can read: {error}")
+                came = None
+            check(came in (None, message), f"another message came out of the wire: {came}")
+            self._coded = (message, came)
+        return self._coded[1]
+
     def refused(self, node: Node, peer: int, reason: str) -> None:
         key = (node.number, peer, reason)
         self.refusals[key] = self.refusals.get(key, 0) + 1
+        if self.recorder is not None:
+            self.recorder.refused(node, peer, reason)
         if self.nodes[peer].honest and node.honest:
             self.unexpected.append(f"{node.number} refused {reason} of {peer}")
 
@@ -442,6 +526,8 @@ class Cluster:
     def _deliver(self, source: int, target: int, message: Message) -> None:
         pair = (min(source, target), max(source, target))
         if pair in self._linked:
+            if self.recorder is not None:
+                self.recorder.received(self.clock.now_us, source, target, message)
             self.nodes[target].feed(Received(source, message))
 
     def link(self, a: int, b: int) -> None:
@@ -512,8 +598,9 @@ class Cluster:
 
     def lose_store(self, number: int) -> None:
         """Crash, and find a new, empty disk at the next start."""
-        self.set_back(number, MemoryStore())
-        self.nodes[number].store.write(silence.mark_new())
+        store = MemoryStore()
+        store.write(silence.mark_new())
+        self.set_back(number, store)
         self.checker.written[number].clear()
 
     def set_back(self, number: int, store: MemoryStore) -> None:
@@ -526,6 +613,8 @@ class Cluster:
             if owner == number and not any(store.get(HEADER + hash_) for store in others):
                 del self.checker.acknowledged[hash_]  # nobody else has ever had it
         self.nodes[number].store = store
+        self.nodes[number].damaged.clear()
+        self.nodes[number].history = [dict(store.scan(b"", b"\xff"))]
 
     def restart(self, number: int) -> None:
         if self.nodes[number].up:
@@ -539,7 +628,7 @@ class Cluster:
 
     def add_node(self, number: int, keys: Keys | None = None) -> Node:
         """A further platform's node, from an empty store; it follows until a set names it."""
-        keys = keys or make_member(number)[0]
+        keys = keys or make_member(number, real=self.real_signatures)[0]
         config = replace(self.nodes[min(self.nodes)].config, me=number, keys=keys, further_keys=())
         node = self.nodes[number] = Node(self, config, self.random.randrange(-20, 21))
         node.store.write(silence.mark_new())
@@ -554,11 +643,11 @@ class Cluster:
 
     def admit(self, number: int, by: int) -> None:
         """Have a platform join, whose node follows already or not."""
-        self.record(by, join(make_member(number)[1]))
+        self.record(by, join(make_member(number, real=self.real_signatures)[1]))
 
     def rotate(self, number: int, by: int, generation: int = 1) -> None:
         """Give a platform's node new keys, and have the network take them."""
-        keys, validator = make_member(number, generation)
+        keys, validator = make_member(number, generation, real=self.real_signatures)
         node = self.nodes[number]
         node.config = replace(node.config, further_keys=(*node.config.further_keys, keys))
         node.state.config = node.config
@@ -627,7 +716,9 @@ class Cluster:
         return any(not node.honest for node in self.nodes.values())
 
     def settle(self, limit_ms: int = 60_000) -> int:
-        """Run until everything is final everywhere, then until all is silent; how long, in ms."""
+        """Run until everything is final everywhere, then until all is silent; how long, in ms.
+
+        Then look at all that must hold after a run (`FAULTS`, *after every run*)."""
         took = self.run_until(self.settled, limit_ms, "not settled")
         self.run_ms(15_000)
         for node in self.honest():
@@ -642,6 +733,7 @@ class Cluster:
                 f"{node.number} is not silent: {node.timers}\n{self.picture()}",
             )
         self.check_evidence()
+        self.checker.whole({node.number: node for node in self.honest()})
         return took
 
     def check_evidence(self) -> None:

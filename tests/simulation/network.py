@@ -25,6 +25,8 @@ class Network:
         self.random = random
         self.weather = weather
         self.blocked: set[tuple[int, int]] = set()
+        self.is_lost: Callable[[Message], bool] | None = None
+        """Which messages are lost whatever the weather, if any."""
         self.deliver: Callable[[int, int, Message], None] = lambda *_: None
         self._last: dict[tuple[int, int], int] = {}
         self.sent = 0
@@ -32,6 +34,8 @@ class Network:
     def send(self, source: int, target: int, message: Message) -> None:
         self.sent += 1
         if (source, target) in self.blocked:
+            return
+        if self.is_lost is not None and self.is_lost(message):
             return
         weather = self.weather
         if weather.loss and self.random.random() < weather.loss:

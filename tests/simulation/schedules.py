@@ -1,10 +1,12 @@
-"""Random schedules: seeded work, weather, crashes, cuts, pauses and Byzantine actors, then healing.
+"""Schedules: a seed's list of events, drawn first and then run, so that any part of it runs alike.
+
+`draw` makes the list from a seed: which faults are in the mix (all of them at random, or just the
+named ones), then some forty events at their moments. `perform` runs a list: safety is checked at
+every step; it ends with everything healed and restarted, and then all must become final, certified
+and silent within a bound. Equal schedule, equal trace.
 
 With `changes`, platforms join, leave, are removed and rotate their keys as well, and one that has
 lost its store comes back by a rotation; never so many that more than f of a set could be faulty.
-
-A run ends with everything healed and restarted: then all must become final, certified and silent
-within a bound. Safety is checked at every step.
 """
 
 from dataclasses import dataclass
@@ -12,11 +14,45 @@ from random import Random
 
 from consensus.quorum import faults
 from tests.simulation.actors import ACTORS
-from tests.simulation.checkers import check
+from tests.simulation.checkers import Violation, check
 from tests.simulation.cluster import Cluster, Weather, quick_bounds
-from tests.simulation.execution import leave
+from tests.simulation.faults import FAULTS, KINDS, LASTING, LIARS, RELIEF, STORES, Args, Run, calm
+from tests.simulation.transcript import Recorder
 
-NODES_MAX = 10
+RECOVERY_MS_MAX = 60_000
+GAPS_MS = (1, 5, 30, 200, 700)
+CODEC_EVERY = 4
+"""One seed of so many sends all its messages through the wire's bytes …"""
+REAL_EVERY = 50
+"""… and one of so many signs with real keys."""
+BYZANTINE_ODDS = 0.6
+TWINS_ODDS = 0.12
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happens so long after the start (lasting faults: before it)."""
+
+    at_ms: int
+    kind: str
+    args: Args = ()
+
+    def __str__(self) -> str:
+        said = " ".join([self.kind, *map(str, self.args)])
+        return said if len(said) <= 100 else said[:97] + "…"
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Everything that a run depends on."""
+
+    seed: int
+    nodes: int
+    events: tuple[Event, ...]
+    end_ms: int
+    epoch_blocks: int = 64
+    real_signatures: bool = False
+    changes: bool = False
 
 
 @dataclass(frozen=True)
@@ -30,140 +66,152 @@ class Outcome:
     actors: tuple[str, ...]
 
 
-def random_cluster(
-    random: Random, n: int, seed: int, *, byzantine: bool, changes: bool = False
-) -> Cluster:
-    harsh = random.random() < 0.5
-    weather = Weather(
-        delay_us=random.choice([500, 2_000, 20_000, 80_000]),
-        jitter_us=random.choice([500, 5_000, 100_000, 400_000]),
-        loss=random.choice([0.0, 0.05, 0.3]) if harsh else 0.0,
-        duplicate=random.choice([0.0, 0.2]) if harsh else 0.0,
-        reorder=harsh and random.random() < 0.5,
-    )
-    bounds = quick_bounds(random.choice([1, 2, 3, 8] if changes else [1, 2, 4, 64]))
-    skew = random.choice([20, 20, 5_000, 3_600_000])
-    cluster = Cluster(n, seed, weather=weather, bounds=bounds, skew_ms=skew)
-    if byzantine and random.random() < 0.6:
-        for number in random.sample(sorted(cluster.nodes), faults(n)):
-            name = random.choice(sorted(ACTORS))
-            cluster.make_byzantine(number, ACTORS[name]()).actor = name
-    return cluster.start()
+# --- drawing ---
 
 
-def disturb(cluster: Cluster, random: Random) -> None:
-    """One random event."""
-    numbers = sorted(cluster.nodes)
-    n = len(numbers)
-    number = random.choice(numbers)
-    match random.randrange(12):
-        case 0:
-            cluster.crash(number, keep=random.randrange(4))
-        case 1 | 2:
-            cluster.restart(number)
-        case 3:
-            side = tuple(random.sample(numbers, random.randrange(1, n)) if n > 1 else numbers)
-            cluster.partition(side, tuple(set(numbers) - set(side)))
-        case 4:
-            cluster.block(number, random.choice(numbers))
-        case 5 | 6:
-            cluster.heal()
-        case 7:
-            pause_us = random.randrange(3_000_000)
-            cluster.nodes[number].paused_until_us = cluster.clock.now_us + pause_us
-        case 8 if random.random() < 0.2:
-            for each in cluster.nodes:
-                cluster.crash(each, keep=random.randrange(3))
-            for each in cluster.nodes:
-                cluster.restart(each)
-        case _:
-            cluster.submit(number, random.choice([0, 1, 1, 5]))
-
-
-def lose(cluster: Cluster, number: int) -> None:
-    """Its store is gone, and with it what it alone held; its keys come back as new ones. What it
-    signs in between may contradict what nobody within reach knows: that is a faulty node's."""
-    cluster.lose_store(number)
-    checker = cluster.checker
-    checker.excuse(number)
-    for hash_, owner in list(checker.acknowledged.items()):
-        if owner == number and hash_ not in checker.final:
-            del checker.acknowledged[hash_]
-    cluster.restart(number)
-
-
-def faulty(cluster: Cluster, members: tuple[int, ...]) -> int:
-    """How many members are Byzantine, or lost their store and have no new keys yet."""
-    lost = [n for n in cluster.checker.may_forget if n in members and not is_new(cluster, n)]
-    return len(lost) + sum(not cluster.nodes[number].honest for number in members)
-
-
-def is_new(cluster: Cluster, number: int) -> bool:
-    """Whether a platform signs with the newest keys that it has made, and made some."""
-    node = cluster.nodes[number]
-    newest = node.config.further_keys[-1:]
-    return bool(newest) and node.state.keys == newest[0] and node.state.silence is None
-
-
-def change(cluster: Cluster, random: Random, going: set[int]) -> None:
-    """One random change of membership, through any platform. `going`: who was asked to go."""
-    members, honest = cluster.members(), cluster.honest()
-    by = random.choice(members)
-    liars = faulty(cluster, members)
-    left = len(set(members) - going) - 1
-    trusted = [node.number for node in honest if node.number in members]
-    match random.randrange(5):
-        case 0 if len(cluster.nodes) < NODES_MAX:
-            number = max(cluster.nodes) + 1
-            cluster.add_node(number)
-            cluster.admit(number, by)
-        case 1 if left >= 3 * liars + 1:
-            number = random.choice(members)
-            going.add(number)
-            cluster.record(by, leave(number))
-        case 2 | 3 if trusted:
-            number = random.choice(trusted)
-            generation = 1 + len(cluster.nodes[number].config.further_keys)
-            cluster.rotate(number, by, generation)
-        case 4 if len(trusted) > 1 and liars < faults(left + 1) and not cluster.checker.may_forget:
-            number = random.choice(trusted)
-            lose(cluster, number)
-            generation = 1 + len(cluster.nodes[number].config.further_keys)
-            cluster.rotate(number, random.choice([n for n in trusted if n != number]), generation)
-        case _:
-            pass
-
-
-def run(
-    seed: int, n: int = 4, *, byzantine: bool = True, events: int = 40, changes: bool = False
-) -> Outcome:
-    """One seeded schedule; raises Violation."""
+def draw(
+    seed: int,
+    n: int = 4,
+    *,
+    mix: tuple[str, ...] | None = None,
+    events: int = 40,
+    changes: bool = False,
+) -> Schedule:
+    """A seed's schedule. `mix`: the faults to draw from; None for a mix that is drawn, too."""
     random = Random(seed * 1_000_003 + n)
-    cluster = random_cluster(random, n, seed, byzantine=byzantine, changes=changes)
-    going: set[int] = set()
+    chosen = _any_mix(random, seed, n, changes=changes) if mix is None else mix
+    made = [Event(0, *each) for each in _lasting(random, n, chosen)]
+    passing = {name: KINDS[name] for name in chosen if KINDS[name].weight} | RELIEF
+    passing["submit"] = KINDS["submit"]
+    at_ms = 0
+    names, weights = list(passing), [each.weight for each in passing.values()]
     for _ in range(events):
-        disturb(cluster, random)
+        name = random.choices(names, weights)[0]
+        made.append(Event(at_ms, name, passing[name].draw(random, n)))
+        if "twins" in chosen and random.random() < 0.3:
+            made.append(Event(at_ms, "split", KINDS["split"].draw(random, n)))
         if changes and random.random() < 0.3:
-            change(cluster, random, going)
-        cluster.run_ms(random.choice([1, 5, 30, 200, 700]))
-    cluster.network.weather = Weather()
-    for node in cluster.nodes.values():
-        node.paused_until_us = 0
-    for number in cluster.nodes:
-        cluster.restart(number)
-    cluster.heal()
-    cluster.run_ms(500)
-    cluster.relink()
-    for node in cluster.honest():
-        cluster.submit(node.number, 1)
-    recovery = cluster.settle()
-    check(recovery < 60_000, "recovery takes too long")
-    return Outcome(
+            made.append(Event(at_ms, "change", KINDS["change"].draw(random, n)))
+        at_ms += random.choice(GAPS_MS)
+    return Schedule(
         seed,
+        n,
+        tuple(made),
+        at_ms,
+        random.choice([1, 2, 3, 8] if changes else [1, 2, 4, 64]),
+        real_signatures=seed % REAL_EVERY == REAL_EVERY - 1,
+        changes=changes,
+    )
+
+
+def _any_mix(random: Random, seed: int, n: int, *, changes: bool) -> tuple[str, ...]:
+    """Some of all faults: what is left out makes room for the rest."""
+    mix = ["delay"]
+    if random.random() < 0.5:
+        mix += [name for name in ("loss", "duplicate", "reorder") if random.random() < 0.5]
+    odds = {"skew": 0.5, "slow_disk": 0.15, "hasty": 0.15, "lost_finality": 0.1}
+    mix += [name for name, odd in odds.items() if random.random() < odd]
+    if seed % CODEC_EVERY == 0:
+        mix.append("codec")
+    if faults(n) and random.random() < BYZANTINE_ODDS:
+        is_double = random.random() < TWINS_ODDS
+        mix += ["twins"] if is_double else [random.choice(sorted(ACTORS)) for _ in range(faults(n))]
+    for name, fault in FAULTS.items():
+        if fault.weight and random.random() < 0.75 and not (changes and name in STORES):
+            mix.append(name)
+    return tuple(mix)
+
+
+def _lasting(random: Random, n: int, mix: tuple[str, ...]) -> list[tuple[str, Args]]:
+    """The lasting faults of a mix with their arguments: liars are distinct platforms."""
+    made: list[tuple[str, Args]] = []
+    free = random.sample(range(1, n + 1), n)
+    for name in mix:
+        if name not in LASTING:
+            continue
+        args = KINDS[name].draw(random, n)
+        if name in LIARS or name in ("byzantine", "twins"):
+            args = (free.pop(), *args[1:])
+        made.append(("byzantine" if name in LIARS else name, args))
+    return made
+
+
+# --- running ---
+
+
+def perform(
+    schedule: Schedule, *, forks_only: bool = False, recorder: Recorder | None = None
+) -> Outcome:
+    """Run a schedule. `forks_only`: with rules that are broken on purpose, look for forks alone.
+
+    Raises:
+        Violation: a rule of safety or progress is broken.
+    """
+    cluster = Cluster(
+        schedule.nodes,
+        schedule.seed,
+        weather=Weather(),
+        bounds=quick_bounds(schedule.epoch_blocks),
+        real_signatures=schedule.real_signatures,
+    )
+    cluster.recorder = recorder
+    cluster.checker.forks_only = forks_only
+    run = Run(cluster, schedule.changes)
+    try:
+        _run(run, schedule)
+        recovery_ms = 0 if forks_only else _recover(run)
+    except Violation:
+        raise
+    except Exception as error:  # a node must not fail, whatever happens
+        raise Violation(f"a node failed: {type(error).__name__}: {error}") from error
+    return Outcome(
+        schedule.seed,
         cluster.clock.now_us // 1_000,
         cluster.faults,
         max(cluster.checker.blocks, default=0),
-        recovery,
+        recovery_ms,
         cluster.trace.hexdigest(),
         tuple(node.actor for node in cluster.nodes.values() if node.actor),
     )
+
+
+def _run(run: Run, schedule: Schedule) -> None:
+    cluster = run.cluster
+    for event in schedule.events:
+        if event.kind in LASTING:
+            _cause(run, event)
+    cluster.start()
+    if run.twins is not None:
+        run.twins.start_second()
+    start_us = cluster.clock.now_us
+    for event in schedule.events:
+        if event.kind not in LASTING:
+            _run_to(cluster, start_us + event.at_ms * 1_000)
+            _cause(run, event)
+    _run_to(cluster, start_us + schedule.end_ms * 1_000)
+
+
+def _cause(run: Run, event: Event) -> None:
+    run.cluster.happens(str(event))
+    KINDS[event.kind].cause(run, *event.args)
+
+
+def _run_to(cluster: Cluster, at_us: int) -> None:
+    cluster.run_ms(max(0, at_us - cluster.clock.now_us) // 1_000)
+
+
+def _recover(run: Run) -> int:
+    """Heal everything; how long (ms) until all is final, certified and silent."""
+    cluster = run.cluster
+    cluster.happens("all faults end")
+    calm(run)
+    for node in cluster.honest():
+        cluster.submit(node.number, 1)
+    recovery_ms = cluster.settle(RECOVERY_MS_MAX)
+    check(recovery_ms < RECOVERY_MS_MAX, "recovery takes too long")
+    return recovery_ms
+
+
+def run(seed: int, n: int = 4, *, changes: bool = False, **other: object) -> Outcome:
+    """Draw a seed's schedule and run it; raises Violation."""
+    return perform(draw(seed, n, changes=changes, **other))  # type: ignore[arg-type]

@@ -26,33 +26,12 @@ from consensus.state import Candidate, Round, State
 from tests.simulation.actors import ACTORS
 from tests.simulation.checkers import Violation
 from tests.simulation.cluster import Cluster, Weather, quick_bounds
-from tests.simulation.schedules import run
+from tests.simulation.schedules import Schedule, draw, run
+from tests.simulation.shrink import reduce, violation_of
 
-
-def schedule(seed: int, actor: str) -> None:
-    """A rough quarter of a minute with one Byzantine platform; raises Violation on a fork."""
-    random = Random(seed)
-    weather = Weather(
-        delay_us=2_000,
-        jitter_us=random.choice([50_000, 150_000, 300_000]),
-        loss=random.choice([0.0, 0.2, 0.4]),
-        reorder=True,
-    )
-    hasty = Timing(view_timeout_ms=random.choice([60, 150]), view_timeout_max_ms=300)
-    cluster = Cluster(4, seed, weather=weather, timing=hasty)
-    cluster.checker.forks_only = True
-    cluster.make_byzantine(random.randrange(1, 5), ACTORS[actor]())
-    if random.random() < 0.7:
-        _lose_finality(cluster, random)
-    cluster.start()
-    for _ in range(40):
-        cluster.submit(random.randrange(1, 5), 1)
-        if random.random() < 0.2:
-            a, b, c, d = random.sample([1, 2, 3, 4], 4)
-            cluster.partition((a, b), (c, d))
-        elif random.random() < 0.4:
-            cluster.heal()
-        cluster.run_ms(random.choice([50, 300, 800]))
+ROUGH = ("delay", "loss", "reorder", "hasty", "lost_finality", "partition")
+"""Faults among which a broken rule soon shows."""
+Fork = tuple[Schedule, Violation]
 
 
 def _lose_finality(cluster: Cluster, random: Random, but: int = 0) -> None:
@@ -70,15 +49,15 @@ def _lose_finality(cluster: Cluster, random: Random, but: int = 0) -> None:
     cluster.network.send = filtered  # type: ignore[method-assign]
 
 
-def forks(actors: tuple[str, ...], first: int = 0, seeds: int = 250) -> int | None:
-    """The first seed that forks, from `first` on."""
-    for seed in range(first, first + seeds):
-        try:
-            schedule(seed, actors[seed % len(actors)])
-        except Violation as violation:
+def forks(actors: tuple[str, ...], seeds: int = 250) -> Fork | None:
+    """The first random schedule that forks, with one liar, and what it breaks."""
+    for seed in range(seeds):
+        schedule = draw(seed, 4, mix=(*ROUGH, actors[seed % len(actors)]))
+        violation = violation_of(schedule, forks_only=True)
+        if violation is not None:
             if "fork" not in str(violation) and "two " not in str(violation):
-                raise
-            return seed
+                raise violation
+            return schedule, violation
     return None
 
 
@@ -89,6 +68,28 @@ def only_one(round_: Round, kind: int) -> bool:
 def test_a_quorum_less_one_forks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("consensus.certificate.quorum", lambda n: quorum(n) - 1)
     assert forks(("two_faced_voter", "equivocator")) is not None
+
+
+def test_a_violation_is_reduced_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shortest story names the two blocks of one view and who signed for both."""
+    monkeypatch.setattr("consensus.certificate.quorum", lambda n: quorum(n) - 1)
+    found = forks(("equivocator",))
+    assert found is not None
+    schedule, violation = found
+    reduced = reduce(schedule, violation, trials_max=120, forks_only=True)
+    assert len(reduced.schedule.events) <= len(schedule.events) // 3
+    assert reduced.violation.kind() == violation.kind()
+    again = violation_of(reduced.schedule, forks_only=True)
+    assert str(again) == str(reduced.violation), "what is left runs alike"
+    told = reduced.transcript
+    assert told[-1] == f"violation: {reduced.violation}"
+    view = ".".join(map(str, reduced.violation.views[0]))
+    votes = [line for line in told if f"signs notarize in view {view} " in line]
+    blocks = {line.split(f"in view {view} ")[1].split()[0] for line in votes}
+    liars = {line.split(f"in view {view} ")[1].split()[0] for line in votes if "(equiv" in line}
+    assert len(blocks) == 2, told
+    assert liars == blocks, told
+    assert any("byzantine" in line and "equivocator" in line for line in told)
 
 
 def test_finalize_after_nullify_forks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,6 +213,17 @@ def found(schedule: Callable[[int], None], seeds: int) -> bool:
     return False
 
 
+def breaks(text: str, seeds: int) -> bool:
+    """Whether a random schedule with changes of members breaks a rule in these words."""
+    for seed in range(seeds):
+        try:
+            run(seed, 4, changes=True)
+        except Violation as violation:
+            if text in str(violation):
+                return True
+    return False
+
+
 def test_signatures_that_do_not_bind_the_epoch_fork(monkeypatch: pytest.MonkeyPatch) -> None:
     def of_any(chain: bytes, kind: int, epoch: int, view: int, hash_: bytes) -> bytes:
         return statement_message(chain, kind, 0, view, hash_)
@@ -241,8 +253,7 @@ def test_new_keys_that_do_not_ask_sign_twice(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_void_batches_that_are_taken_in_accuse_the_honest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("consensus.gate.is_void", lambda *_: False)
-    with pytest.raises(Violation, match="accuses honest"):
-        run(3, 7, changes=True)
+    assert breaks("accuses honest", 24)
 
 
 def test_old_keys_that_sign_on_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,8 +261,7 @@ def test_old_keys_that_sign_on_are_seen(monkeypatch: pytest.MonkeyPatch) -> None
         return config.keys if config.me in seats.by_number else None
 
     monkeypatch.setattr("consensus.seating.keys_of", whichever)
-    with pytest.raises(Violation, match="another key than its set names"):
-        run(3, 7, changes=True)
+    assert breaks("another key than its set names", 5)
 
 
 def test_intact_epochs_do_not_fork() -> None:
@@ -262,4 +272,4 @@ def test_intact_epochs_do_not_fork() -> None:
 
 def test_intact_rules_do_not_fork() -> None:
     actors = ("two_faced_voter", "equivocator", "double_proposer", "invalid_parent_leader")
-    assert forks(actors, 0, 24) is None
+    assert forks(actors, 24) is None

@@ -29,6 +29,9 @@ class Twins:
 
     def start(self) -> None:
         self.cluster.start()
+        self.start_second()
+
+    def start_second(self) -> None:
         self.second.start()
         for other in self._others():
             self.second.feed(LinkUp(other))
