@@ -151,16 +151,17 @@ class Serving:
         pin = self.pins.ask(asked.height)
         if pin is None:
             return
-        if isinstance(asked, FetchManifest) and pin.manifest is None:
-            self._waiting.setdefault(pin.height, set()).add(peer)
+        if pin.manifest is None:
+            waiting = self._waiting.setdefault(pin.height, set())
+            if isinstance(asked, FetchManifest):
+                waiting.add(peer)
             self._wanted.set()
             return
-        chunks = len(pin.manifest.chunks) if pin.manifest is not None else 0
         asks = self._asks.setdefault(peer, deque())
-        is_wrong = isinstance(asked, FetchChunk) and asked.index >= chunks
-        if is_wrong or asked in asks or len(asks) >= self._bounds.snapshot_asks_max:
+        is_wrong = isinstance(asked, FetchChunk) and asked.index >= len(pin.manifest.chunks)
+        if is_wrong or len(asks) >= self._bounds.snapshot_asks_max:
             self._pump.refused(peer, REFUSAL)
-        else:
+        elif asked not in asks:
             asks.append(asked)
         self._asked.set()
 
