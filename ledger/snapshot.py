@@ -242,14 +242,29 @@ def stop_of(manifest: Manifest, index: int) -> bytes | None:
     return manifest.chunks[index + 1].first if index + 1 < len(manifest.chunks) else None
 
 
-def read_chunk(reader: Reader, manifest: Manifest, index: int) -> bytes:
-    """A chunk's bytes, from the state that the manifest was made of.
+def chunk_in_turns(reader: Reader, manifest: Manifest, index: int) -> Generator[None, None, bytes]:
+    """A chunk's bytes, from the state that the manifest was made of, in turns of TURN_ROWS.
 
     Raises:
         StoreDamaged: a row cannot be read.
     """
-    first, stop = manifest.chunks[index].first, stop_of(manifest, index)
-    return encode_chunk(list(state_rows(reader, first, stop)))
+    rows: list[Row] = []
+    for row in state_rows(reader, manifest.chunks[index].first, stop_of(manifest, index)):
+        rows.append(row)
+        if len(rows) % TURN_ROWS == 0:
+            yield
+    return encode_chunk(rows)
+
+
+def read_chunk(reader: Reader, manifest: Manifest, index: int) -> bytes:
+    """`chunk_in_turns`, all at once."""
+    turns = chunk_in_turns(reader, manifest, index)
+    while True:
+        try:
+            next(turns)
+        except StopIteration as end:
+            data: bytes = end.value
+            return data
 
 
 def decode_chunk(manifest: Manifest, index: int, data: bytes) -> list[Row]:

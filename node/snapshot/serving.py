@@ -32,7 +32,7 @@ from consensus.messages import (
 )
 from ledger.errors import InvalidInput, Malformed, StandingError
 from ledger.position import State
-from ledger.snapshot import make_manifest, read_chunk
+from ledger.snapshot import chunk_in_turns, make_manifest
 from node.bounds import Bounds
 from node.links.listener import Listener
 from node.metrics import Metrics
@@ -110,6 +110,9 @@ class Serving:
             await work
         except StandingError as error:
             self._halt(str(error))
+        except Exception as error:
+            log.exception("giving snapshots failed")
+            self._halt(f"a fault of this program: {type(error).__name__}: {error}")
 
     # --- the links' listener ---
 
@@ -157,13 +160,14 @@ class Serving:
                 waiting.add(peer)
             self._wanted.set()
             return
-        asks = self._asks.setdefault(peer, deque())
+        asks = self._asks.get(peer, deque())
         is_wrong = isinstance(asked, FetchChunk) and asked.index >= len(pin.manifest.chunks)
         if is_wrong or len(asks) >= self._bounds.snapshot_asks_max:
             self._pump.refused(peer, REFUSAL)
         elif asked not in asks:
             asks.append(asked)
-        self._asked.set()
+            self._asks[peer] = asks
+            self._asked.set()
 
     # --- giving ---
 
@@ -175,23 +179,32 @@ class Serving:
             while self._asks:
                 peer, asks = next(iter(self._asks.items()))
                 del self._asks[peer]
-                message = self._answer(asks.popleft()) if asks else b""
+                asked = asks.popleft()
                 if asks:
                     self._asks[peer] = asks
+                message = await self._answer(asked)
                 if message and not self._links.is_clogged(peer):
                     self._links.send(peer, message, bulk=True)
                     self._metrics.snapshot_bytes.inc(len(message))
                 await asyncio.sleep(len(message) / self._bounds.snapshot_bytes_per_s)
 
-    def _answer(self, asked: Ask) -> bytes:
+    async def _answer(self, asked: Ask) -> bytes:
         """The answer's bytes; none where the end is gone meanwhile."""
         pin = self.pins.ask(asked.height)
         if pin is None or pin.manifest is None or pin.picture is None:
             return b""
         if isinstance(asked, FetchManifest):
             return encode_message(ManifestMessage(pin.manifest))
-        data = read_chunk(pin.picture, pin.manifest, asked.index)
-        return encode_message(ChunkMessage(pin.height, asked.index, data))
+        turns = chunk_in_turns(pin.picture, pin.manifest, asked.index)
+        try:
+            while not pin.is_dropped:
+                next(turns)
+                await asyncio.sleep(0)
+        except StopIteration as end:
+            return encode_message(ChunkMessage(pin.height, asked.index, end.value))
+        finally:
+            turns.close()
+        return b""
 
     # --- manifests ---
 

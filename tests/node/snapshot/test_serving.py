@@ -218,6 +218,8 @@ async def test_wrong_heights_and_indices(tmp_path: Path) -> None:
         await one.rest()
         assert len(one.links.sent) == 1
         assert one.pump.log == [("refused", 7, "snapshot")] * 2
+        one.say(7, FetchChunk(EPOCH, 0))
+        await one.links.until(2)
 
 
 async def test_who_asks_without_end_gets_what_the_pace_allows_and_the_others_theirs(
@@ -304,6 +306,20 @@ async def test_a_state_that_cannot_be_given_is_told_no_more(tmp_path: Path) -> N
         digest = manifest_digest(one.node.manifests[EPOCH])
         assert one.links.sent[-1][1] == Ends((End(EPOCH, digest),))
         assert len(one.links.sent) == 2
+
+
+async def test_a_fault_of_our_own_is_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with giver(tmp_path) as one:
+
+        def faulty(*_: object) -> None:
+            raise ZeroDivisionError("oh")
+
+        monkeypatch.setattr("node.snapshot.serving.make_manifest", faulty)
+        one.say(7, FetchManifest(EPOCH))
+        await eventually(lambda: bool(one.halted))
+        assert one.halted == ["a fault of this program: ZeroDivisionError: oh"]
 
 
 async def test_a_damaged_row_stops_the_node(
