@@ -68,6 +68,7 @@ class Lane:
     sealed: list[tuple[Submission, ...]] = field(default_factory=list)
     instant: bool = True
     accepting: bool = True
+    closed: str = ""
     has_sealed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
@@ -83,6 +84,7 @@ class Lane:
             wall_ms=lambda: NOW_MS,
             seal=self._seal,
             accepting=lambda: self.accepting,
+            closed=lambda: self.closed,
         )
 
     def _seal(self, submissions: tuple[Submission, ...], rows: Changes) -> None:
