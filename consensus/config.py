@@ -45,6 +45,9 @@ class Timing:
     view_timeout_ms: int = 500
     """First wait of a view while work waits; doubled by each view that times out."""
     view_timeout_max_ms: int = 8_000
+    leader_away_ms: int = 250
+    """A view whose leader is not linked is given no more than this: a little longer than a leader
+    waits between blocks, so that one missing link does not make a slow leader of a good one."""
     block_interval_ms: int = 200
     """Under load a leader proposes at most this often …"""
     block_records: int = 4_000

@@ -18,7 +18,9 @@ nothing new it repeats its parent's cut `repeat_after_ms` after it entered the v
 
 **View timer.** A view in which view work waits is given `view_timeout_ms`, doubled by each
 nullified view and halved by each final block; then the node nullifies it, unless it signed finalize
-in it.
+in it. A view whose leader is not linked here is given `leader_away_ms` at most, from when that is
+noticed: no proposal can come. (Nullifying early is always safe, and the others judge for
+themselves: who is linked with the leader goes on waiting, and q of those are a quorum.)
 
 **Again.** Without progress for `resend_ms` (doubled each time to `resend_max_ms`), a node with work
 waiting, or with a lane short of q hints, sends again: the newest notarization, its proposal and
@@ -158,7 +160,9 @@ def arm(state: State) -> None:
         state.cancel_timer("view")
     elif waits.view_waited != state.view:
         waits.view_waited = state.view
-        state.set_timer("view", now + waits.view_timeout_ms)
+        state.set_timer("view", now + _view_ms(state))
+    elif waits.armed.get("view", 0) > now + _view_ms(state):
+        state.set_timer("view", now + _view_ms(state))
     if working or cosign_work(state) or any(map(state.lanes.short_of_quorum, state.lanes)):
         if "resend" not in waits.armed:
             waits.progress = _progress(state)
@@ -166,6 +170,15 @@ def arm(state: State) -> None:
     else:
         waits.resend_ms = state.config.timing.resend_ms
         state.cancel_timer("resend")
+
+
+def _view_ms(state: State) -> int:
+    """How long the current view is given, at most, from now on."""
+    leader, longest = state.leader(state.view), state.waits.view_timeout_ms
+    peer = state.peers.get(leader)
+    if leader == state.config.me or (peer is not None and peer.up):
+        return longest
+    return min(longest, state.config.timing.leader_away_ms)
 
 
 def _progress(state: State) -> tuple[int, ...]:

@@ -1,0 +1,104 @@
+"""What a missing leader costs under load, and how soon a network goes on after a pause."""
+
+import itertools
+
+from tests.simulation import actors
+from tests.simulation.cluster import Cluster
+from tests.simulation.test_scenarios import ready
+
+STEP_MS = 50
+SECONDS = 30
+
+
+def heights_under_load(cluster: Cluster, numbers: tuple[int, ...]) -> list[int]:
+    """Node 1's executed height every STEP_MS while these nodes have records, for SECONDS."""
+    heights = []
+    for at in range(SECONDS * 1_000 // STEP_MS):
+        cluster.submit(numbers[at % len(numbers)], 1)
+        cluster.run_ms(STEP_MS)
+        heights.append(cluster.nodes[1].executed_height())
+    return heights
+
+
+def longest_pause_ms(heights: list[int]) -> int:
+    """The longest time in which no block was executed."""
+    longest = since = 0
+    for before, after in itertools.pairwise(heights):
+        since = 0 if after > before else since + STEP_MS
+        longest = max(longest, since)
+    return longest
+
+
+def test_leader_dead_costs_no_whole_timeout() -> None:
+    """Its link is down: its views are given `leader_away_ms` and no more."""
+    healthy = heights_under_load(ready(), (1, 2, 3, 4))
+    cluster = ready()
+    cluster.crash(3)
+    heights = heights_under_load(cluster, (1, 2, 4))
+    timing = cluster.nodes[1].config.timing
+    assert longest_pause_ms(heights) < timing.leader_away_ms + 2 * timing.block_interval_ms
+    assert longest_pause_ms(heights) < timing.view_timeout_ms
+    made, usual = heights[-1] - heights[0], healthy[-1] - healthy[0]
+    assert made > 0.7 * usual
+    cluster.restart(3)
+    cluster.settle()
+
+
+def test_leader_silent_costs_at_most_one_timeout() -> None:
+    """Its link stands: nobody can know, and each of its views costs the shortest timeout."""
+    cluster = ready()
+    cluster.make_byzantine(3, actors.silent_leader)
+    heights = heights_under_load(cluster, (1, 2, 4))
+    timing = cluster.nodes[1].config.timing
+    assert longest_pause_ms(heights) < timing.view_timeout_ms + 2 * timing.block_interval_ms
+    cluster.settle()
+
+
+def test_leader_linked_with_a_quorum_only_is_followed_by_it() -> None:
+    """One node has no link to a leader: it passes the view over, the others finalize in it."""
+    cluster = ready()
+    cluster.network.blocked |= {(1, 3), (3, 1)}
+    cluster.unlink(1, 3)
+    heights = heights_under_load(cluster, (1, 2, 3, 4))
+    assert longest_pause_ms(heights) < cluster.nodes[1].config.timing.view_timeout_ms
+    cluster.heal()
+    cluster.settle()
+
+
+def test_no_quorum_for_a_minute_and_on_within_two_seconds() -> None:
+    """Two of four stand still and their links break; then they go on."""
+    cluster = ready()
+    cluster.submit(1)
+    for number in (3, 4):
+        cluster.nodes[number].paused_until_us = cluster.clock.now_us + 60_000_000
+    cluster.run_ms(7_000)
+    for number in (3, 4):
+        for other in (1, 2):
+            cluster.unlink(number, other)
+    for _ in range(53):
+        cluster.submit(1)
+        cluster.run_ms(1_000)
+    before = cluster.nodes[1].executed_height()
+    cluster.link_all()
+    cluster.run_until(
+        lambda: cluster.checker.certified[1] > before, 2_000, "a checkpoint after the pause"
+    )
+    cluster.settle()
+
+
+def test_a_network_cut_in_halves_finds_its_pace_again() -> None:
+    """Views time out in both halves for long; once healed, no view is given long times any more."""
+    cluster = ready()
+    cluster.partition((1, 2), (3, 4))
+    for _ in range(30):
+        cluster.submit(1)
+        cluster.submit(3)
+        cluster.run_ms(1_000)
+    before = cluster.nodes[1].executed_height()
+    cluster.heal()
+    took = cluster.run_until(
+        lambda: cluster.checker.certified[1] > before, 2_000, "a checkpoint after healing"
+    )
+    assert took < 2_000
+    cluster.settle()
+    assert cluster.nodes[1].state.waits.view_timeout_ms <= 1_000
