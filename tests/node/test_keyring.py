@@ -1,7 +1,9 @@
 """The keys that a platform holds, before, while and after they change."""
 
+import os
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from ledger.errors import Misconfigured
@@ -9,8 +11,17 @@ from ledger.genesis import Genesis, chain_id
 from ledger.membership import check_possession
 from node.config import Address, load_config
 from node.joining import Plan, make_home, make_rotation
-from node.keyring import Keyring, next_folder, read_request
-from node.keystore import key_path, read_seed
+from node.keyring import (
+    Keyring,
+    Observing,
+    are_lost,
+    next_folder,
+    read_observing,
+    read_request,
+    write_observing,
+)
+from node.keystore import SIGNING, key_path, read_seed
+from node.links.tls import GUEST
 from node.network import found_network, genesis_text, load_genesis
 
 
@@ -107,7 +118,9 @@ def test_another_root_key_makes_no_rotation(net: Path, genesis: Genesis) -> None
     ring = Keyring(net / "a" / "keys", genesis.foundation)
     foreign = read_seed(net / "b" / "root.key")
     with pytest.raises(Misconfigured, match="root key"):
-        make_rotation(net / "a" / "keys", ring.held.validator, foreign, chain_id(genesis.foundation))
+        make_rotation(
+            net / "a" / "keys", ring.held.validator, foreign, chain_id(genesis.foundation)
+        )
     assert not next_folder(net / "a" / "keys").exists()
 
 
@@ -128,3 +141,77 @@ def test_a_request_with_a_wrong_proof_is_refused(tmp_path: Path, genesis: Genesi
     (home / "request.json").write_text(changed)
     with pytest.raises(Misconfigured, match="proof"):
         read_request(home / "request.json")
+
+
+# --- the membership has ended ---
+
+
+def test_keys_of_an_ended_membership_are_destroyed_and_the_next_start_is_an_observers(
+    net: Path, genesis: Genesis
+) -> None:
+    keys, root = net / "a" / "keys", read_seed(net / "a" / "root.key")
+    ring = Keyring(keys, genesis.foundation)
+    own = ring.own
+    make_rotation(keys, own, root, chain_id(genesis.foundation))
+    held = [os.open(key_path(keys, each), os.O_RDONLY) for each in SIGNING]
+    ring.give_up(1_700_000_000_000, 7)
+    for descriptor in held:  # overwritten, not only removed
+        assert set(os.read(descriptor, 100)) == {0}
+        os.close(descriptor)
+    assert sorted(each.name for each in keys.iterdir()) == [
+        *("link.key", "observer.crt", "observer.json", "witness.key"),
+    ]
+    assert not next_folder(keys).exists()
+    again = Keyring(keys, genesis.foundation)
+    assert again.held is again.further is again.look() is None
+    assert (again.number, again.code, again.me) == (1, "a", 1)
+    assert again.observing is not None
+    assert (again.observing.destroyed, again.observing.epoch) == (1_700_000_000_000, 7)
+    shown, seed = again.shown
+    assert (shown.certificate, seed) == (own.certificate, read_seed(key_path(keys, "link")))
+    assert shown.number >= GUEST
+    with pytest.raises(Misconfigured, match="observer"):
+        _ = again.own
+
+
+def test_a_destruction_that_was_cut_off_is_finished(net: Path, genesis: Genesis) -> None:
+    keys = net / "a" / "keys"
+    own = Keyring(keys, genesis.foundation).own
+    told = Observing(chain_id(genesis.foundation), 1, "a", own.certificate, 5, 1)
+    write_observing(keys, told)  # the power fails behind this
+    ring = Keyring(keys, genesis.foundation)
+    assert ring.observing == told
+    assert not any(key_path(keys, each).exists() for each in SIGNING)
+
+
+def test_a_key_that_is_missing_without_that_is_an_error_with_its_repair(
+    net: Path, genesis: Genesis
+) -> None:
+    key_path(net / "a" / "keys", "vote").unlink()
+    with pytest.raises(Misconfigured, match=r"vote\.key.*network rotate.*node observe"):
+        Keyring(net / "a" / "keys", genesis.foundation)
+
+
+@pytest.mark.parametrize("change", ["chain", "link", "text"])
+def test_an_observers_folder_of_another_kind_is_refused(
+    net: Path, genesis: Genesis, change: str
+) -> None:
+    keys = net / "a" / "keys"
+    Keyring(keys, genesis.foundation).give_up(5, 1)
+    if change == "chain":
+        told = read_observing(keys)
+        write_observing(keys, msgspec.structs.replace(told, chain=bytes(32)))
+    elif change == "link":
+        key_path(keys, "link").write_bytes(key_path(net / "b" / "keys", "link").read_bytes())
+    else:
+        (keys / "observer.json").write_text("{}")
+    with pytest.raises(Misconfigured, match=r"another network|not that of|whose observer"):
+        Keyring(keys, genesis.foundation)
+
+
+def test_lost_keys_are_told_from_an_observers(net: Path, genesis: Genesis, tmp_path: Path) -> None:
+    keys = net / "a" / "keys"
+    assert not are_lost(keys)
+    Keyring(keys, genesis.foundation).give_up(5, 1)
+    assert not are_lost(keys)
+    assert are_lost(tmp_path / "nowhere")
