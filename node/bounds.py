@@ -73,8 +73,8 @@ class Bounds:
     """Connections to the peers' port at a time; there are at most 100 members."""
 
     # snapshots
-    snapshot_pins_max: int = 2
-    """Epochs' ends that are kept to be given away."""
+    snapshot_pins_max: int = 4
+    """Epochs' ends that are kept to be given away (consensus/messages.py: ENDS_MAX)."""
     snapshot_lease_s: float = 30.0
     """An end that was asked for within this time goes after those that were not."""
     snapshot_rows_since_max: int = 32_000_000

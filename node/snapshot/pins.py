@@ -2,8 +2,10 @@
 
 An end is pinned right behind its block's rows, before those of the next block: so a node that was
 started since gives none until the next epoch ends, unless it stands at one. At most
-`snapshot_pins_max` are held: the newest, and of the others the one that was asked for last, if
-that was within `snapshot_lease_s`, else the youngest. An end goes earlier
+`snapshot_pins_max` are held: the newest, then those that were asked for within `snapshot_lease_s`,
+by how many peers, then the younger ones. A peer counts for the end alone that it asked for last: so
+one that asks for the sake of asking takes one place, and not those of the others. An end goes
+earlier
 
 - when more than `snapshot_rows_since_max` rows were written since: the disk keeps what they
   overwrite as long as the picture is held;
@@ -39,7 +41,8 @@ class Pin:
         self.digest: bytes | None = None
         self.is_unfit = False
         self.is_dropped = False
-        self.asked_s = float("-inf")
+        self.asked_s: dict[int, float] = {}
+        """Who has asked for it, and when."""
         self.rows_since = 0
         self._removed: set[bytes] = set()
 
@@ -96,12 +99,18 @@ class Pins:
         pins = [self._pins[height] for height in sorted(self._pins)]
         return [pin for pin in pins if pin.picture is not None and not pin.is_unfit]
 
-    def ask(self, height: int) -> Pin | None:
-        """A pinned end that somebody asks for, which keeps it; None: it cannot be given."""
+    def find(self, height: int) -> Pin | None:
+        """A pinned end; None: it cannot be given."""
         pin = self._pins.get(height)
-        if pin is None or pin.picture is None or pin.is_unfit:
-            return None
-        pin.asked_s = self._clock_s()
+        return None if pin is None or pin.picture is None or pin.is_unfit else pin
+
+    def ask(self, height: int, peer: int) -> Pin | None:
+        """`find` for a peer that asks for it: this keeps it."""
+        pin = self.find(height)
+        if pin is not None:
+            for other in self._pins.values():
+                other.asked_s.pop(peer, None)
+            pin.asked_s[peer] = self._clock_s()
         return pin
 
     # --- the pump's news ---
@@ -153,11 +162,11 @@ class Pins:
     def _make_room(self) -> None:
         """Let go what there is no room for; the newest stays."""
         newest = max(self._pins)
-        before = self._clock_s() - self._bounds.snapshot_lease_s
+        since_s = self._clock_s() - self._bounds.snapshot_lease_s
 
-        def rank(pin: Pin) -> tuple[bool, float, int]:
-            is_leased = pin.asked_s >= before
-            return pin.height == newest, pin.asked_s if is_leased else before, pin.height
+        def rank(pin: Pin) -> tuple[bool, int, int]:
+            askers = sum(asked_s >= since_s for asked_s in pin.asked_s.values())
+            return pin.height == newest, askers, pin.height
 
         ranked = sorted(self._pins.values(), key=rank, reverse=True)
         for pin in ranked[self._bounds.snapshot_pins_max :]:

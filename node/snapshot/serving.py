@@ -151,12 +151,14 @@ class Serving:
             self._queue(peer, asked)
 
     def _queue(self, peer: int, asked: Ask) -> None:
-        pin = self.pins.ask(asked.height)
+        pin = self.pins.ask(asked.height, peer)
         if pin is None:
             return
         if pin.manifest is None:
             waiting = self._waiting.setdefault(pin.height, set())
             if isinstance(asked, FetchManifest):
+                for others in self._waiting.values():
+                    others.discard(peer)
                 waiting.add(peer)
             self._wanted.set()
             return
@@ -182,15 +184,15 @@ class Serving:
                 asked = asks.popleft()
                 if asks:
                     self._asks[peer] = asks
-                message = await self._answer(asked)
+                message = await self._answer(peer, asked)
                 if message and not self._links.is_clogged(peer):
                     self._links.send(peer, message, bulk=True)
                     self._metrics.snapshot_bytes.inc(len(message))
                 await asyncio.sleep(len(message) / self._bounds.snapshot_bytes_per_s)
 
-    async def _answer(self, asked: Ask) -> bytes:
+    async def _answer(self, peer: int, asked: Ask) -> bytes:
         """The answer's bytes; none where the end is gone meanwhile."""
-        pin = self.pins.ask(asked.height)
+        pin = self.pins.ask(asked.height, peer)
         if pin is None or pin.manifest is None or pin.picture is None:
             return b""
         if isinstance(asked, FetchManifest):
@@ -215,7 +217,7 @@ class Serving:
             self._wanted.clear()
             while self._waiting:
                 height = next(iter(self._waiting))
-                pin = self.pins.ask(height)
+                pin = self.pins.find(height)
                 if pin is not None and pin.manifest is None:
                     await self._make_one(pin)
                 for peer in self._waiting.pop(height):
@@ -232,7 +234,8 @@ class Serving:
                 while not pace.is_over():
                     next(turns)
                 await asyncio.sleep(pace.pause_s())
-                self.pins.ask(pin.height)
+                for peer in self._waiting[pin.height]:
+                    self.pins.ask(pin.height, peer)
         except StopIteration as end:
             pin.made(end.value)
             self._metrics.manifests.inc()

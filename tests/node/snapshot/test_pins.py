@@ -29,7 +29,7 @@ async def test_an_end_is_exactly_the_state_behind_its_block(tmp_path: Path) -> N
             world = node.world
             await node.run(world.register(f"w{at}"), world.register("w0"), lane=1 + at % 2)
         await node.settle()
-        assert node.heights() == [2 * EPOCH, 3 * EPOCH]
+        assert node.heights() == [EPOCH, 2 * EPOCH, 3 * EPOCH]
         for pin in node.pins.held():
             expected = node.manifests[pin.height]
             assert (pin.size, pin.root) == (expected.size, expected.root)
@@ -76,27 +76,43 @@ async def test_a_node_that_starts_at_an_end_pins_it_and_elsewhere_nothing(tmp_pa
 
 
 async def test_who_stays_when_there_is_no_room(tmp_path: Path) -> None:
-    async with ground(tmp_path) as node:
-        await node.run_to(2 * EPOCH)
-        await node.settle()
-        assert node.heights() == [4, 8]
-        assert node.pins.ask(4) is not None
+    async with ground(tmp_path, snapshot_pins_max=2) as node:
+
+        async def held_at(height: int) -> list[int]:
+            await node.run_to(height)
+            await node.settle()
+            return node.heights()
+
+        assert await held_at(12) == [8, 12], "the youngest"
+        assert node.pins.ask(8, 1) is not None
         node.clock_s += LEASE_S - 1
-        await node.run_to(12)
+        assert await held_at(16) == [8, 16], "it was asked for"
+        assert node.pins.ask(16, 2) is not None
+        assert await held_at(20) == [16, 20], "both were: the younger"
+        assert node.pins.ask(16, 1) is not None
+        assert node.pins.ask(20, 3) is not None
+        assert await held_at(24) == [16, 24], "two ask for it"
+        node.clock_s += LEASE_S + 1
+        assert await held_at(28) == [24, 28], "a while ago"
+        for height in (4, 16, 17, 29, 0, 2**53 - 1):
+            assert node.pins.ask(height, 1) is None
+
+
+async def test_who_asks_without_end_takes_one_place(tmp_path: Path) -> None:
+    async with ground(tmp_path, snapshot_pins_max=3) as node:
+        await node.run_to(4)
         await node.settle()
-        assert node.heights() == [4, 12], "it was asked for"
-        node.clock_s += 2
-        await node.run_to(16)
-        await node.settle()
-        assert node.heights() == [12, 16], "a while ago"
-        assert node.pins.ask(12) is not None
-        node.clock_s += 1
-        assert node.pins.ask(16) is not None
-        await node.run_to(20)
-        await node.settle()
-        assert node.heights() == [16, 20], "asked for last"
-        for height in (4, 12, 17, 24, 0, 2**53 - 1):
-            assert node.pins.ask(height) is None
+        assert node.pins.ask(4, 1) is not None, "an honest taker's"
+        for height in range(8, 60, 4):
+            await node.run_to(height)
+            await node.settle()
+            node.clock_s += 1
+            assert node.pins.ask(4, 1) is not None
+            for _ in range(50):
+                for pin in node.pins.held():
+                    if pin.height != 4:
+                        assert node.pins.ask(pin.height, 2) is not None
+        assert node.heights()[0] == 4
 
 
 async def test_an_end_goes_when_much_was_written_since(tmp_path: Path) -> None:
@@ -105,7 +121,7 @@ async def test_an_end_goes_when_much_was_written_since(tmp_path: Path) -> None:
         await node.settle()
         written = 0
         while node.heights():
-            assert node.pins.ask(EPOCH) is not None
+            assert node.pins.ask(EPOCH, 1) is not None
             applied = node.world.run()
             node.executed(applied)
             written += len(applied.changes)
@@ -129,11 +145,11 @@ async def test_what_an_erasure_takes_is_in_no_end_any_more(tmp_path: Path) -> No
         (pin,) = node.pins.held()
         assert pin.picture is not None
         (row,) = pin.picture.scan(REFUSED, after(REFUSED))
-        assert node.pins.ask(EPOCH) is pin
+        assert node.pins.ask(EPOCH, 1) is pin
         await node.run(world.erasure("w"))
         assert world.store.get(row[0]) is None
         assert node.heights() == []
-        assert node.pins.ask(EPOCH) is None
+        assert node.pins.ask(EPOCH, 1) is None
         await node.run_to(2 * EPOCH)
         await node.settle()
         assert node.heights() == [2 * EPOCH]

@@ -293,13 +293,26 @@ async def test_an_end_that_goes_while_its_manifest_is_made(tmp_path: Path) -> No
         assert one.halted == []
 
 
+async def test_a_peer_waits_for_one_manifest_at_a_time(tmp_path: Path) -> None:
+    async with giver(tmp_path) as one:
+        await one.node.run_to(2 * EPOCH)
+        await one.node.settle()
+        one.say(7, FetchManifest(EPOCH))
+        one.say(7, FetchManifest(2 * EPOCH))
+        one.say(8, FetchManifest(2 * EPOCH))
+        await one.links.until(2)
+        await one.rest()
+        told = [(peer, message.manifest.height) for peer, message, _ in one.links.sent]  # type: ignore[union-attr]
+        assert sorted(told) == [(7, 2 * EPOCH), (8, 2 * EPOCH)]
+
+
 async def test_a_state_that_cannot_be_given_is_told_no_more(tmp_path: Path) -> None:
     async with giver(tmp_path) as one:
         one.node.store.submit({refused_residue_key(7, bytes(14)): b""})
         await one.node.run_to(2 * EPOCH)
         await one.node.settle()
-        for height in (EPOCH, 2 * EPOCH):
-            one.say(7, FetchManifest(height))
+        for peer, height in ((6, EPOCH), (7, 2 * EPOCH)):
+            one.say(peer, FetchManifest(height))
         await one.links.until(1)
         await eventually(lambda: len(one.node.heights()) == 1)
         one.say(7, FetchEnds())
