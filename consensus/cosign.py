@@ -10,7 +10,8 @@ it that are not complete unnecessary.
     signed = `cosignature/v1\\ntime <s>\\n` ‖ checkpoint text, by the cosigner key
 
 If f + 1 validators cosign another root or size after a block than execution found here, the node
-halts: either its execution or f + 1 others are wrong, and going on would certify it.
+halts: either its execution or f + 1 others are wrong, and going on would certify it. Two roots of
+one platform for a size are evidence, also where one of them stands under a certified checkpoint.
 """
 
 from consensus import evidence, safety
@@ -23,7 +24,7 @@ from consensus.silence import may_sign
 from consensus.state import State
 from ledger.checkpoint import Checkpoint, cosignature_message
 from ledger.encoding import encode
-from ledger.rows import CheckpointRow, CosignatureRow
+from ledger.rows import CheckpointRow, CosignatureRow, read_row
 from ledger.store import CHECKPOINT
 
 
@@ -89,6 +90,34 @@ def receive(state: State, number: int, cosignature: Cosignature) -> None:
         _accuse(state, number, known, cosignature)
         return
     count(state, number, cosignature)
+
+
+def compare(state: State, number: int, cosignature: Cosignature) -> None:
+    """Upon a cosignature of a height that is certified here: one of another root, by a platform
+    that stands under the certified one, is evidence. Only near the newest height: so bounded."""
+    config, height = state.config, cosignature.height
+    if height + config.limits.uncertified_heights_max < state.checkpoints.certified:
+        return
+    row = stored_checkpoint(state, height)
+    if row is None or (row.size, row.root) == (cosignature.size, cosignature.root):
+        return
+    seat = state.sets.need(epoch_at(config, height)).by_number.get(number)
+    text = Checkpoint(config.origin, cosignature.size, cosignature.root).text()
+    message = cosignature_message(cosignature.time_s, text)
+    if seat is None or not config.verify(seat.cosigner_key, message, cosignature.signature):
+        state.refuse(number, "cosignature")
+        return
+    for each in row.cosignatures:
+        if each.number == number:
+            known = Cosignature(height, row.size, row.root, each.time_s, each.signature, False)
+            _accuse(state, number, known, cosignature)
+
+
+def stored_checkpoint(state: State, height: int) -> CheckpointRow | None:
+    """The row of a certified checkpoint."""
+    if state.checkpoints.row is not None and state.checkpoints.row.height == height:
+        return state.checkpoints.row
+    return read_row(state.reader, CheckpointRow, CHECKPOINT + height.to_bytes(8))
 
 
 def count(state: State, number: int, cosignature: Cosignature) -> None:

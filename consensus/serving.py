@@ -19,6 +19,7 @@ from typing import Final
 
 from consensus import holdings, safety
 from consensus.certificate import FINALIZE, NOTARIZE, NULLIFY
+from consensus.cosign import stored_checkpoint
 from consensus.effects import Send
 from consensus.epochs import epoch_end
 from consensus.gate import stored_batch
@@ -39,8 +40,7 @@ from ledger.batch import Batch
 from ledger.block import Block
 from ledger.genesis import epoch_of
 from ledger.residue import AnyBatch, Residue, form_of
-from ledger.rows import CheckpointRow, lane_key, read_row
-from ledger.store import CHECKPOINT
+from ledger.rows import lane_key, read_row
 
 _SMALL_ANSWER_BYTES: Final = 64 * 1_024
 _READ_BYTES: Final = 4 * 1_024
@@ -139,13 +139,6 @@ def serve_question(state: State, number: int, question: Question) -> None:
 def stored_final(state: State, height: int) -> safety.FinalRow | None:
     """The row of a final block."""
     return read_row(state.reader, safety.FinalRow, safety.final_key(height))
-
-
-def stored_checkpoint(state: State, height: int) -> CheckpointRow | None:
-    """The row of a certified checkpoint."""
-    if state.checkpoints.row is not None and state.checkpoints.row.height == height:
-        return state.checkpoints.row
-    return read_row(state.reader, CheckpointRow, CHECKPOINT + height.to_bytes(8))
 
 
 def serve_blocks(state: State, number: int, fetch: FetchBlocks) -> None:

@@ -286,6 +286,8 @@ def _on_certificate(state: State, peer: int, message: CertificateMessage) -> Non
 def _on_cosignature(state: State, peer: int, cosignature: Cosignature) -> None:
     if cosignature.height > state.checkpoints.certified:
         cosign.receive(state, peer, cosignature)
-    elif cosignature.again:
+        return
+    cosign.compare(state, peer, cosignature)
+    if cosignature.again:
         epoch = epoch_of(cosignature.height, state.config.bounds.epoch_blocks)
         serving.answer(state, peer, max(1, epoch), state.view)
