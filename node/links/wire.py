@@ -1,14 +1,20 @@
 """Frames of a peer link: what stands in one binary WebSocket message, and in which order.
 
     frame   = kind (u8) ‖ body
-    hello   = 0x01 ‖ MessagePack [version, chain id (32 bytes), platform number, start]
+    hello   = 0x01 ‖ MessagePack [version, chain id (32 bytes), platform number, start, minor, …]
     several = 0x02 ‖ (u32be length ‖ message)+
     piece   = 0x03 ‖ last (u8, 0 or 1) ‖ part of one message
 
-The first frame each way is hello, and it comes once. All that is ready goes out in one frame, so
-many votes cost one. A message longer than a frame travels in pieces, in order and without another
-message's pieces between; whole urgent messages (votes, certificates) go before any bulk (batches)
-and between its pieces. Order is kept within urgent and within bulk, not between them.
+The first frame each way is hello, and it comes once. Both must be of one `version`: it changes with
+whatever nodes of the version before cannot read. `minor` grows with what is added besides; neither
+side minds the other's. What a later minor appends to hello is ignored by those who do not know it;
+a later kind of message is sent only to a peer whose minor knows it (others would count it as
+malformed). So a network takes in a new minor node by node, in any order.
+
+All that is ready goes out in one frame, so many votes cost one. A message longer than a frame
+travels in pieces, in order and without another message's pieces between; whole urgent messages
+(votes, certificates) go before any bulk (batches) and between its pieces. Order is kept within
+urgent and within bulk, not between them.
 
 This module knows bytes only: no socket, no clock.
 """
@@ -23,11 +29,12 @@ from ledger.encoding import Hash, PlatformNumber, Value, decode, encode
 from ledger.errors import Malformed
 
 VERSION: Final = 2
+MINOR: Final = 0
 HELLO: Final = 1
 SEVERAL: Final = 2
 PIECE: Final = 3
 LENGTH_BYTES: Final = 4
-_HELLO_BYTES_MAX: Final = 64
+_HELLO_BYTES_MAX: Final = 256
 
 
 class Hello(Value):
@@ -38,6 +45,7 @@ class Hello(Value):
     chain: Hash
     number: PlatformNumber
     start: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
+    minor: Annotated[int, msgspec.Meta(ge=0, le=2**16)] = MINOR
 
 
 def encode_hello(hello: Hello) -> bytes:
@@ -46,14 +54,16 @@ def encode_hello(hello: Hello) -> bytes:
 
 
 def decode_hello(frame: bytes) -> Hello:
-    """Read the first frame of a link.
+    """Read the first frame of a link; what a later minor version has appended is left out.
 
     Raises:
         Malformed: not a hello.
     """
     if frame[:1] != bytes([HELLO]):
         raise Malformed("the first frame of a link is no hello", field="frame")
-    return decode(Hello, frame[1:], bytes_max=_HELLO_BYTES_MAX, what="hello")
+    fields = decode(list, frame[1:], bytes_max=_HELLO_BYTES_MAX, what="hello")
+    known = encode(fields[: len(Hello.__struct_fields__)])
+    return decode(Hello, known, bytes_max=_HELLO_BYTES_MAX, what="hello")
 
 
 class Overflow(Exception):

@@ -2,6 +2,7 @@
 
 import tracemalloc
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -116,3 +117,18 @@ def test_hello_has_one_form() -> None:
     for frame in (b"", b"\x02", encode_hello(hello) + b"\x00", encode_hello(hello)[:-1]):
         with pytest.raises(Malformed):
             decode_hello(frame)
+
+
+def test_a_later_minor_version_may_append_to_hello_and_nothing_else() -> None:
+    hello = Hello(2, bytes(32), 7, 5, 1)
+    fields = msgspec.msgpack.decode(encode_hello(hello)[1:])
+    later = b"\x01" + msgspec.msgpack.encode([*fields, "standing 9.9", {"more": [1, 2]}])
+    assert decode_hello(later) == hello
+    for wrong in (
+        [*fields[:4], "minor"],
+        fields[:4],
+        [*fields, "x" * 256],
+        {"version": 2},
+    ):
+        with pytest.raises(Malformed):
+            decode_hello(b"\x01" + msgspec.msgpack.encode(wrong))
