@@ -334,10 +334,15 @@ _NAMES: Final = {
 }
 
 
+def kind_of(key: bytes) -> str:
+    """The kind of row that stands under a key, or nothing."""
+    return _NAMES.get(key[:1], "")
+
+
 def describe_key(key: bytes) -> str:
     """A row's name for people: kind, its numbers in decimal where they are numbers, and the key."""
     kind, rest = key[:1], key[1:]
-    name = _NAMES.get(kind, "row")
+    name = kind_of(key) or "row"
     if kind == META:
         label = rest.split(b"/")[0].decode("ascii", "replace")
         return f"{name} {label} (key {key.hex()})"
