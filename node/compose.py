@@ -61,6 +61,7 @@ async def build(
     keyring = Keyring(config.keys, genesis.foundation, is_observer=config.is_observer)
     guests = load_guests(config)
     known = load_known(config, genesis.foundation)
+    config = replace(config, peer_addresses=AddressBook(config.peer_addresses))
     if store is None:
         loop = asyncio.get_running_loop()
         store = LevelStore(config.data, bounds, loop.call_soon_threadsafe)
@@ -84,8 +85,6 @@ def _assemble(
     store: LevelStore,
 ) -> Node:
     number, keys = keyring.number, keyring.held.keys if keyring.held else None
-    book = AddressBook(config.peer_addresses)
-    config = replace(config, peer_addresses=book)  # the links dial whom it leads to, too
     foundation, events = genesis.foundation, Events(bounds.events_queued_max)
     driver, peers, effects = _make_driver(config, bounds, genesis, keyring, store)
     metrics = driver.metrics
@@ -95,10 +94,7 @@ def _assemble(
     tracking = Tracking(reader=store, intake=intake, notary=notary, events=events, number=number)
     lines = _make_lines(driver, peers, notary, tracking, store)
     serving = _make_serving(driver, peers, store, bounds)
-    whereabouts = _make_whereabouts(driver, peers, config, keyring, book)
-    relay = Relay(
-        pump=serving, links=peers, submit=intake.submit, lines=lines, whereabouts=whereabouts
-    )
+    relay = _make_relay(serving, peers, intake, lines, _whereabouts(driver, peers, config, keyring))
     aliases = Aliases(store, bounds)
     eraser = _make_eraser(driver, intake, aliases, store, bounds, number=number)
     platforms = Platforms(store, foundation.validators)
@@ -209,9 +205,17 @@ def _make_lines(
     )
 
 
-def _make_whereabouts(
-    driver: Driver, peers: Peers, config: Config, keyring: Keyring, book: AddressBook
-) -> Whereabouts:
+def _make_relay(
+    serving: Serving, peers: Peers, intake: Intake, lines: LogLines, whereabouts: Whereabouts
+) -> Relay:
+    return Relay(
+        pump=serving, links=peers, submit=intake.submit, lines=lines, whereabouts=whereabouts
+    )
+
+
+def _whereabouts(driver: Driver, peers: Peers, config: Config, keyring: Keyring) -> Whereabouts:
+    book = config.peer_addresses
+    assert isinstance(book, AddressBook), "the links look addresses up in it, too"
     return Whereabouts(
         own=keyring.code,
         listen=config.peers_listen,

@@ -43,7 +43,12 @@ def join(
     *,
     genesis: Annotated[str, typer.Option(help="The genesis.json, or the URL of a member's node.")],
     code: Annotated[str, typer.Option(help="The new platform's code: a-z, 0-9 and hyphens.")],
-    peer: Annotated[list[str], typer.Option(help="CODE=HOST:PORT, for each member to be dialled.")],
+    peer: Annotated[
+        list[str],
+        typer.Option(
+            help="CODE=HOST:PORT of a member to dial: one at least; it tells of the others."
+        ),
+    ],
     number: Annotated[
         int, typer.Option(min=0, help="A number that no platform ever had; 0: a free one.")
     ] = 0,
