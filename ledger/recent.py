@@ -4,6 +4,9 @@ Most of what a block reads was written a few blocks before, or is read again a f
 subjects, engagements, pairs, raters. Their rows are kept here as bytes, so many bytes of them, in
 two generations: what is read moves to the young one; when that is half of all, the old one goes.
 
+That somebody has no rater tally is kept as well: most subjects are never rated, and are asked for
+again and again.
+
 Whoever executes reads through it and tells it what each block has written (`Applied.live`); nobody
 else writes these rows. It decides nothing: what is not kept here is read from the store.
 """
@@ -17,6 +20,9 @@ KEPT: Final = frozenset(prefix[0] for prefix in (SUBJECT, ENGAGEMENT, PAIR, RATE
 """First bytes of the keys whose rows are kept."""
 ROW_OVERHEAD_BYTES: Final = 160
 """What a row takes in memory beside its key and value: two objects and its place in a table."""
+_RATER: Final = RATER[0]
+_ABSENT: Final = b"\xc1"
+"""In place of a rater tally that is not there: no MessagePack begins like this."""
 
 
 class Recent:
@@ -32,16 +38,19 @@ class Recent:
     def get(self, key: bytes) -> bytes | None:
         """The value of a key, or None."""
         value = self._young.get(key)
-        if value is not None:
-            return value
-        value = self._old.pop(key, None)
         if value is None:
-            value = self._reader.get(key)
-            if value is None or key[0] not in KEPT:
-                return value
-        self._young[key] = value
-        self._grow(len(key) + len(value) + ROW_OVERHEAD_BYTES)
-        return value
+            value = self._old.pop(key, None)
+            if value is None:
+                value = self._reader.get(key)
+                if value is None:
+                    if key[0] != _RATER:
+                        return None
+                    value = _ABSENT
+                elif key[0] not in KEPT:
+                    return value
+            self._young[key] = value
+            self._grow(len(key) + len(value) + ROW_OVERHEAD_BYTES)
+        return None if value == _ABSENT else value
 
     def scan(
         self, start: bytes, stop: bytes, *, reverse: bool = False

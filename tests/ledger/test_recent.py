@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.recent import ROW_OVERHEAD_BYTES, Recent
-from ledger.store import LEAF, SUBJECT, MemoryStore
+from ledger.store import LEAF, RATER, SUBJECT, MemoryStore
 
-KEYS = st.sampled_from([prefix + bytes([n]) for prefix in (SUBJECT, LEAF) for n in range(6)])
+KEYS = st.sampled_from([prefix + bytes([n]) for prefix in (SUBJECT, RATER, LEAF) for n in range(6)])
 
 
 class Counting(MemoryStore):
@@ -37,7 +37,7 @@ def test_a_reader_sees_what_the_store_holds(
             assert recent.get(step) == store.get(step)
         else:
             store.write(step)
-            recent.note({key: value for key, value in step.items() if key[:1] == SUBJECT})
+            recent.note({key: value for key, value in step.items() if key[:1] in {SUBJECT, RATER}})
     assert list(recent.scan(b"", b"\xff")) == list(store.scan(b"", b"\xff"))
 
 
@@ -52,6 +52,17 @@ def test_a_row_is_read_from_the_store_once() -> None:
     for _ in range(3):
         assert all(recent.get(key) == b"row" for key in _subjects(10))
     assert store.read == 10
+
+
+def test_that_nobody_was_rated_is_read_from_the_store_once() -> None:
+    store = Counting()
+    recent = Recent(store, 1_000_000)
+    assert [recent.get(RATER + b"a") for _ in range(3)] == [None] * 3
+    assert store.read == 1
+    recent.note({RATER + b"a": b"row"})
+    assert recent.get(RATER + b"a") == b"row"
+    assert [recent.get(SUBJECT + b"a") for _ in range(3)] == [None] * 3
+    assert store.read == 4
 
 
 def test_no_more_rows_are_kept_than_the_bound_allows_and_those_in_use_stay() -> None:
