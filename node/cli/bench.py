@@ -184,6 +184,50 @@ def faults(
         stdout.print(f"{name:26} {value}", soft_wrap=True)
 
 
+@app.command()
+def sync(
+    *,
+    records: Annotated[
+        int, typer.Option(min=100, max=20_000_000, help="Records while the node is away.")
+    ] = 200_000,
+    mode: Annotated[
+        str, typer.Option(help="replay: its store is there; snapshot: it comes back without one.")
+    ] = "replay",
+    rate: Annotated[
+        float, typer.Option(min=1, max=10_000, help="Records/s on the others meanwhile.")
+    ] = 200.0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of the load.")] = 1,
+    workers: Annotated[int, typer.Option(min=26, max=5_000_000, help="Subjects.")] = 100_000,
+    clients: Annotated[int, typer.Option(min=26, max=5_000_000, help="Subjects.")] = 20_000,
+    folder: Annotated[
+        Path | None, typer.Option("--dir", help="New folder for the nodes, kept afterwards.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """How fast one of four nodes that was away comes back, while the others go on."""
+    from node.bench.load import Population  # noqa: PLC0415
+    from node.bench.sync import CODES, MODES, Plan, measure_sync  # noqa: PLC0415
+
+    if mode not in MODES:
+        raise Misconfigured(f"--mode {mode}: it is one of {', '.join(MODES)}")
+    plan = Plan(
+        records=records,
+        mode=MODES[mode],
+        records_per_s=rate,
+        seed=seed,
+        population=Population(workers, clients),
+    )
+    with tempfile.TemporaryDirectory(prefix="standing-bench-") as temporary, _stages() as progress:
+        place = folder or Path(temporary) / "federation"
+        federation.create(place, CODES)
+        figures = _on_federation(place, lambda running: measure_sync(running, plan, progress))
+    if as_json:
+        print_json(figures)
+        return
+    for name, value in figures.items():
+        stdout.print(f"{name:26} {value}", soft_wrap=True)
+
+
 def _on_federation(
     folder: Path, measure: Callable[[federation.Federation], Awaitable[dict[str, Any]]]
 ) -> dict[str, Any]:
