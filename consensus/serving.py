@@ -7,11 +7,11 @@ with the certificate that let it leave that view and the newest one that opened 
 its newest finalization, and with the newest certified block's q cosignatures; to a peer in an
 earlier epoch, with the finalization and cosignatures of that epoch's last block.
 
-**Serving.** Bounded in count and bytes per answer, in bytes per peer and second, and what is read of
-blocks and batches also in bytes for all peers together: whoever catches up must not hold up the
-others. What is too much is not answered; it is asked of another peer, or later. Executed batches are
-read from the store by the final `L` rows; batches above from memory, by the lineage of the tip that
-was named.
+**Serving.** Bounded in count and bytes per answer, in bytes per peer and second, and what is read
+of blocks and batches also in bytes for all peers together: whoever catches up must not hold up the
+others. What is too much is not answered; it is asked of another peer, or later. Executed batches
+are read from the store by the final `L` rows; batches above from memory, by the lineage of the tip
+that was named.
 """
 
 from collections.abc import Iterator
