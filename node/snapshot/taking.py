@@ -29,7 +29,7 @@ from consensus.messages import decode_message, encode_message
 from consensus.openings import Opened
 from consensus.proofs import Unfit
 from consensus.snapshots import Taker
-from consensus.steps import TAKING, Complete, FallBack, Step, Terms, Wipe
+from consensus.steps import TAKING, Complete, FallBack, Phase, Step, Terms, Wipe
 from ledger.batch import Submission, commitment
 from ledger.errors import Malformed, StoreDamaged
 from ledger.genesis import Genesis
@@ -123,7 +123,7 @@ class Taking:
         self._failed = ""
         self._timer: asyncio.TimerHandle | None = None
         self._ending: Complete | FallBack | None = None
-        self._said_s = 0.0
+        self._said_s, self._phase = 0.0, Phase.OVER
         self._begun_s = time.monotonic()
         self.progress = "begins"
 
@@ -167,22 +167,24 @@ class Taking:
                 raise StoreDamaged("the store", self._failed)
             await self._do(taker.handle(event, now()))
             then()
-            self._say(taker.progress)
+            self._say(taker)
 
     async def _until_written(self) -> None:
         """Wait for the disk, as the pump of a node does."""
         while self._store.queued_rows > self._bounds.queued_rows_max and not self._failed:  # noqa: ASYNC110 - the writer is a thread
             await asyncio.sleep(DISK_WAIT_S)
 
-    def _say(self, progress: str) -> None:
-        self.progress = progress
-        if time.monotonic() >= self._said_s + SAY_EVERY_S:
-            self._said_s = time.monotonic()
-            log.info("taking a snapshot: %s", progress)
+    def _say(self, taker: Taker) -> None:
+        """How far it is: upon each new phase, and every SAY_EVERY_S."""
+        self.progress = taker.progress
+        if taker.phase is not self._phase or time.monotonic() >= self._said_s + SAY_EVERY_S:
+            self._phase, self._said_s = taker.phase, time.monotonic()
+            log.info("taking a snapshot: %s", self.progress)
 
     async def _adopt(self) -> bool:
         """Check all that was taken; make it the node's ledger, or say that it is none."""
         self.progress = "checking"
+        log.info("taking a snapshot: checking it")
         await _durable(self._store, {})
         try:
             await asyncio.to_thread(self._check)
