@@ -7,7 +7,7 @@ import os
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -26,6 +26,7 @@ from consensus.messages import (
 )
 from consensus.safety import EVIDENCE
 from ledger.batch import Batch, Header, Submission, batch_root, commitment, header_message
+from ledger.errors import Malformed
 from ledger.governing import read_evidence
 from ledger.membership import Validator
 from ledger.records import encode_record
@@ -68,17 +69,18 @@ class Ears:
 
     def received(self, peer: int, message: bytes) -> None:
         self.peers.handled(peer, len(message))
-        if isinstance(decode_message(message), Answer):
-            self.answers.append(peer)
+        with suppress(Malformed):  # what is no message of consensus
+            if isinstance(decode_message(message), Answer):
+                self.answers.append(peer)
 
     def refused(self, peer: int, reason: str) -> None:
-        raise AssertionError((peer, reason))
+        """It does not mind."""
 
     def held_back(self, peer: int, seconds: float) -> None:
-        raise AssertionError((peer, seconds))
+        """Nor that."""
 
     def cut(self, peer: int, reason: str) -> None:
-        raise AssertionError((peer, reason))
+        """Nor that."""
 
 
 class Faithless:
