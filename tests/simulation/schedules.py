@@ -1,9 +1,9 @@
 """Schedules: a seed's list of events, drawn first and then run, so that any part of it runs alike.
 
 `draw` makes the list from a seed: which faults are in the mix (all of them at random, or just the
-named ones), then some forty events at their moments. `perform` runs a list: safety is checked at
-every step; it ends with everything healed and restarted, and then all must become final, certified
-and silent within a bound. Equal schedule, equal trace.
+named ones), then some forty events (fewer for large networks) at their moments. `perform` runs a
+list: safety is checked at every step; it ends with everything healed and restarted, and then all
+must become final, certified and silent within a bound. Equal schedule, equal trace.
 
 With `changes`, platforms join, leave, are removed and rotate their keys as well, and one that has
 lost its store comes back by a rotation; never so many that more than f of a set could be faulty.
@@ -20,6 +20,9 @@ from tests.simulation.faults import FAULTS, KINDS, LASTING, LIARS, RELIEF, STORE
 from tests.simulation.transcript import Recorder
 
 RECOVERY_MS_MAX = 60_000
+EVENTS = 40
+EVENTS_MIN = 8
+"""Of a schedule of up to ten nodes; larger networks are given fewer, down to so many."""
 GAPS_MS = (1, 5, 30, 200, 700)
 CODEC_EVERY = 4
 """One seed of so many sends all its messages through the wire's bytes …"""
@@ -64,6 +67,8 @@ class Outcome:
     recovery_ms: int
     trace: str
     actors: tuple[str, ...]
+    forgotten: int
+    """Platforms whose keys fell silent for ever."""
 
 
 # --- drawing ---
@@ -74,10 +79,12 @@ def draw(
     n: int = 4,
     *,
     mix: tuple[str, ...] | None = None,
-    events: int = 40,
+    events: int = 0,
     changes: bool = False,
 ) -> Schedule:
-    """A seed's schedule. `mix`: the faults to draw from; None for a mix that is drawn, too."""
+    """A seed's schedule. `mix`: the faults to draw from; None for a mix that is drawn, too.
+    `events`: how many; 0 for as many as networks of this size are given."""
+    events = events or max(EVENTS_MIN, EVENTS * min(10, n) // n)
     random = Random(seed * 1_000_003 + n)
     chosen = _any_mix(random, seed, n, changes=changes) if mix is None else mix
     made = [Event(0, *each) for each in _lasting(random, n, chosen)]
@@ -172,6 +179,7 @@ def perform(
         recovery_ms,
         cluster.trace.hexdigest(),
         tuple(node.actor for node in cluster.nodes.values() if node.actor),
+        len(cluster.checker.forgotten),
     )
 
 
