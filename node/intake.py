@@ -21,7 +21,7 @@ import asyncio
 import os
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from consensus.effects import BatchResealed, BatchSealed, BatchVoid
@@ -37,10 +37,11 @@ from ledger.store import Changes, Reader
 from node.bounds import Bounds
 from node.foresight import Foresight
 from node.naming import name_key
+from node.open_batch import OpenBatch
+from node.shares import Shares
 
 YIELD_OFFERS: Final = 128
 """After so many offers the event loop gets its turn."""
-BATCH_OVERHEAD_BYTES: Final = 512
 SUBMISSION_OVERHEAD_BYTES: Final = 32
 LEAVES: Final = "this platform leaves: its lane ends with its member.leave"
 ENDED: Final = "this platform's membership has ended before the record was stored"
@@ -106,24 +107,8 @@ class Sent:
 
 
 Result = Accepted | Duplicate | Conflict | RefusedOffer | Busy | Closed | Sent
-Answer = tuple[Result, "OpenBatch | None"]
+Answer = tuple[Result, OpenBatch | None]
 SealSink = Callable[[tuple[Submission, ...], Changes], None]
-
-
-@dataclass(slots=True)
-class OpenBatch:
-    """The batch under construction, then under way; `number` counts own batches since the start."""
-
-    number: int
-    durable: "asyncio.Future[None]"
-    submissions: list[Submission] = field(default_factory=list)
-    ids: list[bytes] = field(default_factory=list)
-    rows: Changes = field(default_factory=dict)
-    size_bytes: int = BATCH_OVERHEAD_BYTES
-    height: int = 0
-    header_hash: bytes = b""
-    is_left: bool = False
-    """The membership ended before it was sealed: nothing of it was stored."""
 
 
 class Intake:
@@ -152,6 +137,7 @@ class Intake:
         self._void: dict[bytes, OpenBatch] = {}  # by hash: to be sealed again by consensus
         self._unsealed: deque[OpenBatch] = deque()  # to be sealed again by `go_on`
         self._leaving = b""
+        self._shares = Shares()
         self._names: dict[bytes, bytes] = {}
         self.places: dict[bytes, tuple[int, int]] = {}
         """Own records that are durable and not executed: id → (batch height, position)."""
@@ -160,24 +146,13 @@ class Intake:
 
     # --- offers ---
 
-    async def submit(self, offers: Sequence[Offer]) -> list[Result]:
-        """Take offers in order; returns when all that were accepted are on disk."""
+    async def submit(self, offers: Sequence[Offer], who: str = "") -> list[Result]:
+        """Take a caller's offers in order; returns when all that were accepted are on disk."""
         if len(offers) > self._bounds.offers_max:
             most = self._bounds.offers_max
             raise Malformed(f"{len(offers)} offers at once, at most {most} are allowed")
-        answers: list[Answer] = []
-        pushed_back: Answer = (Busy(self._bounds.retry_after_s), None)
-        busy = pushed_back if not self._accepting() else None
-        if reason := self._closed():
-            busy = Closed(reason), None
-        for at, offer in enumerate(offers, 1):
-            if self._leaving:
-                busy = Closed(LEAVES), None
-            elif self.pending >= self._bounds.pending_records_max:
-                busy = pushed_back
-            answers.append(busy or self._take(offer))
-            if at % YIELD_OFFERS == 0:
-                await asyncio.sleep(0)
+        async with self._shares.turn(who):
+            answers = await self._take_all(offers, who)
         waits: dict[int, Awaitable[None]] = {
             batch.number: batch.durable for _, batch in answers if batch is not None
         }
@@ -188,7 +163,24 @@ class Intake:
             for result, batch in answers
         ]
 
-    def _take(self, offer: Offer) -> Answer:
+    async def _take_all(self, offers: Sequence[Offer], who: str) -> list[Answer]:
+        answers: list[Answer] = []
+        bounds = self._bounds
+        pushed_back: Answer = (Busy(bounds.retry_after_s), None)
+        busy = pushed_back if not self._accepting() else None
+        if reason := self._closed():
+            busy = Closed(reason), None
+        for at, offer in enumerate(offers, 1):
+            if self._leaving:
+                busy = Closed(LEAVES), None
+            elif not self._shares.has_room(who, bounds.pending_records_max - self.pending):
+                busy = pushed_back
+            answers.append(busy or self._take(offer, who))
+            if at % YIELD_OFFERS == 0:
+                await asyncio.sleep(0)
+        return answers
+
+    def _take(self, offer: Offer, who: str) -> Answer:
         try:
             record = read_record(offer.record, self._validity)
             check_stateless(self._chain, record, offer.signatures)
@@ -201,6 +193,8 @@ class Intake:
         except Refused as error:
             return RefusedOffer(error.rule, error.message, error.field), None
         record_id = self._place(batch, offer, key, digest)
+        batch.by[who] += 1
+        self._shares.take(who)
         if isinstance(record, MemberLeave):
             self._leaving = record_id
         return Accepted(record_id), batch
@@ -304,6 +298,7 @@ class Intake:
 
     def _give_up(self, batch: OpenBatch) -> None:
         self.pending -= len(batch.ids)
+        self._shares.give_back(batch.by)
         self._foresight.settle(batch.number)
         for key in batch.rows:
             self._names.pop(key, None)
@@ -345,6 +340,7 @@ class Intake:
 
     def _settle(self, batch: OpenBatch) -> None:
         self.pending -= len(batch.ids)
+        self._shares.give_back(batch.by)
         for record_id in batch.ids:
             self.places.pop(record_id, None)
         self._foresight.settle(batch.number)

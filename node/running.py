@@ -228,10 +228,10 @@ class Node:
 
     # --- records and handles ---
 
-    async def submit(self, offers: Sequence[Offer]) -> list[Result]:
+    async def submit(self, offers: Sequence[Offer], who: str = "") -> list[Result]:
         """Take offers into this platform's lane; returns when what was accepted is on disk. What
         may come through any lane is sent to a member where this node may not write its own."""
-        results = await self._parts.intake.submit(offers)
+        results = await self._parts.intake.submit(offers, who)
         members = members_linked(self._parts.driver, self._parts.peers)
         for at, (offer, result) in enumerate(zip(offers, results, strict=True)):
             if isinstance(result, Closed) and may_be_carried(offer):

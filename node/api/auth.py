@@ -152,7 +152,7 @@ class Admission:
 
     def __init__(self, request: web.Request) -> None:
         holder = request[_HOLDER]
-        self._name, self._may = holder.name, holder.may
+        self.name, self._may = holder.name, holder.may
 
     def admit(self, offer: "Offer") -> "Offer":
         """The offer, if its type may be handed in.
@@ -165,7 +165,7 @@ class Admission:
         if needed not in self._may:
             what = f"a record of type {governed}" if governed else "a record of this type"
             raise Forbidden(
-                f"'{self._name}' may not hand in {what}: it takes a token with the right "
+                f"'{self.name}' may not hand in {what}: it takes a token with the right "
                 f"'{needed}'; the node's configuration lists what each may"
             )
         return offer

@@ -83,9 +83,9 @@ def offer_of(record: bytes, signatures: bytes) -> Offer:
 
 
 async def submit(
-    node: Node, items: Sequence[Offer | Problem], *, patience_s: float = 0.0
+    node: Node, items: Sequence[Offer | Problem], who: str, *, patience_s: float = 0.0
 ) -> list[RecordAnswer]:
-    """Hand in all offers among the items; one answer for each item."""
+    """Hand in all offers among the items for the named caller; one answer for each item."""
     clock = asyncio.get_running_loop().time
     until_s = clock() + patience_s
     answers: list[RecordAnswer] = [
@@ -93,7 +93,7 @@ async def submit(
     ]
     waiting = [(at, item) for at, item in enumerate(items) if isinstance(item, Offer)]
     while waiting:
-        results = await node.submit([offer for _, offer in waiting])
+        results = await node.submit([offer for _, offer in waiting], who)
         busy: list[tuple[int, Offer]] = []
         pause_s = 0.0
         for (at, offer), result in zip(waiting, results, strict=True):

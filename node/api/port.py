@@ -67,8 +67,8 @@ class Node(Protocol):
         """The certified checkpoint of this size, or None; only where `certified` is not None."""
         ...
 
-    async def submit(self, offers: "Sequence[Offer]") -> "list[Result]":
-        """Hand in offers; returns when those accepted are on disk."""
+    async def submit(self, offers: "Sequence[Offer]", who: str = "") -> "list[Result]":
+        """Hand in offers; returns when those accepted are on disk. `who`: the token's name."""
         ...
 
     async def wait_final(

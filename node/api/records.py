@@ -84,10 +84,11 @@ async def _answer_json(request: web.Request, wait_s: float) -> web.Response:
     many = isinstance(parsed, list)
     if many and not 0 < len(parsed) <= JSON_RECORDS_MAX:
         raise Malformed(f"an array has 1 to {JSON_RECORDS_MAX} records; NDJSON takes any number")
-    items = await _read(parsed if many else [parsed], Admission(request))
+    admission = Admission(request)
+    items = await _read(parsed if many else [parsed], admission)
     if not many and isinstance(items[0], Problem):
         return problem_response(items[0])
-    answers = await submit(node, items)
+    answers = await submit(node, items, admission.name)
     if many:
         push_back_if_all_busy(answers)
     if wait_s:

@@ -44,7 +44,7 @@ async def answer_ndjson(request: web.Request, wait_s: float) -> web.StreamRespon
     response: web.StreamResponse | None = None
     async for piece in numbered_lines(request.content):
         items = await _read_all([line for _, line in piece], _offer_of_line, admission)
-        answers = await _handed_in(node, items, wait_s, patience_s=PATIENCE_S)
+        answers = await _handed_in(node, items, admission.name, wait_s, PATIENCE_S)
         response = response or await _begin(request)
         lines = [
             _encode(msgspec.structs.replace(answer, line=number))
@@ -62,7 +62,7 @@ async def answer_msgpack(request: web.Request, wait_s: float) -> web.StreamRespo
         async for array in arrays(request.content):
             items = await _read_all(array, _offer_of_pair, admission)
             patience_s = PATIENCE_S if response else 0.0
-            answers = await _handed_in(node, items, wait_s, patience_s=patience_s)
+            answers = await _handed_in(node, items, admission.name, wait_s, patience_s)
             if response is None:
                 push_back_if_all_busy(answers)
                 response = await _begin(request)
@@ -75,9 +75,9 @@ async def answer_msgpack(request: web.Request, wait_s: float) -> web.StreamRespo
 
 
 async def _handed_in(
-    node: Node, items: Sequence[Offer | Problem], wait_s: float, *, patience_s: float
+    node: Node, items: Sequence[Offer | Problem], who: str, wait_s: float, patience_s: float
 ) -> list[RecordAnswer]:
-    answers = await submit(node, items, patience_s=patience_s)
+    answers = await submit(node, items, who, patience_s=patience_s)
     return await wait_final(node, answers, wait_s) if wait_s else answers
 
 

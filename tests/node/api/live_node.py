@@ -119,9 +119,9 @@ class LiveNode:
     def policy_text(self) -> str:
         return policy_of(self.origin, self.validators).format()
 
-    async def submit(self, offers: Sequence[Offer]) -> list[Result]:
+    async def submit(self, offers: Sequence[Offer], who: str = "") -> list[Result]:
         self.offered.append(len(offers))
-        return await self.intake.submit(offers)
+        return await self.intake.submit(offers, who)
 
     async def wait_final(self, record_ids: Sequence[bytes], timeout_s: float) -> list[RecordStatus]:
         return await self.tracking.wait_final(record_ids, timeout_s)
