@@ -9,6 +9,10 @@ Canonical MessagePack. Both notes hold under the policy, and the first is not th
   consistency proof (RFC 9162 §2.1.4) from (first size, root) to the second checkpoint. It is not
   the first's root. An append-only log has one root at each size; so these are two logs.
 
+*Two sets*: where the set changed in between, each note holds under the policy of its own; the
+members of the later set that signed the earlier note with the same keys are the culprits by name.
+(Of a set without any such member the proof shows the fork, and names nobody.)
+
 Whoever signed both is guilty of the fork, whatever node it was shown by: of two quorums at least
 f + 1 members, and each log key that is in both notes. Nobody can make such a proof about a
 validator that signs one log only: it needs two of its signatures.
@@ -72,13 +76,15 @@ def decode_fork(data: bytes) -> Fork:
     return decode(Fork, data, bytes_max=FORK_BYTES_MAX, what="proof of a fork")
 
 
-def verify_fork(fork: Fork, policy: Policy) -> Proven:
-    """Demand that the fork is one.
+def verify_fork(fork: Fork, policy: Policy, later: Policy | None = None) -> Proven:
+    """Demand that the fork is one. `later`: the policy of the second note, where another set had
+    cosigned it (both policies followed from one genesis, `ledger/epochs.py`).
 
     Raises:
         Malformed, BadSignature, BadProof: says what does not hold.
     """
-    first, second = (verify_checkpoint(note, policy) for note in (fork.first, fork.second))
+    shown = (fork.first, policy), (fork.second, later or policy)
+    first, second = (verify_checkpoint(note, each) for note, each in shown)
     if first.size > second.size:
         raise BadProof("the first checkpoint is the larger one")
     if not first.size:
@@ -87,8 +93,8 @@ def verify_fork(fork: Fork, policy: Policy) -> Proven:
     if fork.root == first.root:
         raise BadProof("the two checkpoints are of one log")
     signers = [
-        {(line.name, line.key_id) for line in open_note(note, policy.verifiers).verified}
-        for note in (fork.first, fork.second)
+        {(line.name, line.key_id) for line in open_note(note, each.verifiers).verified}
+        for note, each in shown
     ]
     both = sorted(signers[0] & signers[1])
     return Proven(first, second, tuple(f"{name} (key {key.hex()})" for name, key in both))

@@ -88,3 +88,19 @@ def test_another_policy_knows_nobody(same_size):
     trusted = policy_of(world)
     with pytest.raises(InvalidInput):
         verify_fork(fork, replace(trusted, quorum=4))
+
+
+def test_a_fork_over_a_change_of_the_set_names_who_was_in_both():
+    one, two = world_of("a", "b"), world_of("a", "c", "d", "e")
+    earlier = world_of("a", "c")
+    proof = consistency_proof(reader_of(two), earlier.state.log.size, two.state.log.size)
+    second = certify(two, log=5, cosigners=(3, 4, 5)).note
+    fork = fork_of(certify(one).note, second, earlier.state.log.root(), proof)
+    five = policy_of(World(genesis_of(5)))
+    later = replace(five, log_keys=five.log_keys[1:], witnesses=five.witnesses[1:], quorum=3)
+    proven = verify_fork(fork, policy_of(one), later)
+    assert [name.split(" ")[0].rsplit("/")[-1] for name in proven.culprits] == ["p3"]
+    with pytest.raises(InvalidInput):
+        verify_fork(fork, policy_of(one))
+    with pytest.raises(InvalidInput):
+        verify_fork(fork, later, policy_of(one))
