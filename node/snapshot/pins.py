@@ -17,6 +17,7 @@ earlier
 import asyncio
 from collections.abc import Callable
 from functools import partial
+from typing import Final
 
 from consensus.effects import BatchResealed, BatchSealed, BatchVoid, Execute, Unsealed
 from ledger.position import Applied, State
@@ -26,6 +27,9 @@ from ledger.store import REFUSED
 from node.bounds import Bounds
 from node.storage.leveldb import LevelStore
 from node.storage.picture import Picture
+
+_SIZE: Final = slice(37, 45)
+_OF_RESIDUE: Final = REFUSED + bytes(4)
 
 
 class Pin:
@@ -44,19 +48,15 @@ class Pin:
         self.asked_s: dict[int, float] = {}
         """Who has asked for it, and when."""
         self.rows_since = 0
-        self._removed: set[bytes] = set()
 
     def made(self, manifest: Manifest) -> None:
         """Its manifest is there."""
         self.manifest, self.digest = manifest, manifest_digest(manifest)
 
-    def must_forget(self, removed: set[bytes]) -> bool:
-        """Whether it still holds one of the rows that were removed since."""
-        self._removed |= removed
-        if self.picture is None:
-            return False
-        asked, self._removed = self._removed, set()
-        return any(self.picture.get(key) is not None for key in asked)
+    def holds(self, refused: bytes) -> bool:
+        """Whether a row about a refused record, which stood until now, stood already then: its key
+        has the log's size when the record was refused (ledger/rows.py)."""
+        return int.from_bytes(refused[_SIZE]) < self.size
 
     def drop(self) -> None:
         """Let the picture go."""
@@ -129,13 +129,14 @@ class Pins:
         del block
         height = applied.seal.height
         self._executed = height
-        removed = {
-            key for key, value in applied.changes.items() if value is None and key[:1] == REFUSED
-        }
+        removed: list[bytes] = []
+        if applied.erased:
+            changes = applied.changes.items()
+            removed = [key for key, value in changes if value is None and _names(key)]
         for pin in list(self._pins.values()):
             pin.rows_since += len(applied.changes)
             is_long_ago = pin.rows_since > self._bounds.snapshot_rows_since_max
-            if is_long_ago or (removed and pin.must_forget(removed)):
+            if is_long_ago or any(map(pin.holds, removed)):
                 self._drop(pin.height)
         if height % self._epoch_blocks == 0:
             # Behind the submission of this block's rows, and before anything else is executed.
@@ -154,8 +155,6 @@ class Pins:
         pin.picture = picture
         if pin.is_dropped or self._is_closed:
             picture.close()
-        elif pin.must_forget(set()):
-            self._drop(pin.height)
         else:
             self._make_room()
 
@@ -174,3 +173,8 @@ class Pins:
 
     def _drop(self, height: int) -> None:
         self._pins.pop(height).drop()
+
+
+def _names(key: bytes) -> bool:
+    """Whether a row names whom a refused record is about."""
+    return key[:1] == REFUSED and not key.startswith(_OF_RESIDUE)
