@@ -21,8 +21,8 @@ KEPT: Final = frozenset(prefix[0] for prefix in (SUBJECT, ENGAGEMENT, PAIR, RATE
 ROW_OVERHEAD_BYTES: Final = 160
 """What a row takes in memory beside its key and value: two objects and its place in a table."""
 _RATER: Final = RATER[0]
-_ABSENT: Final = b"\xc1"
-"""In place of a rater tally that is not there: no MessagePack begins like this."""
+_ABSENT: Final = b"no rater tally"
+"""In place of one that is not there: this very object, which no store yields."""
 
 
 class Recent:
@@ -50,7 +50,7 @@ class Recent:
                     return value
             self._young[key] = value
             self._grow(len(key) + len(value) + ROW_OVERHEAD_BYTES)
-        return None if value == _ABSENT else value
+        return None if value is _ABSENT else value
 
     def scan(
         self, start: bytes, stop: bytes, *, reverse: bool = False
