@@ -134,7 +134,7 @@ async def test_a_store_is_lost_and_the_platform_comes_back_under_new_keys(tmp_pa
         await until(lambda: bool(node.forgotten))
         assert "root key" in node.forgotten
         await net.carried("d", _rotation(net, "d"))
-        await net.approve("a", "b", "c", number=4)
+        await net.approve("a", "b", number=4)  # its own record is the third
         await net.pass_epochs("a", lambda: node.role == "validator" and node.ready)
         assert net.nodes["a"].validators[3].lane_key != before[3].lane_key
         await net.final("d", count=3)
@@ -155,7 +155,7 @@ async def test_keys_and_store_are_lost_and_the_root_key_is_enough(tmp_path: Path
             *("--node", "http://{}:{}".format(*net.nodes["a"].api_address)),
             *("--token-file", str(member / "govern-token"), "--json"),
         )
-        await net.approve("a", "b", "c", number=4)
+        await net.approve("a", "b", number=4)  # its own record is the third
         node = await net.start("d")
         await net.pass_epochs("a", lambda: node.role == "validator" and node.ready)
         await net.final("d", count=3)
