@@ -31,7 +31,7 @@ from ledger.statements import statement_message
 from tests.simulation import actors
 from tests.simulation.cluster import CHAIN, Cluster, Node, quick_bounds
 from tests.simulation.schedules import draw, perform
-from tests.simulation.test_scenarios import ready, work
+from tests.simulation.test_scenarios import drop, is_vote, keep_all, ready, work
 
 
 def accused(cluster: Cluster) -> set[tuple[int, int]]:
@@ -156,6 +156,47 @@ def test_wrong_epoch_votes_count_nowhere() -> None:
     work(cluster, 30, 100)
     cluster.settle()
     assert cluster.nodes[1].state.epoch > 3
+
+
+def test_a_leader_goes_on_past_the_epochs_end() -> None:
+    """Where only tail blocks may be proposed, it proposes a next height, or a tail that moves the
+    cut. Neither is voted for."""
+    tried = []
+
+    def past_the_end(node: Node, target: int, message: Message) -> list[Message]:
+        if not isinstance(message, Proposal) or message.block.tips or message.again:
+            return [message]
+        block = message.block
+        if block.height % 3:
+            return [message]
+        tried.append(block.view)
+        tips = tuple(lane.covered for lane in node.state.lanes if lane.covered.height)
+        higher = block.height + target % 2
+        other = type(block)(block.epoch, block.view, higher, block.parent, tips, block.time)
+        return [actors.sign_block(node, other)]
+
+    cluster = ready(epoch_blocks=3)
+    cluster.make_byzantine(4, past_the_end)
+    drop(cluster, lambda _, __, m: is_vote(m, FINALIZE))
+    work(cluster, 24, 200)
+    keep_all(cluster)
+    cluster.settle()
+    assert tried, "it led a view in which only a tail block may come"
+    assert cluster.nodes[1].state.epoch >= 2
+
+
+def test_old_votes_again_and_again_are_answered_at_a_pace() -> None:
+    """Every vote that is marked as sent again asks for an answer: a flood gets one each 100 ms."""
+    cluster = ready()
+    node = cluster.make_byzantine(4)
+    vote = actors.sign_vote(node, NOTARIZE, 1, 1, b"v" * 32)
+    again = Vote(vote.kind, vote.epoch, vote.view, vote.hash, vote.signature, True)
+    before = cluster.network.sent
+    for _ in range(100):
+        for _ in range(20):
+            cluster.nodes[1].feed(Received(4, again))
+        cluster.run_ms(10)
+    assert cluster.network.sent - before <= 11 * 4
 
 
 # --- one header, two signatures ---
