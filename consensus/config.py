@@ -91,8 +91,10 @@ class Limits:
     residue_claims_max: int = 4_096
     """Residues that a peer has given and too few others yet: so many are remembered per peer and
     lane, but always one batch."""
+    orphans_per_peer_max: int = 8
+    """Batches whose predecessor is missing that are kept of one peer …"""
     orphans_max: int = 32
-    """Batches whose predecessor is missing that are kept, over all lanes."""
+    """… and of all."""
     executions_max: int = 8
     """`Execute` effects that have not been answered."""
     final_ahead_max: int = 256

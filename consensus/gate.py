@@ -198,10 +198,7 @@ def _compare(state: State, peer: int, batch: AnyBatch, held: Held | None) -> Non
 
 def _keep_orphan(state: State, peer: int, batch: Batch) -> None:
     """A batch without its predecessor: keep it within bounds, and take it for a hint."""
-    orphans = state.lanes.orphans
-    if len(orphans) >= state.config.limits.orphans_max:
-        orphans.pop(next(iter(orphans)))
-    orphans[batch.header.previous] = (peer, batch)
+    state.lanes.keep_orphan(peer, batch, state.config.limits)
     note_hint(
         state,
         peer,

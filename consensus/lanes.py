@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from consensus.config import Limits
 from ledger.batch import Batch, Header
 from ledger.block import Tip
 from ledger.residue import AnyBatch
@@ -348,6 +349,15 @@ class Lanes:
         lane.off.discard(held.hash)
         lane.bytes -= held.bytes
         return held
+
+    def keep_orphan(self, peer: int, batch: Batch, limits: Limits) -> None:
+        """Keep a batch whose predecessor is missing; who sends many displaces nobody else's."""
+        own = [previous for previous, (number, _) in self.orphans.items() if number == peer]
+        if len(own) >= limits.orphans_per_peer_max:
+            del self.orphans[own[0]]
+        elif len(self.orphans) >= limits.orphans_max:
+            del self.orphans[next(iter(self.orphans))]
+        self.orphans[batch.header.previous] = (peer, batch)
 
     def _drop_orphans(self, lane: Lane) -> None:
         """Forget batches that can no longer find their predecessor on the final branch."""

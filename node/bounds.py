@@ -39,7 +39,7 @@ class Bounds:
     """One consensus message, put together from its pieces (consensus/messages.py)."""
     send_queue_bytes_max: int = 64 * 1_024 * 1_024
     """Waiting for one peer; on overflow the link is dropped, never the bound."""
-    answers_waiting_bytes_max: int = 16 * 1_024 * 1_024
+    answers_waiting_bytes_max: int = 8 * 1_024 * 1_024
     """While so much waits for a peer, nothing that it asks for is served."""
     received_bytes_max: int = 16 * 1_024 * 1_024
     """Received from one peer and not yet handled; beyond it nothing more is read from it."""

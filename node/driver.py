@@ -52,7 +52,7 @@ from consensus.inputs import (
     SealBatch,
     TimerFired,
 )
-from consensus.messages import Batches, Blocks, RemainsMessage, encode_message
+from consensus.messages import encode_message
 from consensus.silence import may_seal
 from consensus.state import State as ConsensusState
 from consensus.view import follows
@@ -63,7 +63,7 @@ from ledger.recent import Recent
 from ledger.state import apply_in_turns
 from ledger.store import Changes
 from node.bounds import Bounds
-from node.hearing import Unheard, read_message
+from node.hearing import BULK, Unheard, read_message
 from node.joined import joined
 from node.links.inbox import Inbox
 from node.links.peers import Peers
@@ -73,9 +73,6 @@ from node.timers import Timers
 from node.watching import Watcher
 
 log = logging.getLogger(__name__)
-
-BULK: Final = (Batches, Blocks, RemainsMessage)
-"""Messages that may be long: votes and certificates go before them."""
 
 DISK_WAIT_S: Final = 0.005
 

@@ -1,13 +1,38 @@
-"""Reading what a peer has sent, before consensus sees it."""
+"""Reading what a peer has sent, before consensus sees it; which messages may be long."""
 
 from enum import Enum
 from typing import Final
 
 from consensus.inputs import Received
-from consensus.messages import FetchBatches, FetchBlocks, FetchViews, Question, decode_message
+from consensus.messages import (
+    Batches,
+    Blocks,
+    ChunkMessage,
+    Ends,
+    FetchBatches,
+    FetchBlocks,
+    FetchChunk,
+    FetchEnds,
+    FetchManifest,
+    FetchViews,
+    ManifestMessage,
+    Question,
+    RemainsMessage,
+    decode_message,
+)
 from ledger.errors import Malformed
 
-ASKS: Final = (FetchBatches, FetchBlocks, FetchViews, Question)
+BULK: Final = (Batches, Blocks, RemainsMessage, ChunkMessage, ManifestMessage, Ends)
+"""Messages that may be long: votes and certificates go before them."""
+ASKS: Final = (
+    FetchBatches,
+    FetchBlocks,
+    FetchViews,
+    FetchEnds,
+    FetchManifest,
+    FetchChunk,
+    Question,
+)
 """Messages whose answers may be long."""
 
 

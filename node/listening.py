@@ -1,6 +1,7 @@
 """Listening: what both faces of a node (HTTP API, peer links) hold against floods of connections.
 
-- More than `connections_max` at a time are closed as they come, before a byte of them is read:
+- More than `connections_max` at a time (those whose TLS handshake is under way among them) are
+  closed as they come, before a byte of them is read:
   each costs a file descriptor, and a node that has none left can use its store no more.
 - A TLS handshake, and a request's head, must be done in time; a connection on which nothing is
   asked any more is closed after a while.
@@ -74,6 +75,8 @@ class BoundedSite(web.BaseSite):
         self._connections_max, self._handshake_s = connections_max, handshake_s
 
         self._servers: list[asyncio.Server] = []
+        self._greeting: dict[asyncio.BaseProtocol, float] = {}
+        """Connections whose handshake may not be over yet, and when (s) it must be."""
 
     @property
     def name(self) -> str:
@@ -127,10 +130,22 @@ class BoundedSite(web.BaseSite):
         )
 
     def _take(self) -> asyncio.BaseProtocol:
-        server = self._runner.server
-        if server is None or len(server.connections) >= self._connections_max:
+        server, now_s = self._runner.server, asyncio.get_running_loop().time()
+        if server is None:
             return _Turned()
-        return server()
+        if len(server.connections) + len(self._greeting) >= self._connections_max:
+            stand = set(server.connections)
+            self._greeting = {
+                each: until_s
+                for each, until_s in self._greeting.items()
+                if until_s > now_s and each not in stand
+            }
+            if len(stand) + len(self._greeting) >= self._connections_max:
+                return _Turned()
+        taken = server()
+        if self._ssl_context is not None:
+            self._greeting[taken] = now_s + self._handshake_s
+        return taken
 
 
 def raise_open_files() -> None:

@@ -170,7 +170,17 @@ def test_orphans_are_bounded() -> None:
     state = machine()
     for at in range(100):
         tell(state, 2, Batches((batch(height=9, previous=at.to_bytes(32)),)))
-    assert len(state.lanes.orphans) == state.config.limits.orphans_max
+    orphans, limits = state.lanes.orphans, state.config.limits
+    assert len(orphans) == limits.orphans_per_peer_max
+    before = list(orphans)
+    for at in range(100, 200):
+        tell(state, 3, Batches((batch(height=9, previous=at.to_bytes(32)),)))
+    assert list(orphans)[: len(before)] == before, "who sends many displaces nobody else's"
+    assert len(orphans) == 2 * limits.orphans_per_peer_max
+    for peer in range(5, 20):
+        for at in range(20):
+            state.lanes.keep_orphan(peer, batch(previous=bytes([peer, at]) * 16), limits)
+    assert len(orphans) == limits.orphans_max
 
 
 def test_siblings_are_bounded_and_evidence_is_kept_once() -> None:

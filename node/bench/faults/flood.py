@@ -1,11 +1,11 @@
 """A member that floods: one of the four nodes is replaced by a process with its keys that sends
 garbage as fast as it is taken (`flooder.py`), one kind after the other, while the load goes on.
 
-Before, the three that are left take the same load without a flood for as long (`idle`). For each
-kind is told: how much more memory (RSS) the largest of the three had than at the end of the idle
-time, final records per second, what the nodes refused of the flooder's, how often they ended its
-links (`cuts`), and what the flooder got rid of. Memory that records take is in it, since the load
-goes on: the figure is rather too high.
+Before each kind the three that are left are started anew, so that nobody is cut off from the kind
+before, and take the same load without a flood for as long (`idle`). Told is: how much more memory
+(RSS) one of them had at most than at the end of the idle time, final records per second, what the
+nodes refused of the flooder's, how often they cut it off, and what the flooder got rid of. Memory
+that records take is in it, since the load goes on: the figure is rather too high.
 """
 
 import asyncio
@@ -46,30 +46,28 @@ class _Passed:
 async def measure_flood(ground: Ground, progress: Progress) -> dict[str, Any]:
     """The figures `flood_rss_over_idle_mib` and `flood_final_records_per_s`: the worst of all
     kinds, and each kind's."""
-    seconds = ground.plan.flood_seconds
     ground.federation.kill(FLOODER)
     floods: dict[str, dict[str, Any]] = {}
-    async with ground.loaded(HONEST):
-        idle = await _pass(ground, seconds, {})
-        for at, kind in enumerate(ground.plan.floods or EVERY):
-            progress("floods", at / len(EVERY))
-            floods[kind] = await _flood(ground, kind, seconds, idle.rss_end_mib)
+    kinds = ground.plan.floods or EVERY
+    for at, kind in enumerate(kinds):
+        progress("floods", at / len(kinds))
+        for code in HONEST:
+            ground.federation.kill(code)
+            ground.federation.start(code)
+        await ground.federation.wait_ready(HONEST)
+        async with ground.loaded(HONEST):
+            idle = await _pass(ground, ground.plan.flood_seconds, {})
+            floods[kind] = await _flood(ground, kind, idle)
     ground.federation.start(FLOODER)
     await ground.federation.wait_ready([FLOODER])
     return {
         "flood_rss_over_idle_mib": max(each["rss_over_idle_mib"] for each in floods.values()),
         "flood_final_records_per_s": min(each["final_records_per_s"] for each in floods.values()),
-        "flood_idle": {
-            "rss_mib": round(idle.rss_mib, 1),
-            "final_records_per_s": round(idle.records_per_s, 1),
-        },
         "floods": floods,
     }
 
 
-async def _flood(
-    ground: Ground, kind: str, seconds: float, idle_mib: dict[str, float]
-) -> dict[str, Any]:
+async def _flood(ground: Ground, kind: str, idle: _Passed) -> dict[str, Any]:
     before = await _counts(ground)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-m", "node.bench.faults.flooder"),
@@ -78,7 +76,7 @@ async def _flood(
         stdout=asyncio.subprocess.PIPE,
     )
     try:
-        passed = await _pass(ground, seconds, idle_mib)
+        passed = await _pass(ground, ground.plan.flood_seconds, idle.rss_end_mib)
         if process.returncode is not None:
             raise FlooderFailed(f"the flooder of {kind} ended with code {process.returncode}")
         async with asyncio.timeout(END_S):
@@ -91,6 +89,8 @@ async def _flood(
     return {
         "rss_over_idle_mib": round(passed.over_mib, 1),
         "final_records_per_s": round(passed.records_per_s, 1),
+        "idle_rss_mib": round(idle.rss_mib, 1),
+        "idle_records_per_s": round(idle.records_per_s, 1),
         "refused": after[0] - before[0],
         "cuts": after[1] - before[1],
         "flooder": msgspec.json.decode(told),
