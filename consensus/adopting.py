@@ -28,7 +28,7 @@ from consensus.silence import mark_new
 from consensus.steps import HELD_HEAD, TAKING
 from ledger.block import block_hash, encode_seal, refusals_hash
 from ledger.encoding import encode
-from ledger.errors import StoreDamaged
+from ledger.errors import InvalidInput, StoreDamaged
 from ledger.files import entry_of_row
 from ledger.genesis import Genesis, chain_id, genesis_seal
 from ledger.hashing import HASH_BYTES
@@ -67,7 +67,7 @@ def check_taken(reader: Reader, genesis: Genesis, config: Config) -> Iterator[No
         _check_sets(whole, config)
         yield
         load(whole, WINDOW_BLOCKS)
-    except StoreDamaged as error:
+    except (StoreDamaged, InvalidInput) as error:
         raise Unfit(str(error)) from error
 
 

@@ -20,6 +20,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from consensus.asking import Asking
 from consensus.claims import Claims
 from consensus.config import Config
@@ -30,14 +32,13 @@ from consensus.messages import Batches, FetchBatches, RemainsMessage
 from consensus.proofs import Unfit, seats_of
 from ledger.batch import Submission, header_hash, header_message
 from ledger.block import Tip
-from ledger.encoding import encode
+from ledger.encoding import decoder, encode
 from ledger.residue import AnyBatch, Remains, form_of
 from ledger.rows import (
     BlockRow,
     HeaderRow,
     LeafRow,
     block_key,
-    decode_row,
     header_key,
     lane_key,
     leaf_key,
@@ -258,7 +259,10 @@ class Openings:
             for each in self._take(tip):
                 batches.append(each.batch)
                 _add_rows(changes, each)
-        erased = self._compare(row, batches)
+        try:
+            erased = self._compare(row, batches)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise Unfit(f"a leaf row of block {block.height} cannot be read: {error}") from error
         self.opened = block.height
         return Opened(block.height, changes, tuple(batches), tuple(erased))
 
@@ -270,6 +274,7 @@ class Openings:
         refused = {(each.lane, each.height, each.position): each for each in row.refusals}
         leaves = self._reader.scan(leaf_key(row.first), leaf_key(row.size - 1))
         erased: list[tuple[int, int, int, int]] = []
+        read_leaf = decoder(LeafRow).decode  # its one form is demanded later (adopting)
         for batch in batches:
             lane, height = batch.header.lane, batch.header.height
             for position, commitment in enumerate(batch.commitments):
@@ -280,7 +285,7 @@ class Openings:
                         raise Unfit(f"block {row.block.height} refuses what is not at {place}")
                     continue
                 found = next(leaves, None)
-                leaf = decode_row(LeafRow, *found) if found is not None else None
+                leaf = read_leaf(found[1]) if found is not None else None
                 if leaf is None or (*place, commitment) != (
                     leaf.lane,
                     leaf.height,

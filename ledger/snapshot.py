@@ -32,9 +32,11 @@ rows stand under the erasure that took it, until that erasure's own block. Betwe
 such a store differs from one that has executed the opening, so it gives no snapshot of that time.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from itertools import chain as chained
 from itertools import pairwise
+from operator import lt
 from typing import Annotated, Final
 
 import msgspec
@@ -132,9 +134,29 @@ class Manifest(Value):
 
 def is_state(key: bytes) -> bool:
     """Whether the row under a key is a state row."""
-    at = bisect_right(STATE, key) - 1
-    prefix = STATE[at] if at >= 0 else b""
+    prefix = _prefix_of(key)
     return key == HEAD_KEY if prefix == HEAD_KEY else bool(prefix) and key.startswith(prefix)
+
+
+def _prefix_of(key: bytes) -> bytes:
+    """The highest of STATE that is not above a key; empty: there is none."""
+    at = bisect_right(STATE, key) - 1
+    return STATE[at] if at >= 0 else b""
+
+
+def _end_of(prefix: bytes) -> bytes:
+    """The first key behind those of a prefix in STATE."""
+    return HEAD_KEY + b"\0" if prefix == HEAD_KEY else after(prefix)
+
+
+def _are_state(keys: Sequence[bytes]) -> bool:
+    """Whether the rows under all these keys, ascending, are state rows."""
+    at = 0
+    while at < len(keys):
+        if not is_state(keys[at]):
+            return False
+        at = bisect_left(keys, _end_of(_prefix_of(keys[at])), at)
+    return True
 
 
 def state_rows(reader: Reader, start: bytes = b"", stop: bytes | None = None) -> Iterator[Row]:
@@ -144,7 +166,7 @@ def state_rows(reader: Reader, start: bytes = b"", stop: bytes | None = None) ->
         StoreDamaged: a row cannot be read.
     """
     for prefix in STATE:
-        end = HEAD_KEY + b"\0" if prefix == HEAD_KEY else after(prefix)
+        end = _end_of(prefix)
         low, high = max(prefix, start), end if stop is None else min(end, stop)
         if low < high:
             yield from reader.scan(low, high)
@@ -201,7 +223,7 @@ def _describe(chain: bytes, rows: Sequence[Row]) -> Chunk:
 
 
 def _bytes_of(rows: Iterable[Row]) -> int:
-    return sum(len(key) + len(value) for key, value in rows)
+    return sum(map(len, chained.from_iterable(rows)))
 
 
 def encode_chunk(rows: Sequence[Row]) -> bytes:
@@ -283,9 +305,10 @@ def decode_chunk(manifest: Manifest, index: int, data: bytes) -> list[Row]:
     told = (named.first, named.rows, named.bytes)
     if not rows or told != (rows[0][0], len(rows), _bytes_of(rows)):
         raise BadProof(f"chunk {index} is not what the manifest tells of it")
-    if not all(one[0] < two[0] for one, two in pairwise(rows)):
+    keys = [key for key, _ in rows]
+    if not all(map(lt, keys, keys[1:])):
         raise BadProof(f"chunk {index} is not in order")
-    if not all(len(key) <= KEY_BYTES_MAX and is_state(key) for key, _ in rows):
+    if max(map(len, keys)) > KEY_BYTES_MAX or not _are_state(keys):
         raise BadProof(f"chunk {index} holds what is no state row")
     if stop is not None and rows[-1][0] >= stop:
         raise BadProof(f"chunk {index} reaches into the next one")

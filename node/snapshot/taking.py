@@ -165,9 +165,17 @@ class Taking:
             await self._until_written()
             if self._failed or event is None:
                 raise StoreDamaged("the store", self._failed)
-            await self._do(taker.handle(event, now()))
+            await self._do(self._handle(taker, event))
             then()
             self._say(taker)
+
+    @staticmethod
+    def _handle(taker: Taker, event: Input) -> list[Step]:
+        try:
+            return taker.handle(event, now())
+        except Exception as error:  # rows of others' making; replay needs none of them
+            log.exception("the taking failed")
+            return [FallBack(f"a fault of this program: {type(error).__name__}: {error}")]
 
     async def _until_written(self) -> None:
         """Wait for the disk, as the pump of a node does."""
@@ -190,6 +198,9 @@ class Taking:
             await asyncio.to_thread(self._check)
         except Unfit as error:
             log.warning("the snapshot does not hold, and is thrown away: %s", error)
+            return False
+        except Exception:  # as above
+            log.exception("the snapshot cannot be checked, and is thrown away")
             return False
         await _durable(self._store, last_rows(self._store, self._genesis))
         log.info("took a snapshot in %.1f s", time.monotonic() - self._begun_s)
