@@ -108,3 +108,19 @@ def test_the_example_in_configs_is_right() -> None:
     path = Path(__file__).resolve().parents[2] / "configs" / "node.toml"
     config = load_config(path)
     assert [token.may for token in config.tokens] == [{"read", "write"}, {"read"}, {"govern"}]
+
+
+def test_role_and_observers_are_read_and_wrong_ones_named(tmp_path: Path) -> None:
+    text = GOOD
+    plain = parse_config(text, base=tmp_path)
+    assert (plain.is_observer, plain.observers) == (False, ())
+    told = text.replace("[node]\n", '[node]\nrole = "observer"\n')
+    told = told.replace("[peers]\n", '[peers]\nobservers = ["o.crt", "/p.crt"]\n')
+    config = parse_config(told, base=tmp_path)
+    assert (config.is_observer, config.observers) == (True, (tmp_path / "o.crt", Path("/p.crt")))
+    for wrong in ('[node]\nrole = "voter"\n', "[node]\nrole = 1\n"):
+        with pytest.raises(Misconfigured, match="is no role; choose one of validator, observer"):
+            parse_config(text.replace("[node]\n", wrong), base=tmp_path)
+    for wrong in ('"o.crt"', "[1]"):
+        with pytest.raises(Misconfigured, match=r"peers\.observers.*must list paths"):
+            parse_config(told.replace('["o.crt", "/p.crt"]', wrong), base=tmp_path)
