@@ -91,6 +91,7 @@ WITHIN = {
     "decode_with": "decode",
     "check_possession": "check_genesis",
     "check_distinct": "check_genesis",
+    "check_heads": "check_taken; by itself: tests/ledger/test_heads.py",
     "check_origin": "policy, checkpoint",
     "check_key_name": "vkey",
     "open_note": "verify_checkpoint, check_signed",
