@@ -100,12 +100,10 @@ class OverlayTable(Generic[Row]):
         self._rows[key] = row
         self._changed.add(key)
 
-    def changed(self) -> Iterator[tuple[bytes, Row]]:
+    def changed(self) -> list[tuple[bytes, Row]]:
         """Keys and rows that the block has changed."""
-        for key in self._changed:
-            row = self._rows[key]
-            assert row is not None, "a changed row is there"
-            yield key, row
+        rows = self._rows
+        return [(key, row) for key in self._changed if (row := rows[key]) is not None]
 
     def flush(self, written: dict[bytes, bytes]) -> Iterator[None]:
         """Write each changed row once, in turns of at most TURN_ROWS."""

@@ -79,7 +79,7 @@ class Applied:
     now on, with the erasure's log index; in the order of erasing, whether or not this node still
     holds the opening. `bound`: the log indices of the changes that bind with this block, an epoch's
     last; the set that follows stands in the seal. `live`: those of the changes that the next blocks
-    may read (`ledger/recent.py`).
+    may read (`ledger/recent.py`). `moves_erasures`: whether the row of an erasure is among them.
     """
 
     changes: Changes
@@ -92,3 +92,4 @@ class Applied:
     erased: tuple[tuple[int, int, int, int], ...] = ()
     bound: tuple[int, ...] = ()
     live: Mapping[bytes, bytes] = field(default_factory=dict)
+    moves_erasures: bool = False

@@ -194,6 +194,7 @@ def apply_in_turns(
         records=tuple(run.records),
         erased=run.erased,
         live=run.live,
+        moves_erasures=bool(run.overlay.erasures.changed()),
         bound=() if bound is None else bound.bound,
     )
     return replace(after_block, oldest_erasure=oldest_erasure, outlook=outlook), applied

@@ -138,7 +138,8 @@ class Eraser:
             if len(self._waiting) < self._bounds.erased_waiting_max:
                 self._waiting.append(key)
         self.left += len(applied.erased)
-        self._news.set()
+        if applied.erased or applied.moves_erasures:
+            self._news.set()
 
     def certified(self, row: CheckpointRow) -> None:
         """Erased is erased: nothing waits for cosignatures."""
