@@ -133,6 +133,7 @@ async def test_a_return_with_an_empty_folder_is_by_snapshot(tmp_path: Path) -> N
         await make_final(federation, "abcd")
         federation.kill("d")
         seat.config.data.rename(tmp_path / "lost")
+        seat.log.unlink()
         before, _ = await newest_height(federation, "a")
         feeder = asyncio.create_task(feed(federation.seat("a")))
         await reach(federation, "a", max(before, 8) + 3 * EPOCH_BLOCKS)
