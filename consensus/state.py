@@ -79,6 +79,10 @@ class Peer:
     """The newest epoch of which it said something that came too early to be kept."""
     served_second: int = 0
     served_bytes: int = 0
+    patience: int = 1
+    """How many `fetch_retry_ms` its answers are waited for: more after one that came late."""
+    overdue: int = 0
+    """Batches' fetches that it has not answered in time, and may answer still."""
 
 
 @dataclass(slots=True)

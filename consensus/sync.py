@@ -37,6 +37,8 @@ from ledger.block import Tip, block_hash
 from ledger.errors import InvalidInput
 
 MISSED_ASKS: Final = 4
+PATIENCE_MAX: Final = 4
+"""So many `fetch_retry_ms` a peer is waited for at most."""
 
 # --- status ---
 
@@ -167,16 +169,29 @@ def _linked(state: State, message: Blocks) -> list[Candidate] | None:
 # --- batches ---
 
 
+def _note_late(state: State, number: int, headers: Sequence[Header]) -> None:
+    """Where an answer came after another peer was asked, this one is waited for longer: asking
+    twice brings the same twice, and makes slow peers slower. Who does not answer is waited for
+    less and less (`expire`)."""
+    peer = state.peers[number]
+    asked = [state.fetches.get(f"batches {header.lane}") for header in headers[:1]]
+    if peer.overdue and not any(fetch is not None and fetch.peer == number for fetch in asked):
+        peer.overdue -= 1
+        peer.patience = min(PATIENCE_MAX, 4 * peer.patience)
+
+
 def note_batches(state: State, number: int, headers: Sequence[Header]) -> None:
     """An answer to a fetch has come: the lane may be fetched again.
 
     Where it brought only another word on a residue and there is nobody left to ask, the next
     question waits until this one's time has run out.
     """
+    _note_late(state, number, headers)
     for header in headers:
         fetch = state.fetches.get(f"batches {header.lane}")
         if fetch is None or fetch.peer != number or header.height != fetch.above + 1:
             continue
+        state.peers[number].patience = max(1, state.peers[number].patience // 2)
         claimants = state.claims.peers(header.lane, header.height)
         others = {each for each in state.peers_up() if not state.is_observer(each)}
         if not claimants or others - claimants:
@@ -214,6 +229,9 @@ def expire(state: State) -> None:
         if key.startswith("batches "):
             lane = state.lanes.lanes[int(key.removeprefix("batches "))]
             lane.ahead.pop(fetch.peer, None)
+            if fetch.peer in state.peers:
+                peer = state.peers[fetch.peer]
+                peer.overdue, peer.patience = 1, max(1, peer.patience // 2)
 
 
 def _fetch_blocks(state: State) -> None:
@@ -299,8 +317,8 @@ def ask(state: State, key: str, message: Message, holders: list[int], *, above: 
     if not up:
         return 0
     number = sorted(up)[(state.now.steady_ms // 7 + sum(key.encode())) % len(up)]
-    until = state.now.steady_ms + state.config.timing.fetch_retry_ms
-    state.fetches[key] = Fetch(number, until, above)
+    wait_ms = state.config.timing.fetch_retry_ms * state.peers[number].patience
+    state.fetches[key] = Fetch(number, state.now.steady_ms + wait_ms, above)
     state.emit(Send(number, message))
     return number
 

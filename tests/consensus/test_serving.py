@@ -6,9 +6,10 @@ from dataclasses import replace
 from consensus import simplex
 from consensus.config import Limits
 from consensus.effects import Effect, Send
-from consensus.inputs import LinkUp, Now, Received
-from consensus.messages import Batches, FetchBatches, Hint, Question
+from consensus.inputs import LinkUp, Now, Received, TimerFired
+from consensus.messages import Batches, FetchBatches, FetchBlocks, Hint, Question
 from consensus.state import State
+from consensus.sync import ask
 from ledger.batch import Submission, header_hash
 from ledger.block import Tip
 from tests.consensus.test_handle import CHAIN, NOW, batch, machine, tell
@@ -74,3 +75,43 @@ def test_what_came_before_a_crash_is_not_asked_for_again() -> None:
         effects += more
     for _, fetch in asked(effects):
         assert fetch.above >= held[fetch.lane]
+
+
+def test_who_answers_late_is_waited_for_longer_and_who_does_not_is_not() -> None:
+    state = machine()
+    good = batch(lane=2)
+    tip = Tip(2, 1, header_hash(CHAIN, good.header))
+    state.lanes.finalize({2: tip})
+    [(slow, _)] = asked(tell(state, 4, Hint((), False)))
+    retry_ms = state.config.timing.fetch_retry_ms
+    late = Now(NOW.steady_ms + retry_ms, NOW.wall_ms)
+    effects = simplex.handle(state, TimerFired("fetch"), late)[1]
+    [(other, _)] = asked(effects)
+    assert other != slow
+    simplex.handle(state, Received(slow, Batches((good,))), late)
+    assert (state.peers[slow].patience, state.peers[other].patience) == (4, 1)
+    state.lanes.finalize({3: Tip(3, 1, bytes(32))})
+    state.fetches.clear()
+    number = ask(state, "blocks", FetchBlocks(1), [slow])
+    assert number == slow
+    assert state.fetches["blocks"].until == late.steady_ms + 4 * retry_ms
+
+
+def test_answers_in_time_end_the_longer_wait() -> None:
+    state = machine()
+    good = batch(lane=2)
+    state.lanes.finalize({2: Tip(2, 1, header_hash(CHAIN, good.header))})
+    [(number, _)] = asked(tell(state, 4, Hint((), False)))
+    state.peers[number].patience = 4
+    tell(state, number, Batches((good,)))
+    assert state.peers[number].patience == 2
+
+
+def test_who_does_not_answer_is_waited_for_less() -> None:
+    state = machine()
+    state.lanes.finalize({2: Tip(2, 1, bytes(32))})
+    [(silent, _)] = asked(tell(state, 4, Hint((), False)))
+    state.peers[silent].patience = 4
+    late = Now(NOW.steady_ms + 10_000, NOW.wall_ms)
+    simplex.handle(state, TimerFired("fetch"), late)
+    assert state.peers[silent].patience == 2
