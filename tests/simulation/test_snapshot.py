@@ -25,14 +25,18 @@ from consensus.steps import CHUNK, Terms
 from ledger import snapshot
 from ledger.batch import Batch
 from ledger.encoding import encode
+from ledger.replay import ReaderSource
+from ledger.replay import replay as replayed
 from ledger.rows import HEAD_KEY, BlockRow, LeafRow, SubjectRow, decode_row
 from ledger.snapshot import manifest_digest
 from ledger.store import LEAF, SUBJECT, MemoryStore, after
+from tests.ledger.members import party
 from tests.ledger.world import World, genesis_of
 from tests.simulation.actors import false_heir
-from tests.simulation.cluster import Cluster, Weather, quick_bounds
+from tests.simulation.cluster import Cluster, Node, Weather, quick_bounds
 from tests.simulation.taking import QUICK, Pinning, Taking, pin
 from tests.simulation.test_erasure import Market
+from tests.simulation.test_real_members import Federation, keys_of
 
 
 @pytest.fixture(autouse=True)
@@ -550,3 +554,43 @@ def test_nothing_follows_when_it_is_over() -> None:
     market = Ahead().busy(2)
     taking = Taking(market.cluster, market.genesis, 4, members=(4,)).start()
     assert taking.taker.handle(LinkDown(1), market.cluster.nodes[4].now()) == []
+
+
+# --- sets that change ---
+
+
+@pytest.mark.parametrize("trusted", [(1, 2, 3, 4), (1, 2, 4, 5)])
+def test_a_joiner_that_starts_after_sets_have_changed_takes_a_snapshot(
+    trusted: tuple[int, ...],
+) -> None:
+    """By genesis's members, one of whom has left, or by those of a file of epoch ends."""
+    federation = Federation(4, 37, 4)
+    cluster, members = federation.cluster, federation.members
+    pin(cluster, federation.genesis)
+    for number in (1, 2, 3, 4):
+        cluster.crash(number)
+        cluster.restart(number)
+        cluster.hear_answers()
+    joiner = party(5)
+    change = federation.say(1, members.propose(1, joiner))
+    federation.agree(change, 2, 3)
+    cluster.nodes[5] = Node(
+        cluster, with_fields(cluster.nodes[1].config, me=5, keys=keys_of(joiner)), 0
+    )
+    federation.ready(joiner, change, lane=2)
+    federation.until(1, 2, 3, 4, 5)
+    federation.say(3, members.leave(3))
+    federation.work(1)
+    federation.until(1, 2, 4, 5)
+    federation.work(4)
+    taking = Taking(cluster, federation.genesis, 5, members=trusted).start()
+    assert taking.run() == "snapshot"
+    assert cluster.nodes[5].ledger.head.height >= 12
+    cluster.hear_answers(8_000)
+    assert cluster.nodes[5].state.silence is None
+    federation.work(1)
+    cluster.settle()
+    steps = replayed(
+        federation.genesis, ReaderSource(cluster.nodes[5].store), stored=cluster.nodes[5].store
+    )
+    assert [each for step in steps for each in step.findings] == []
