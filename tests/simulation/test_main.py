@@ -1,0 +1,62 @@
+"""`scripts/simulate` as it is called."""
+
+import json
+import sys
+
+import pytest
+
+from tests.simulation.__main__ import main
+from tests.simulation.faults import FAULTS, LIARS
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["simulate", *words])
+    return main()
+
+
+def test_many_seeds_give_their_figures(monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]
+    assert call(monkeypatch, "--seeds", "2", "--json") == 0
+    first = json.loads(capsys.readouterr().out)
+    assert (first["seeds"], first["violations"]) == (2, 0)
+    wanted = {"simulated_hours", "faults", "blocks", "slowest_recovery_s", "trace_hash"}
+    assert wanted <= first.keys()
+    call(monkeypatch, "--seeds", "2", "--json")
+    assert json.loads(capsys.readouterr().out)["trace_hash"] == first["trace_hash"]
+
+
+def test_one_seed_of_named_faults_is_told(monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]
+    assert call(monkeypatch, "--seed", "3", "--faults", "crash,equivocator") == 0
+    told = capsys.readouterr().out
+    assert "byzantine" in told
+    assert "crash" in told
+    assert "partition" not in told
+
+
+def test_a_violation_is_told_and_exits_with_one(monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr("consensus.safety.may_nullify", lambda round_: 2 not in round_.own)
+    monkeypatch.setattr("consensus.safety.may_finalize", lambda round_: 3 not in round_.own)
+    words = ("--faults", "delay,reorder,hasty,lost_finality", "--trials", "40")
+    assert call(monkeypatch, "--seed", "0", *words) == 1
+    told = capsys.readouterr().out
+    assert "violation: 2 signed finalize and nullify in view 1" in told
+    assert "events are enough" in told
+
+
+def test_the_faults_are_listed(monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]
+    assert call(monkeypatch, "--faults", "list") == 0
+    told = capsys.readouterr().out
+    assert all(name in told for name in FAULTS.keys() | LIARS.keys())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [(), ("--seed", "1", "--faults", "gremlins"), ("--seed", "1", "--nodes", "101")],
+)
+def test_wrong_usage_is_named(words, monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]
+    assert call(monkeypatch, *words) == 2
+    assert capsys.readouterr().err.startswith("scripts/simulate: ")
+
+
+def test_more_liars_than_f_are_refused(monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]
+    assert call(monkeypatch, "--seed", "1", "--faults", "silent,nuller") == 2
+    assert "bear 1" in capsys.readouterr().err
