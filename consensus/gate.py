@@ -140,6 +140,7 @@ def receive(state: State, peer: int, batch: AnyBatch) -> None:
 def _expect(state: State, peer: int, lane: Lane | None, header: Header) -> None:
     """A batch of an epoch whose set is not known here: it is a hint, and is asked for later."""
     if lane is not None:
+        lane.early[peer] = header.epoch
         tip = Tip(header.lane, header.height, header_hash(state.config.chain, header))
         note_hint(state, peer, Hint((tip,), False))
 

@@ -64,6 +64,8 @@ class Lane:
     branch: dict[int, bytes] = field(default_factory=dict)
     hints: dict[int, Tip] = field(default_factory=dict)
     ahead: dict[int, Tip] = field(default_factory=dict)
+    early: dict[int, int] = field(default_factory=dict)
+    """Peer → the newest epoch of batches that it gave before that epoch's set was known here."""
     off: set[bytes] = field(default_factory=set)
     bytes: int = 0
     closed: bool = False
@@ -175,6 +177,7 @@ class Lanes:
         """Forget which batches a peer has that are not held here (it may never send them)."""
         for lane in self:
             lane.ahead.pop(peer, None)
+            lane.early.pop(peer, None)
 
     def cover(self, lane: Lane) -> None:
         """Recompute the highest batch that q hints cover."""

@@ -302,8 +302,15 @@ def _hinted(state: State, lane: Lane) -> tuple[Tip | None, list[int]]:
     """The highest tip of a lane that was hinted and did not come, and who hinted it."""
     if lane.wanted_at is None or lane.wanted_at > state.now.steady_ms:
         return None, []
-    ahead = [number for number in lane.ahead if number in state.peers_up()]
+    # Who gave batches of a later epoch would give them again: they are of no use before it begins.
+    ahead = [
+        number
+        for number in lane.ahead
+        if number in state.peers_up() and lane.early.get(number, 0) <= state.lane_epoch
+    ]
     lane.wanted_at = None
+    if not ahead and any(lane.early.get(each, 0) > state.lane_epoch for each in lane.ahead):
+        lane.wanted_at = state.now.steady_ms + state.config.timing.fetch_retry_ms
     if not ahead or lane.bytes >= state.config.limits.lane_bytes_max:
         return None, []
     lane.wanted_at = state.now.steady_ms + state.config.timing.fetch_retry_ms

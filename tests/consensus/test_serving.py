@@ -115,3 +115,19 @@ def test_who_does_not_answer_is_waited_for_less() -> None:
     late = Now(NOW.steady_ms + 10_000, NOW.wall_ms)
     simplex.handle(state, TimerFired("fetch"), late)
     assert state.peers[silent].patience == 2
+
+
+def test_batches_of_a_later_epoch_are_not_fetched_again_and_again() -> None:
+    state = machine()
+    early = batch(lane=2, epoch=2)
+    tell(state, 3, Batches((early,)))
+    at_ms = NOW.steady_ms
+    for _ in range(5):
+        at_ms += 2 * state.config.timing.fetch_retry_ms
+        effects = simplex.handle(state, TimerFired("fetch"), Now(at_ms, NOW.wall_ms))[1]
+        assert asked(effects) == [], "who gave it would give it again"
+    tip = Tip(2, 1, header_hash(CHAIN, early.header))
+    tell(state, 4, Hint((tip,), False))
+    later = Now(at_ms + 2 * state.config.timing.fetch_retry_ms, NOW.wall_ms)
+    effects = simplex.handle(state, TimerFired("fetch"), later)[1]
+    assert [peer for peer, _ in asked(effects)] == [4], "another may know better"
