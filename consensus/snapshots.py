@@ -6,7 +6,8 @@ from any other. `Taker` is a state machine like consensus: (input, now) → effe
 1. *Ends.* Upon a link: ask which epochs' ends the peer can give (`fetch ends`). The newest end that
    f + 1 members offer, of at least `blocks_min` blocks, is chosen once all linked peers have said
    what they offer, or `settle_ms` after the first offer. If q − 1 members offer nothing, or nobody
-   has answered within `ask_ms`, or too few offer the same within `offers_ms`: **fall back**.
+   has answered within `ask_ms`, or too few offer the same within `offers_ms`: **fall back**. For a
+   node that is no member itself `ask_ms` begins with its first link: it may have to be approved.
 2. *Manifest.* Ask all who offer that end for its manifest, again every `again_ms` (it is made when
    it is first asked for). Once f + 1 members have given one of the same digest it is kept, and
    before any state row. Whoever gave another has lied.
@@ -33,7 +34,7 @@ The first of them is written before, and removed behind, all else.
 Who asks this node for a snapshot is told that it has none."""
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 
 from consensus.agreement import Agreement
 from consensus.asking import Asking
@@ -80,7 +81,7 @@ from ledger.snapshot import (
     decode_chunk,
     manifest_digest,
 )
-from ledger.store import Changes, Reader, after
+from ledger.store import Reader, after
 
 
 class Taker:
@@ -101,8 +102,9 @@ class Taker:
         self._agreement = Agreement(members)
         self._asking = Asking(terms.retry_ms, terms.at_once_max)
         self.phase = Phase.ENDS
-        self._now_ms = self._begun_ms = self._moved_ms = self._again_ms = now.steady_ms
+        self._now_ms = self._moved_ms = self._again_ms = now.steady_ms
         self._first_offer_ms: int | None = None
+        self._asked_ms = now.steady_ms if config.me in self._agreement.members else None
         self._height = 0
         self._manifest: Manifest | None = None
         self._digest = b""
@@ -145,8 +147,7 @@ class Taker:
         try:
             if self.phase is Phase.CHUNKS and not self._missing:
                 self._begin_history()
-            done.extend(steps)
-            done.extend(self._go_on())
+            done.extend(chain(steps, self._go_on()))
         except (Unfit, StoreDamaged) as error:
             done = [*self._fall_back(str(error))]
         if not (self.is_over or self._ticks):
@@ -164,6 +165,7 @@ class Taker:
         match event:
             case LinkUp(peer):
                 self._asking.up.add(peer)
+                self._asked_ms = self._asked_ms or self._now_ms
                 yield Send(peer, FetchEnds())
             case LinkDown(peer):
                 self._asking.up.discard(peer)
@@ -267,7 +269,7 @@ class Taker:
         if first_ms is None:
             if self._agreement.is_in_vain:
                 yield from self._fall_back("the others have no snapshot")
-            elif now_ms >= self._begun_ms + terms.ask_ms:
+            elif self._asked_ms is not None and now_ms >= self._asked_ms + terms.ask_ms:
                 yield from self._fall_back("nobody has offered a snapshot in time")
         elif height and (
             now_ms >= first_ms + terms.settle_ms
@@ -344,9 +346,8 @@ class Taker:
         self._asking.came(("chunk", index))
         del self._missing[index]
         self._moved_ms = self._now_ms
-        changes: Changes = {HELD_HEAD if key == HEAD_KEY else key: value for key, value in rows}
-        changes[chunk_key(index)] = b""
-        yield Persist(changes)
+        changes = {HELD_HEAD if key == HEAD_KEY else key: value for key, value in rows}
+        yield Persist({**changes, chunk_key(index): b""})
 
     # --- history ---
 
@@ -396,5 +397,4 @@ class Taker:
             self.phase = Phase.OVER
             yield Complete()
             return
-        yield from proofs.ask(self._now_ms)
-        yield from openings.ask(self._now_ms)
+        yield from chain(proofs.ask(self._now_ms), openings.ask(self._now_ms))

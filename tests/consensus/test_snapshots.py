@@ -4,6 +4,7 @@ Whole takings with real rows are in tests/simulation/test_snapshot.py.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace as with_fields
 
 import pytest
 from hypothesis import given
@@ -167,6 +168,20 @@ def test_when_nobody_answers_it_falls_back_in_time() -> None:
     assert play.taker.is_over
     play.up(2)
     assert play.steps == []
+
+
+def test_who_is_no_member_waits_for_its_first_link() -> None:
+    play = Play()
+    config = with_fields(play.config, me=9)
+    play.taker = Taker(config, play.store, range(1, 5), TERMS, play.now)
+    play.take(play.taker.begin(play.now))
+    play.wait(100_000)
+    assert not play.fell_back
+    play.up(2)
+    play.wait(3_999)
+    assert not play.fell_back
+    play.wait(1)
+    assert play.fell_back == "nobody has offered a snapshot in time"
 
 
 def test_offers_that_differ_are_waited_for_and_then_given_up() -> None:
