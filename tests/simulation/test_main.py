@@ -38,7 +38,8 @@ def test_a_violation_is_told_and_exits_with_one(monkeypatch, capsys) -> None:  #
     words = ("--faults", "delay,reorder,hasty,lost_finality", "--trials", "40")
     assert call(monkeypatch, "--seed", "0", *words) == 1
     told = capsys.readouterr().out
-    assert "violation: 2 signed finalize and nullify in view 1" in told
+    (last,) = [line for line in told.splitlines() if line.startswith("violation: ")]
+    assert "signed finalize and nullify in view" in last
     assert "events are enough" in told
 
 
