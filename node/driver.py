@@ -149,11 +149,14 @@ class Driver:
         """What this node signs with in the current epoch; None for an observer."""
         return self.consensus.keys
 
-    def hold(self, further: Keys | None) -> None:
-        """Hold these, too: they sign from the epoch on whose set names them. None: hold no keys."""
+    def hold(self, further: Keys) -> None:
+        """Hold these, too: they sign from the epoch on whose set names them."""
         held = self.consensus.config
-        keys, more = (held.keys, (*held.further_keys, further)) if further else (None, ())
-        self.consensus.config = replace(held, keys=keys, further_keys=more)
+        self.consensus.config = replace(held, further_keys=(*held.further_keys, further))
+
+    def hold_only(self, keys: Keys | None) -> None:
+        """Hold these and no others any more: those are destroyed. None: no keys at all."""
+        self.consensus.config = replace(self.consensus.config, keys=keys, further_keys=())
 
     def follows(self) -> bool:
         """Whether this node has certified what honest peers have final."""

@@ -11,7 +11,6 @@ A rotation makes KEYS.next beside the keys in use. The record that asks for it i
 root key, which may then go back to where it is kept.
 """
 
-import shutil
 from pathlib import Path
 
 from ledger.errors import InvalidInput, Misconfigured
@@ -23,7 +22,7 @@ from ledger.rules.signatures import record_message
 from ledger.signing import SigningKey
 from node.home import EPOCHS_FILE, Plan, write_home
 from node.keyring import REQUEST, Request, encode_request, next_folder
-from node.keystore import WITNESS, key_path, write_seed
+from node.keystore import WITNESS, key_path, read_seed, sync_folder, write_seed, write_whole
 from node.network import GENESIS_FILE, draw_seeds, make_member
 
 
@@ -53,8 +52,8 @@ def make_home(
         (folder / GENESIS_FILE).write_bytes(genesis)
         if epochs is not None:
             (folder / EPOCHS_FILE).write_bytes(epochs)
-        (folder / "keys" / REQUEST).write_bytes(text)
-        (folder / REQUEST).write_bytes(text)
+        write_whole(folder / "keys" / REQUEST, text)
+        write_whole(folder / REQUEST, text)
     except InvalidInput as error:
         raise Misconfigured(f"no platform can be made of this: {error}") from error
     except OSError as error:
@@ -84,8 +83,9 @@ def make_rotation(folder: Path, own: Validator, root_seed: bytes, chain: bytes) 
             if purpose not in ("root", WITNESS):
                 write_seed(key_path(place, purpose), seed)
         if key_path(folder, WITNESS).exists():
-            shutil.copy2(key_path(folder, WITNESS), key_path(place, WITNESS))
-        (place / REQUEST).write_bytes(encode_request(request))
+            write_seed(key_path(place, WITNESS), read_seed(key_path(folder, WITNESS)))
+        write_whole(place / REQUEST, encode_request(request))
+        sync_folder(place.parent)  # before the ledger hears of these keys, they are on disk
     except OSError as error:
         raise Misconfigured(f"{error.filename} cannot be written: {error.strerror}") from error
     return request

@@ -18,7 +18,6 @@ An *observer* has no signing keys. It was made so (`standing node observe`), or 
 membership has ended: then `give_up` writes observer.json first and destroys the keys behind it.
 """
 
-import os
 import ssl
 from contextlib import suppress
 from dataclasses import dataclass
@@ -40,7 +39,15 @@ from ledger.membership import (
 )
 from ledger.signing import SigningKey
 from node.api.json_records import value_from_json, value_to_json
-from node.keystore import SIGNING, Keystore, destroy, key_path, read_seed, sync_folder
+from node.keystore import (
+    SIGNING,
+    Keystore,
+    destroy,
+    key_path,
+    read_seed,
+    sync_folder,
+    write_whole,
+)
 from node.links.tls import Party, certificate_key, guest
 
 REQUEST: Final = "request.json"
@@ -127,7 +134,13 @@ class Keyring:
                 where none may be.
         """
         self._folder, self._chain = folder, chain_id(foundation)
-        self._mend()
+        try:
+            self._mend()
+        except OSError as error:
+            raise Misconfigured(
+                f"keys that are to be destroyed cannot be: {error.filename or folder}: "
+                f"{error.strerror}; see that this node may write there, then start again"
+            ) from error
         self.held: Held | None = None
         self.further: Held | None = None
         self.observing = self._read_observing(is_observer=is_observer)
@@ -179,13 +192,14 @@ class Keyring:
         return self.held
 
     def look(self) -> Held | None:
-        """The further keys, if they have been made.
+        """The further keys, if they have been made; those that lie there now, in place of earlier
+        ones that were given up.
 
         Raises:
             Misconfigured: they cannot be used.
         """
         folder = next_folder(self._folder)
-        if self.observing is None and self.further is None and (folder / REQUEST).exists():
+        if self.observing is None and (folder / REQUEST).exists():
             further = self._read(folder, ())
             if further.validator.number != self.number:
                 raise Misconfigured(f"the keys in {folder} are another platform's")
@@ -217,6 +231,7 @@ class Keyring:
         if not folder.exists() and (further / REQUEST).exists():
             further.rename(folder)
         if folder.exists() and old.exists():
+            sync_folder(folder.parent)  # no power cut may bring an overwritten key back in place
             _destroy(old)
         if (folder / OBSERVER).exists() and read_observing(folder).destroyed:
             destroy(folder, _signing(folder))
@@ -295,14 +310,8 @@ def write_observing(folder: Path, observing: Observing) -> None:
     """Make a folder of keys an observer's: on disk, whole or not at all, when this returns."""
     text = msgspec.json.format(msgspec.json.encode(value_to_json(observing)), indent=1) + b"\n"
     pem = ssl.DER_cert_to_PEM_cert(observing.certificate).encode()
-    for name, data in ((OBSERVER_CERTIFICATE, pem), (OBSERVER, text)):
-        new = folder / f"{name}.new"
-        with new.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(folder / name)
-    sync_folder(folder)
+    write_whole(folder / OBSERVER_CERTIFICATE, pem)
+    write_whole(folder / OBSERVER, text)
 
 
 def are_lost(folder: Path) -> bool:

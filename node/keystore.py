@@ -101,6 +101,17 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file, in place of an older one: on disk, whole or not at all, when this returns."""
+    new = path.with_name(path.name + ".new")
+    with new.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+    sync_folder(path.parent)
+
+
 def write_seed(path: Path, seed: bytes) -> None:
     """Write a new key file (mode 0600); one that exists is never overwritten."""
     write_secret(path, seed.hex())

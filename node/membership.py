@@ -167,13 +167,16 @@ class Membership:
         self._peers.trust(self._with_guests(self._with_former(dict.fromkeys(trusted))))
 
     def _with_guests(self, parties: list[Party]) -> list[Party]:
-        """These, and the observers that this member lets follow, but who is trusted already."""
+        """These, and the observers that this member lets follow, but who is trusted already. Each
+        link key stands for whoever comes first: that of a join that is void may be another's by
+        now, while the first one is trusted for a moment longer."""
         numbers = {each.number for each in parties}
-        keys = {certificate_key(each.certificate) for each in parties} if self._guests else set()
-        return parties + [
+        guests = [each for each in self._guests if each.number not in numbers]
+        owners: dict[bytes, int] = {}
+        return [
             each
-            for each in self._guests
-            if each.number not in numbers and certificate_key(each.certificate) not in keys
+            for each in (*parties, *guests)
+            if owners.setdefault(certificate_key(each.certificate), each.number) == each.number
         ]
 
     def _with_former(self, current: dict[Party, None]) -> list[Party]:
@@ -196,12 +199,13 @@ class Membership:
 
     def _take_further(self) -> None:
         """Hold the keys of an own rotation once it is approved; show them once in force."""
-        keyring, further, in_force = self._keyring, self._keyring.further, self._driver.keys
-        if further is None and self._own_candidate() is not None:
-            further = keyring.look()
-            if further is not None:
-                self._driver.hold(further.signers)
+        before, candidates = self._keyring.further, self._own_candidates()
+        if candidates and not any(map(self._held_for, candidates)):
+            found = self._keyring.look()
+            if found is not None and (before is None or found.validator != before.validator):
+                self._driver.hold(found.signers)
                 log.info("holding the keys of an approved rotation")
+        further, in_force = self._keyring.further, self._driver.keys
         if further is None or in_force is None or self._keeping:
             return
         if in_force.vote.public == further.validator.vote_key:
@@ -224,6 +228,7 @@ class Membership:
         self._notary.log_key = further.keys.log
         self._peers.become(further.validator, further.keys.link_seed)
         self._keyring.switch()
+        self._driver.hold_only(further.signers)
         log.info("the new keys are in force; the old ones are destroyed")
 
     def _take_leave(self) -> None:
@@ -243,7 +248,7 @@ class Membership:
     def _give_up(self, epoch: int) -> None:
         self._keyring.give_up(self._wall_ms(), epoch)
         self._notary.log_key = None
-        self._driver.hold(None)
+        self._driver.hold_only(None)
         log.warning(
             "the membership has ended, at the latest with epoch %d: the lane, vote, cosigner and "
             "log keys are destroyed, and this node goes on as an observer. A member that is given "
@@ -268,11 +273,11 @@ class Membership:
 
     # --- ready ---
 
-    def _own_candidate(self) -> Candidate | None:
+    def _own_candidates(self) -> list[Candidate]:
+        """This platform's joining or rotations that are approved: of a rotation whose keys were
+        lost meanwhile nobody is ever ready, and the next one must not wait for it."""
         number = self._keyring.number
-        return next(
-            (each for each in self._driver.ledger.candidates if each.number == number), None
-        )
+        return [each for each in self._driver.ledger.candidates if each.number == number]
 
     def _held_for(self, candidate: Candidate) -> Held | None:
         for held in (self._keyring.held, self._keyring.further):
@@ -281,9 +286,11 @@ class Membership:
         return None
 
     def _be_ready(self) -> None:
-        candidate = self._own_candidate()
-        held = self._held_for(candidate) if candidate is not None else None
-        if candidate is None or held is None or candidate.is_ready:
+        awaited = ((each, self._held_for(each)) for each in self._own_candidates())
+        candidate, held = next(
+            (each for each in awaited if each[1] is not None and not each[0].is_ready), (None, None)
+        )
+        if candidate is None or held is None:
             return
         self._later(READY_AGAIN_S)
         ledger = self._driver.ledger

@@ -19,7 +19,7 @@ from ledger.genesis import Foundation, chain_id
 from ledger.signing import SEED_BYTES
 from node.home import CONFIG_FILE, EPOCHS_FILE, TOKEN_BYTES, TOKEN_FILE, Plan
 from node.keyring import OBSERVER_CERTIFICATE, Observing, write_observing
-from node.keystore import key_path, sync_folder, write_secret, write_seed
+from node.keystore import key_path, write_secret, write_seed, write_whole
 from node.links.tls import make_certificate
 from node.network import GENESIS_FILE
 
@@ -93,13 +93,7 @@ def write_epochs(path: Path, chain: bytes) -> None:
     Raises:
         Misconfigured: it cannot be written.
     """
-    new = path.with_name(path.name + ".new")
     try:
-        with new.open("wb") as file:
-            file.write(chain)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
-        sync_folder(path.parent)
+        write_whole(path, chain)
     except OSError as error:
         raise Misconfigured(f"{path} cannot be written: {error.strerror}") from error

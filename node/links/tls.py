@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -86,6 +87,7 @@ def make_certificate(link_seed: bytes, platform_code: str) -> bytes:
     return certificate.public_bytes(Encoding.DER)
 
 
+@lru_cache(maxsize=1_024)
 def certificate_key(der: bytes) -> bytes:
     """The raw 32-byte Ed25519 key of a certificate.
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -45,7 +46,7 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Links]]:
     monkeypatch.setattr(membership, "LONELY_S", 0.02)
     world = World()
     driver = SimpleNamespace(
-        ledger=world.state,
+        ledger=replace(world.state, validators=(OLD,)),
         keys=None,
         consensus=SimpleNamespace(
             checkpoints=SimpleNamespace(certified=0),

@@ -1,6 +1,7 @@
 """The keys that a platform holds, before, while and after they change."""
 
 import os
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -9,6 +10,7 @@ import pytest
 from ledger.errors import Misconfigured
 from ledger.genesis import Genesis, chain_id
 from ledger.membership import check_possession
+from node import keyring
 from node.config import Address, load_config
 from node.joining import Plan, make_home, make_rotation
 from node.keyring import (
@@ -112,6 +114,53 @@ def test_a_switch_that_was_cut_off_is_finished(net: Path, genesis: Genesis) -> N
     assert again.held.validator == request.validator
     assert not next_folder(keys).exists()
     assert not keys.with_name("keys.old").exists()
+
+
+def test_further_keys_that_were_given_up_are_not_held_on_to(net: Path, genesis: Genesis) -> None:
+    keys, root = net / "a" / "keys", read_seed(net / "a" / "root.key")
+    ring = Keyring(keys, genesis.foundation)
+    first = make_rotation(keys, ring.own, root, chain_id(genesis.foundation))
+    found = ring.look()
+    assert found is not None
+    assert found.validator == first.validator
+    shutil.rmtree(next_folder(keys))  # it will never bind, says the operator
+    second = make_rotation(keys, ring.own, root, chain_id(genesis.foundation))
+    found = ring.look()
+    assert found is not None
+    assert found.validator == second.validator != first.validator
+
+
+def test_old_keys_are_overwritten_only_once_the_new_ones_are_in_place_on_disk(
+    net: Path, genesis: Genesis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys, root = net / "a" / "keys", read_seed(net / "a" / "root.key")
+    ring = Keyring(keys, genesis.foundation)
+    request = make_rotation(keys, ring.own, root, chain_id(genesis.foundation))
+    ring.look()
+    done: list[str] = []
+
+    def sync(folder: Path) -> None:
+        done.append(f"sync {folder.name}")
+        assert read_request(keys / "request.json").validator == request.validator
+
+    monkeypatch.setattr(keyring, "sync_folder", sync)
+    monkeypatch.setattr(keyring, "destroy", lambda folder, _: done.append(f"destroy {folder.name}"))
+    ring.switch()
+    assert done[:2] == [f"sync {keys.parent.name}", "destroy keys.old"]
+
+
+def test_keys_that_cannot_be_destroyed_are_named(
+    net: Path, genesis: Genesis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = net / "a" / "keys"
+    keys.with_name("keys.old").mkdir()
+
+    def destroy(folder: Path, paths: list[Path]) -> None:
+        raise PermissionError(13, "Permission denied", str(folder / "vote.key"))
+
+    monkeypatch.setattr(keyring, "destroy", destroy)
+    with pytest.raises(Misconfigured, match=r"keys\.old/vote\.key: Permission denied"):
+        Keyring(keys, genesis.foundation)
 
 
 def test_another_root_key_makes_no_rotation(net: Path, genesis: Genesis) -> None:
