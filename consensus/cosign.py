@@ -11,8 +11,11 @@ it that are not complete unnecessary.
 
 If f + 1 validators cosign another root or size after a block than execution found here, the node
 halts: either its execution or f + 1 others are wrong, and going on would certify it. Two roots of
-one platform for a size are evidence, also where one of them stands under a certified checkpoint.
+one platform for a size are evidence, whether each came by itself, before or after the block was
+executed, or under a certified checkpoint, this node's or one that a peer shows.
 """
+
+from collections.abc import Iterator
 
 from consensus import evidence, safety
 from consensus.certificate import Seats
@@ -70,47 +73,92 @@ def receive(state: State, number: int, cosignature: Cosignature) -> None:
     checkpoints, height = state.checkpoints, cosignature.height
     if height <= checkpoints.certified:
         return
-    result = checkpoints.results.get(height)
-    if result is None:
+    if height not in checkpoints.results:
         if height <= state.executed_height + state.config.limits.uncertified_heights_max:
-            checkpoints.unchecked.setdefault(height, {})[number] = cosignature
+            _keep_unchecked(state, number, cosignature)
         return
     known = checkpoints.checked.get(height, {}).get(number)
     if known is not None and (known.size, known.root) == (cosignature.size, cosignature.root):
         return
-    config = state.config
-    seats = state.sets.need(epoch_at(config, height))
+    if not _holds(state, number, cosignature):
+        state.refuse(number, "cosignature")
+    elif known is not None:
+        _accuse(state, number, known, cosignature)
+    else:
+        count(state, number, cosignature)
+
+
+def _keep_unchecked(state: State, number: int, cosignature: Cosignature) -> None:
+    """Keep one of a block that is not executed here; it is checked then, or once it is contradicted
+    (so that a liar's second root does not take the place of its first unseen)."""
+    waiting = state.checkpoints.unchecked.setdefault(cosignature.height, {})
+    known = waiting.get(number)
+    is_other = known is not None and known.root != cosignature.root
+    if known is not None and is_other and _seats(state, cosignature.height) is not None:
+        if not _holds(state, number, cosignature):
+            state.refuse(number, "cosignature")
+            return
+        if _holds(state, number, known):
+            _accuse(state, number, known, cosignature)
+            return
+    waiting[number] = cosignature
+
+
+def _seats(state: State, height: int) -> Seats | None:
+    return state.sets.of(epoch_at(state.config, height))
+
+
+def _holds(state: State, number: int, cosignature: Cosignature) -> bool:
+    """Whether a member of the height's epoch has signed it."""
+    config, seats = state.config, _seats(state, cosignature.height)
+    seat = seats.by_number.get(number) if seats is not None else None
     text = Checkpoint(config.origin, cosignature.size, cosignature.root).text()
     message = cosignature_message(cosignature.time_s, text)
-    seat = seats.by_number.get(number)
-    if seat is None or not config.verify(seat.cosigner_key, message, cosignature.signature):
-        state.refuse(number, "cosignature")
-        return
-    if known is not None:
-        _accuse(state, number, known, cosignature)
-        return
-    count(state, number, cosignature)
+    return seat is not None and config.verify(seat.cosigner_key, message, cosignature.signature)
 
 
 def compare(state: State, number: int, cosignature: Cosignature) -> None:
     """Upon a cosignature of a height that is certified here: one of another root, by a platform
     that stands under the certified one, is evidence. Only near the newest height: so bounded."""
-    config, height = state.config, cosignature.height
-    if height + config.limits.uncertified_heights_max < state.checkpoints.certified:
-        return
-    row = stored_checkpoint(state, height)
+    row = _near(state, cosignature.height)
     if row is None or (row.size, row.root) == (cosignature.size, cosignature.root):
         return
-    seat = state.sets.need(epoch_at(config, height)).by_number.get(number)
-    text = Checkpoint(config.origin, cosignature.size, cosignature.root).text()
-    message = cosignature_message(cosignature.time_s, text)
-    if seat is None or not config.verify(seat.cosigner_key, message, cosignature.signature):
+    if not _holds(state, number, cosignature):
         state.refuse(number, "cosignature")
         return
+    for known in _under(row):
+        if known[0] == number:
+            _accuse(state, number, known[1], cosignature)
+
+
+def _compare_row(state: State, peer: int, row: CheckpointRow) -> None:
+    """`compare` for a whole checkpoint that a peer shows: who stands under both is accused."""
+    own = _near(state, row.height)
+    if own is None or own.size != row.size or own.root == row.root:
+        return
+    known = dict(_under(own))
+    for number, each in _under(row):
+        if number in known and not _holds(state, number, each):
+            state.refuse(peer, "checkpoint")
+            return
+        if number in known:
+            _accuse(state, number, known[number], each)
+
+
+def _near(state: State, height: int) -> CheckpointRow | None:
+    """The certified checkpoint of a height, if that is no further back than what may lack one."""
+    if height + state.config.limits.uncertified_heights_max < state.checkpoints.certified:
+        return None
+    return stored_checkpoint(state, height)
+
+
+def _under(row: CheckpointRow) -> Iterator[tuple[int, Cosignature]]:
+    """The cosignatures of a checkpoint, each with its platform's number."""
     for each in row.cosignatures:
-        if each.number == number:
-            known = Cosignature(height, row.size, row.root, each.time_s, each.signature, False)
-            _accuse(state, number, known, cosignature)
+        yield (
+            each.number,
+            Cosignature(row.height, row.size, row.root, each.time_s, each.signature, False),
+        )
 
 
 def stored_checkpoint(state: State, height: int) -> CheckpointRow | None:
@@ -140,6 +188,8 @@ def take_row(state: State, peer: int | None, row: CheckpointRow) -> None:
     """Upon q cosignatures from a peer, or from those kept until execution reached them."""
     checkpoints, height = state.checkpoints, row.height
     if height <= checkpoints.certified:
+        if peer is not None:
+            _compare_row(state, peer, row)
         return
     result = checkpoints.results.get(height)
     if result is None:

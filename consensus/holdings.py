@@ -4,7 +4,8 @@
 what it signs next:
 
 - **votes** of all open views (above the last final one): those counted, those under certificates,
-  those kept for the next epoch; and the newest vote of the views that are closed;
+  those that came too late to be counted, those kept for the next epoch; and the newest vote of the
+  views that are closed;
 - **proposals** of open views, and those kept for the next epoch;
 - **batches**: the header of its lane's highest on this node's branch, of all that lie off it, and
   of one that waits for its predecessor;
@@ -135,6 +136,17 @@ def _votes(state: State, number: int) -> Iterator[Vote]:
             if _order(vote) not in seen:
                 seen.add(_order(vote))
                 yield vote
+        for vote in _late(state.epoch, state.rounds[view], number):
+            if _order(vote) not in seen:
+                yield vote
+
+
+def _late(epoch: int, round_: Round, number: int) -> Iterator[Vote]:
+    """Not counted and not checked, but evidence beside what contradicts them."""
+    for kind, tally in round_.tallies.items():
+        if number in tally.late:
+            hash_, signature = tally.late[number]
+            yield Vote(kind, epoch, round_.view, hash_, signature, False)
 
 
 def _of(number: int, votes: Iterator[tuple[int, Vote]]) -> Iterator[Vote]:

@@ -153,9 +153,9 @@ def receive_vote(state: State, peer: int, vote: Vote) -> None:
         return
     certificate = round_.certificates.get(vote.kind)
     if counted is Counted.ADDED and certificate is not None and certificate.hash == vote.hash:
-        round_.tallies[vote.kind].late.setdefault(peer, (vote.hash, vote.signature))
-        if not any(_contradictions(round_, peer, vote)):
-            return
+        late = round_.tallies[vote.kind].late.setdefault(peer, (vote.hash, vote.signature))
+        if late[1] == vote.signature and not any(_contradictions(round_, peer, vote)):
+            return  # another signature of the same is looked at: the first may be worth nothing
     message = statement_message(state.config.chain, vote.kind, vote.epoch, vote.view, vote.hash)
     key = state.seats.by_number[peer].vote_key
     if not state.config.verify(key, message, vote.signature):
@@ -234,8 +234,9 @@ def _accuse_voter(state: State, round_: Round, number: int, vote: Vote) -> None:
 def receive_certificate(state: State, peer: int, message: CertificateMessage) -> None:
     """Upon a certificate of this epoch above the last final view, with or without its block."""
     certificate, block = message.certificate, message.block
-    known = state.rounds.get(certificate.view)
-    if known is None or known.certificates.get(certificate.kind) is None:
+    round_ = state.rounds.get(certificate.view)
+    known = round_.certificates.get(certificate.kind) if round_ is not None else None
+    if known is None or known.hash != certificate.hash:
         try:
             check_certificate(state.config.chain, state.seats, state.config.verify, certificate)
         except InvalidInput:
@@ -243,6 +244,8 @@ def receive_certificate(state: State, peer: int, message: CertificateMessage) ->
             return
         silence.look(state, peer, certificate)
         _accuse_signers(state, certificate)
+        if known is not None:
+            return  # more than f have signed both; what is followed stays followed
         add_certificate(state, certificate)
         state.fetched_view(peer, certificate.view)
     round_ = state.round(certificate.view)
