@@ -19,8 +19,9 @@ from node.keyring import Keyring
 from node.links.peers import Peers
 from node.network import load_genesis
 from node.opening import load_known
-from node.snapshot.taking import Taking, Waiting, is_empty, wipe
+from node.snapshot.taking import Taking, Waiting, is_empty, refused, wipe
 from node.storage.leveldb import LevelStore
+from node.whereabouts import AddressBook, Whereabouts
 
 log = logging.getLogger(__name__)
 
@@ -89,16 +90,27 @@ def _make_taking(
     keyring = Keyring(config.keys, foundation, is_observer=config.is_observer)
     known = load_known(config, foundation)
     members = known.validators if known is not None else foundation.validators
+    trusted = tuple(dict.fromkeys([*members, *foundation.validators]))
+    book = AddressBook(config.peer_addresses)
     own, link_seed = keyring.shown
     peers = Peers(
         own=own,
-        validators=tuple(dict.fromkeys([*members, *foundation.validators])),
+        validators=trusted,
         chain=chain_id(foundation),
         link_seed=link_seed,
         listen=config.peers_listen,
-        addresses=config.peer_addresses,
+        addresses=book,
         bounds=bounds,
         sent_bytes=Counter("standing_taking_sent_bytes", "Bytes sent", registry=None),
+    )
+    whereabouts = Whereabouts(
+        own=keyring.code,
+        listen=config.peers_listen,
+        book=book,
+        links=peers,
+        members=lambda: {each.number: each.code for each in trusted},
+        candidates=dict,
+        refused=refused,
     )
     consensus = ConsensusConfig(
         chain=chain_id(foundation),
@@ -115,6 +127,7 @@ def _make_taking(
         members=[each.number for each in members],
         store=store,
         peers=peers,
+        whereabouts=whereabouts,
         bounds=bounds,
         terms=terms or Terms(blocks_min=config.snapshot_min_blocks),
     )

@@ -46,6 +46,8 @@ from node.links.peers import Peers
 from node.listening import HANDLER_ARGS, BoundedSite
 from node.naming import name_key
 from node.storage.leveldb import FORMAT_KEY, SLOTS_KEY, LevelStore
+from node.whereabouts import MARK as TOLD
+from node.whereabouts import Whereabouts
 
 log = logging.getLogger(__name__)
 
@@ -113,11 +115,14 @@ class Taking:
         members: Sequence[int],
         store: LevelStore,
         peers: Peers,
+        whereabouts: Whereabouts,
         bounds: Bounds,
         terms: Terms,
     ) -> None:
+        """`whereabouts`: who has one member's address learns the others' from it."""
         self._config, self._genesis, self._members = config, genesis, members
         self._store, self._peers, self._bounds, self._terms = store, peers, bounds, terms
+        self._whereabouts = whereabouts
         self._inputs: asyncio.Queue[tuple[Input | None, Callable[[], None]]] = asyncio.Queue()
         self._loop = asyncio.get_running_loop()
         self._failed = ""
@@ -151,6 +156,7 @@ class Taking:
             finally:
                 if self._timer is not None:
                     self._timer.cancel()
+                self._whereabouts.stop()
                 await self._peers.stop()
         if isinstance(self._ending, Complete) and await self._adopt():
             return True
@@ -262,6 +268,7 @@ class Taking:
     def link_up(self, peer: int) -> None:
         """A link stands."""
         self._feed(LinkUp(peer))
+        self._whereabouts.link_up(peer)
 
     def link_down(self, peer: int) -> None:
         """A link is gone."""
@@ -270,6 +277,10 @@ class Taking:
     def received(self, peer: int, message: bytes) -> None:
         """A peer's message. What this program cannot read may be of a newer one."""
         handled = partial(self._peers.handled, peer, len(message))
+        if message.startswith(TOLD):
+            handled()
+            self._whereabouts.received(peer, message)
+            return
         try:
             decoded = decode_message(message)
         except Malformed:
@@ -279,7 +290,12 @@ class Taking:
 
     def refused(self, peer: int, reason: str) -> None:
         """A peer, or a stranger (0), was refused."""
-        log.warning("platform %d was refused: %s", peer, reason)
+        refused(peer, reason)
+
+
+def refused(peer: int, reason: str) -> None:
+    """Say that something of a peer's was refused; nobody counts it before there is a node."""
+    log.warning("platform %d was refused: %s", peer, reason)
 
 
 def names_in(batch: AnyBatch) -> Changes:

@@ -73,6 +73,19 @@ async def test_an_empty_store_takes_a_snapshot_and_its_node_takes_part(net: Net)
     assert roots
 
 
+async def test_who_knows_one_address_learns_the_others(net: Net) -> None:
+    """f + 1 members have to be asked, and one of them knows where the others are."""
+    config = config_of(net, "d")
+    one = replace(config, peer_addresses={"a": config.peer_addresses["a"]})
+    for code in "bc":  # they cannot dial it
+        dials = net.nodes[code]._parts.peers._dials
+        dials.pop(4).cancel()
+    store = await open_store(one, asyncio.Event(), terms=TERMS)
+    assert store is not None
+    assert store.get(HEAD_KEY) is not None
+    store.close()
+
+
 async def test_own_names_come_back_with_own_batches(net: Net) -> None:
     """An own record that is handed in again is known, though the store was lost."""
     await net.start("d")
