@@ -200,7 +200,7 @@ def _make_lines(
         store=store,
         links=peers,
         members=lambda: members_linked(driver, peers),
-        refused=driver.refused,
+        refused=driver.blame,
         found=tracking.certified,
     )
 
@@ -223,7 +223,7 @@ def _whereabouts(driver: Driver, peers: Peers, config: Config, keyring: Keyring)
         links=peers,
         members=lambda: {each.number: each.code for each in driver.ledger.validators},
         candidates=lambda: {each.number: each.validator.code for each in driver.ledger.candidates},
-        refused=driver.refused,
+        refused=driver.blame,
     )
 
 

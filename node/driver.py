@@ -247,7 +247,8 @@ class Driver:
         """A peer, or a stranger (0), was refused."""
         self.metrics.peer_refusals.labels(str(peer), reason).inc()
 
-    def _blame(self, peer: int, reason: str) -> None:
+    def blame(self, peer: int, reason: str) -> None:
+        """A peer was refused what no honest one sends: it counts against it."""
         self.refused(peer, reason)
         self._peers.blame(peer)
 
@@ -296,7 +297,7 @@ class Driver:
         elif event is Unheard.CLOGGED:
             self.refused(peer, "unread")
         else:
-            self._blame(peer, "malformed")
+            self.blame(peer, "malformed")
 
     def _feed(self, event: Input) -> Sequence[Effect]:
         self.consensus, effects = simplex.handle(self.consensus, event, now())
@@ -314,7 +315,7 @@ class Driver:
                 case CancelTimer(timer):
                     self._timers.cancel(timer)
                 case Refuse(peer, reason):
-                    self._blame(peer, reason)
+                    self.blame(peer, reason)
                 case _ if self._durable == self._tickets:
                     self._do(effect)
                 case _:

@@ -52,6 +52,9 @@ class Sender(Protocol):
     def handled(self, peer: int, size: int) -> None:
         """A received message has been handled."""
 
+    def blame(self, peer: int) -> None:
+        """Something of a peer's was refused: that counts against it."""
+
 
 Submit = Callable[[Sequence[Offer]], Awaitable[list[Result]]]
 
@@ -118,6 +121,7 @@ class Relay:
             offer = read_carried(message)
         except Malformed:
             self._pump.refused(peer, "carried")
+            self._links.blame(peer)
             return
         if peer not in self._tasks:
             task = asyncio.get_running_loop().create_task(self._take(peer, offer))

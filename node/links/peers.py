@@ -25,13 +25,14 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
-from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector, web
+from aiohttp import ClientError, ClientSession, web
 from prometheus_client import Counter
 
 from ledger.errors import Malformed, Misconfigured
 from node.address import Address
 from node.bounds import Bounds
 from node.links.conduct import Clock, Conduct
+from node.links.dialling import dialling_session
 from node.links.link import CLOSE_S, TWIN, TWIN_TEXT, Link, close
 from node.links.listener import Listener
 from node.links.tls import GUEST, Party, certificate_of, contexts, key_of, member_keys
@@ -280,9 +281,7 @@ class Peers:
 
     async def _keep_dialling(self, listener: Listener, peer: int, code: str) -> None:
         bounds = self._bounds
-        timeout = ClientTimeout(total=None, sock_connect=bounds.handshake_s)
-        connector = TCPConnector(limit=0, force_close=True)
-        async with ClientSession(connector=connector, timeout=timeout) as session:
+        async with dialling_session(bounds.handshake_s) as session:
             waits = self._own.number > peer
             pause_ms = first_ms = bounds.redial_longest_ms if waits else bounds.redial_first_ms
             while not self._stopping:

@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 import aiohttp
 import pytest
+from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter
 
 from ledger.errors import Malformed, Misconfigured
@@ -270,6 +271,48 @@ async def test_a_member_that_shows_another_members_key_is_not_taken_for_it() -> 
         await one.until_event("refused", 2, "wrong-key")
         await one.until_event("up", 3)
         assert ("up", 2) not in one.events
+
+
+async def test_a_peer_cannot_send_who_dials_it_elsewhere() -> None:
+    ports, asked, visited = _ports(2), asyncio.Event(), list[str]()
+
+    async def elsewhere(request: web.Request) -> web.Response:
+        visited.append(request.path)
+        return web.Response()
+
+    async def redirect(request: web.Request) -> web.Response:
+        if asked.is_set():
+            again.set()
+        asked.set()
+        return web.Response(status=302, headers={"Location": f"http://127.0.0.1:{inner}/x"})
+
+    again, inner = asyncio.Event(), _free_port()
+    serving, _ = contexts(_seed(2), MEMBERS[1], MEMBERS)
+    async with (
+        _http(elsewhere, inner, None),
+        _http(redirect, ports[2], serving),
+        _running(_peers(1, ports)),
+        asyncio.timeout(10),
+    ):
+        await again.wait()
+    assert visited == []
+
+
+@asynccontextmanager
+async def _http(
+    handler: Callable[[web.Request], Awaitable[web.Response]],
+    port: int,
+    context: ssl.SSLContext | None,
+) -> AsyncIterator[None]:
+    application = web.Application()
+    application.router.add_get("/{path:.*}", handler)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", port, ssl_context=context).start()
+        yield
+    finally:
+        await runner.cleanup()
 
 
 async def test_a_taken_port_and_a_missing_address_are_named() -> None:

@@ -40,6 +40,9 @@ class Around:
     def handled(self, peer: int, size: int) -> None:
         self.log.append(("handled", peer, size))
 
+    def blame(self, peer: int) -> None:
+        self.log.append(("blamed", peer))
+
     async def submit(self, offers: Sequence[Offer]) -> list[Result]:
         self.log.append(("submitted", *offers))
         await self.gate.wait()
@@ -81,7 +84,10 @@ async def test_what_is_not_carried_is_counted_and_dropped() -> None:
     for body in (b"", b"\xff", encode(Carried(LEAVE, b"")), encode(Carried(b"no record", b""))):
         relay.received(5, MARK + body)
     await asyncio.sleep(0)
-    assert [each for each in around.log if each[0] != "handled"] == [("refused", 5, "carried")] * 4
+    assert [each for each in around.log if each[0] != "handled"] == [
+        ("refused", 5, "carried"),
+        ("blamed", 5),
+    ] * 4
     assert not may_be_carried(Offer(LEAVE, b""))
     assert may_be_carried(Offer(READY, b""))
 
