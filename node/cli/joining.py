@@ -36,6 +36,10 @@ from node.opening import epochs_file
 
 API: Final = "127.0.0.1:8440"
 PEERS: Final = "127.0.0.1:9440"
+ASKED_BEFORE: Final = (
+    "; the keys in {} were asked for before: if `standing network changes --all` shows that "
+    "rotation as void, it will never bind: remove the folder, and rotate again"
+)
 
 
 def join(
@@ -151,6 +155,8 @@ def rotate(
         folder = home if home.is_dir() else home.parent
         genesis = load_genesis(config.genesis)
         root = read_seed(root_key or folder / "root.key")
+        pending = next_folder(config.keys)
+        hint = ASKED_BEFORE.format(pending) if (pending / REQUEST).exists() else ""
         request = _request(config, genesis.foundation, root, place.node)
     except StandingError as error:
         fail(str(error))
@@ -161,7 +167,7 @@ def rotate(
         return await submit_one(client, record, signatures)
 
     answer = ask(*place, question)
-    tell(answer, "new keys are asked for", as_json=as_json)
+    tell(answer, "new keys are asked for", as_json=as_json, hint=hint)
 
 
 def _request(config: Config, foundation: Foundation, root: bytes, node: str) -> Request:

@@ -236,14 +236,14 @@ async def submit_one(client: Client, record: bytes, signatures: bytes) -> dict[s
     return answer
 
 
-def tell(answer: dict[str, Any], what: str, *, as_json: bool) -> None:
-    """Print what became of a record. Exit 1 if it was refused."""
+def tell(answer: dict[str, Any], what: str, *, as_json: bool, hint: str = "") -> None:
+    """Print what became of a record. Exit 1 if it was refused; `hint`: what to do then."""
     if "problem" in answer:
         if as_json:
             print_json(answer)
         problem = answer["problem"]
         rule = f" (rule {problem['rule']})" if problem.get("rule") else ""
-        hint = TOKEN_HINT if problem["status"] == 403 else ""
+        hint = TOKEN_HINT if problem["status"] == 403 else hint
         fail(f"refused: {problem['detail']}{rule}{hint}", code=1)
     if as_json:
         print_json(answer)

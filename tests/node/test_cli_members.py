@@ -322,7 +322,9 @@ def test_rotate_makes_keys_and_asks_for_them(governed, call, home) -> None:
     assert row.validator == made
     assert made.root_key == party(1).validator.root_key
     (home / "root.key").write_bytes((home / "keys" / "lane.key").read_bytes())
-    assert call("rotate", home).exit_code == 1, "another root key signs it"
+    result = call("rotate", home)
+    assert result.exit_code == 1, "another root key signs it"
+    assert f"{home / 'keys.next'} were asked for before" in " ".join(result.stderr.split())
 
 
 def test_changes_shows_who_approved_and_what_is_missing(governed, asked) -> None:
