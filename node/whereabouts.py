@@ -32,6 +32,9 @@ TOLD_BYTES_MAX: Final = 64 * 1_024
 HOST_CHARS_MAX: Final = 253
 SPREAD_S: Final = 1.0
 """What is new is told on after so long, with all that came in the meantime."""
+SPREAD_LONGEST_S: Final = 30.0
+"""While news keeps coming, each time doubles the pause up to this one: a peer that says something
+else all the time makes nobody tell everybody all the time."""
 _EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 - told from, not listened on
 
 
@@ -132,6 +135,7 @@ class Whereabouts:
         self._members, self._candidates, self._refused = members, candidates, refused
         self._sent: dict[int, bytes] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._pause_s, self._spread_s = SPREAD_S, 0.0  # the next pause; when was told last
 
     def link_up(self, peer: int) -> None:
         """A link stands: tell what is known, at once."""
@@ -160,7 +164,11 @@ class Whereabouts:
                 told[each.code] = Address(host, each.port)
         self._book.forget(known)
         if self._book.learn(teller, told) and self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(SPREAD_S, self._spread)
+            loop = asyncio.get_running_loop()
+            if loop.time() > self._spread_s + SPREAD_LONGEST_S:
+                self._pause_s = SPREAD_S
+            self._timer = loop.call_later(self._pause_s, self._spread)
+            self._pause_s = min(2 * self._pause_s, SPREAD_LONGEST_S)
 
     def stop(self) -> None:
         """Tell nothing more."""
@@ -168,7 +176,7 @@ class Whereabouts:
             self._timer.cancel()
 
     def _spread(self) -> None:
-        self._timer = None
+        self._timer, self._spread_s = None, asyncio.get_running_loop().time()
         for peer in self._links.linked():
             self._tell(peer)
 
@@ -182,8 +190,9 @@ class Whereabouts:
         """The own address first, then those of the others that the ledger names."""
         codes = {**self._candidates(), **self._members()}
         others = sorted({*codes.values()} - {self._own, codes.get(peer, "")})
-        host = "" if self._listen.host in _EVERYWHERE else self._listen.host
-        entries = [Entry(self._own, host, self._listen.port)]
+        is_told = self._listen.host not in _EVERYWHERE and _is_told(self._listen)
+        host = self._listen.host if is_told else ""
+        entries = [Entry(self._own, host, self._listen.port)] if self._listen.port else []
         for code in others[: TOLD_MAX - 1]:
             if code in self._book and _is_told(self._book.first(code)):
                 address = self._book.first(code)
@@ -192,5 +201,5 @@ class Whereabouts:
 
 
 def _is_told(address: Address) -> bool:
-    """Whether a configured address has a form that others take."""
+    """Whether a configured host has a form that others take."""
     return len(address.host) <= HOST_CHARS_MAX and bool(re.match(_HOST, address.host))

@@ -87,6 +87,35 @@ async def test_who_listens_everywhere_leaves_its_host_to_who_is_told() -> None:
     assert net.sent[B] == [(Entry("a", "", 9_440),)]
 
 
+@pytest.mark.parametrize("host", ["fe80::1%eth0", "n\u00f6.example", "h" * 254])
+async def test_an_own_host_that_nobody_takes_is_not_told(host: str) -> None:
+    net, unknown = Network(listen=Address(host, 9_440)), Network(listen=Address(host, 0))
+    net.link(B)
+    unknown.link(B)
+    assert (net.sent[B], unknown.sent[B]) == ([(Entry("a", "", 9_440),)], [()])
+
+
+async def test_who_says_something_else_all_the_time_makes_others_tell_ever_less(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(whereabouts, "SPREAD_S", 1.0)
+    net, loop, pauses = Network(), asyncio.get_running_loop(), list[int]()
+    for port in range(1, 8):
+        net.says(E, Entry("e", "", port))
+        timer = net.told._timer
+        assert timer is not None
+        pauses.append(round(timer.when() - loop.time()))
+        timer.cancel()
+        net.told._spread()
+    assert pauses == [1, 2, 4, 8, 16, 30, 30]
+    net.told._spread_s -= whereabouts.SPREAD_LONGEST_S + 1  # nothing new for so long
+    net.says(E, Entry("e", "", 9))
+    timer = net.told._timer
+    assert timer is not None
+    assert round(timer.when() - loop.time()) == 1
+    net.told.stop()
+
+
 async def test_configured_addresses_go_before_and_are_told_on() -> None:
     net = Network(configured={"b": Address("b.example", 1), "x": Address("x.example", 2)})
     net.says(B, Entry("b", "elsewhere", 3))
