@@ -16,7 +16,6 @@ from prometheus_client import Counter
 from ledger.errors import Malformed
 from node.bounds import Bounds
 from node.links.wire import (
-    VERSION,
     Assembler,
     Hello,
     Outbox,
@@ -76,8 +75,8 @@ class Link:
         if frame.type is not WSMsgType.BINARY:
             raise Malformed("the link ended before its hello")
         hello = decode_hello(frame.data)
-        if (hello.version, hello.chain, hello.number) != (VERSION, own.chain, self.peer):
-            raise Malformed(f"is of another chain, version or platform: {hello}", field="hello")
+        if (hello.chain, hello.number) != (own.chain, self.peer):
+            raise Malformed(f"is of another chain or platform: {hello}", field="hello")
         self.start = hello.start
 
     def put(self, message: bytes, *, bulk: bool) -> None:

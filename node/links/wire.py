@@ -57,11 +57,14 @@ def decode_hello(frame: bytes) -> Hello:
     """Read the first frame of a link; what a later minor version has appended is left out.
 
     Raises:
-        Malformed: not a hello.
+        Malformed: not a hello of this version.
     """
     if frame[:1] != bytes([HELLO]):
         raise Malformed("the first frame of a link is no hello", field="frame")
     fields = decode(list, frame[1:], bytes_max=_HELLO_BYTES_MAX, what="hello")
+    if not fields or fields[0] != VERSION:  # its further fields may be others
+        told = repr(fields[0]) if fields else "none"
+        raise Malformed(f"is of version {told:.20}, this node speaks {VERSION}", field="hello")
     known = encode(fields[: len(Hello.__struct_fields__)])
     return decode(Hello, known, bytes_max=_HELLO_BYTES_MAX, what="hello")
 

@@ -132,3 +132,11 @@ def test_a_later_minor_version_may_append_to_hello_and_nothing_else() -> None:
     ):
         with pytest.raises(Malformed):
             decode_hello(b"\x01" + msgspec.msgpack.encode(wrong))
+
+
+def test_a_hello_of_another_version_is_told_from_none() -> None:
+    for fields in ([1, bytes(32), 7], [3, bytes(32), 7, "other"]):
+        with pytest.raises(Malformed, match=f"version {fields[0]}, this node speaks 2"):
+            decode_hello(b"\x01" + msgspec.msgpack.encode(fields))
+    with pytest.raises(Malformed, match="version none"):
+        decode_hello(b"\x01\x90")
