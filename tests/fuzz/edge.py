@@ -322,9 +322,21 @@ def _number(data: bytes) -> bytes:
     return b"%d" % parameters.parse_number(text(data), "n")
 
 
+def _hello(data: bytes) -> tuple[wire.Hello, list[Any]]:
+    """A hello, and what a later minor version has appended, which is passed over."""
+    hello = wire.decode_hello(data)
+    return hello, msgspec.msgpack.decode(data[1:])[len(wire.Hello.__struct_fields__) :]
+
+
+def _hello_again(found: tuple[wire.Hello, list[Any]]) -> bytes:
+    hello, later = found
+    return wire.encode_hello(hello)[:1] + encode([*msgspec.structs.astuple(hello), *later])
+
+
 def edge() -> list[Target]:
     """Every decoder of what a peer, a client or an importing person hands in."""
     hello = wire.encode_hello(wire.Hello(2, bytes(32), 3, 5))
+    later = _hello_again((wire.Hello(2, bytes(32), 3, 5, 1), ["later", 7]))
     evidence = encode(Evidence(1, 2, 0, 7, b"one", b"two"))
     genesis = json.dumps(json_records.value_to_json(genesis_of(1))).encode()
     pairs = encode([(each, b"") for each in frozen("record")])
@@ -344,7 +356,7 @@ def edge() -> list[Target]:
             lambda: [evidence],
             encode,
         ),
-        Target("hello", wire.decode_hello, lambda: [hello], wire.encode_hello),
+        Target("hello", _hello, lambda: [hello, later], _hello_again),
         Target("frames", _frames, _framed),
         Target("json", _json, lambda: [*_records(), b"[1, null, true]"]),
         Target("json-record", _record, _records, cases=900),
