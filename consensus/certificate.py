@@ -16,7 +16,6 @@ from typing import Annotated, Self
 import msgspec
 
 from consensus.config import Verify
-from consensus.leader import leader
 from consensus.quorum import quorum, witnesses
 from ledger.encoding import Hash, PlatformNumber, Signature, Uint, Value
 from ledger.errors import BadSignature, Malformed
@@ -88,10 +87,6 @@ class Seats:
     def witnesses(self) -> int:
         """f + 1 of this set."""
         return witnesses(len(self.numbers))
-
-    def leader(self, epoch: int, view: int) -> int:
-        """Who may propose in a view."""
-        return leader(self.numbers, epoch, view)
 
 
 def check_certificate(chain: bytes, seats: Seats, verify: Verify, certificate: Certificate) -> None:

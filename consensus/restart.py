@@ -22,7 +22,7 @@ from consensus.gate import held_of, is_void, stored_batch
 from consensus.inputs import Now
 from consensus.lanes import Lanes, new_lane
 from consensus.messages import CertificateMessage, Cosignature, Proposal, Vote
-from consensus.seating import keys_of, note_void
+from consensus.seating import keys_of, note_void, passed_in
 from consensus.state import Candidate, Checkpoints, Final, Peer, State, Waits
 from ledger.block import Block, block_hash
 from ledger.errors import StoreDamaged
@@ -61,6 +61,7 @@ def rebuild(config: Config, reader: Reader, head: Head, now: Now) -> State:
         sets=sets,
         seats=seats,
         keys=keys_of(config, seats),
+        passed=passed_in(epoch, config, reader, sets),
         final=final,
         final_view=0,
         executed_height=head.height,

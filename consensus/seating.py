@@ -22,13 +22,16 @@ from consensus import gate, safety
 from consensus.certificate import Seats
 from consensus.config import Config, Keys
 from consensus.effects import BatchResealed, BatchVoid
+from consensus.epochs import Sets, epoch_end
 from consensus.lanes import Held, Lane, new_lane
+from consensus.leader import passed_over
 from consensus.recall import begin_keys
 from consensus.silence import may_seal
 from consensus.state import Peer, State
 from ledger.batch import Batch, Submission, header_hash
 from ledger.membership import Validator
-from ledger.store import Changes
+from ledger.rows import need_row
+from ledger.store import Changes, Reader
 
 
 def keys_of(config: Config, seats: Seats) -> Keys | None:
@@ -82,6 +85,7 @@ def note_void(state: State, lane: Lane, held: Held) -> Changes:
 def take_seats(state: State) -> None:
     """Upon a new epoch: its set takes the seats."""
     seats = state.seats = state.sets.need(state.epoch)
+    state.passed = passed_in(state.epoch, state.config, state.reader, state.sets)
     state.lanes.seat(seats.quorum, seats.numbers)
     _link_members(state)
     left = [number for number in state.newest if number not in seats.by_number]
@@ -95,6 +99,19 @@ def take_seats(state: State) -> None:
     if keys is not state.keys:
         state.keys = keys
         begin_keys(state)
+
+
+def passed_in(epoch: int, config: Config, reader: Reader, sets: Sets) -> frozenset[int]:
+    """Who is passed over as a leader in an epoch, by the blocks of the one before.
+
+    Raises:
+        StoreDamaged: one of them is missing.
+    """
+    before = epoch - 1
+    first, last = epoch_end(config, before - 1) + 1, epoch_end(config, before)
+    keys = (safety.final_key(height) for height in range(max(1, first), last + 1))
+    views = [need_row(reader, safety.FinalRow, key).block.view for key in keys]
+    return passed_over(sets.need(before).numbers, before, views) if views else frozenset()
 
 
 def _link_members(state: State) -> None:

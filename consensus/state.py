@@ -22,6 +22,7 @@ from consensus.epochs import Sets, epoch_at
 from consensus.evidence import Evidence
 from consensus.inputs import Now
 from consensus.lanes import Held, Lanes
+from consensus.leader import leader
 from consensus.messages import CertificateMessage, Cosignature, Message, Proposal, Vote
 from consensus.votes import Tally
 from ledger.block import Block, Tip
@@ -205,6 +206,8 @@ class State:
     keys: Keys | None
     """What this node signs with in this epoch; None while its set does not name it with keys that
     it holds: then it only follows (an *observer*)."""
+    passed: frozenset[int]
+    """Who is passed over as a leader in this epoch (consensus/leader.py)."""
     final: Candidate
     final_view: int
     executed_height: int
@@ -272,7 +275,7 @@ class State:
 
     def leader(self, view: int) -> int:
         """Who leads a view of this epoch."""
-        return self.seats.leader(self.epoch, view)
+        return leader(self.seats.numbers, self.epoch, view, self.passed)
 
     @property
     def lane_epoch(self) -> int:

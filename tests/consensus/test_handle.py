@@ -287,7 +287,7 @@ def test_nobody_votes_with_an_empty_lane() -> None:
 )
 def test_no_vote_for_a_proposal_that_breaks_a_rule(wrong: dict[str, object]) -> None:
     state = machine()
-    leader = state.seats.leader(1, int(str(wrong.get("view", 1))))
+    leader = state.leader(int(str(wrong.get("view", 1))))
     assert not votes_of(tell(state, leader, proposal(state, leader, **wrong)))
 
 

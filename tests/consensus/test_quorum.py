@@ -2,7 +2,6 @@
 
 import pytest
 
-from consensus.leader import leader
 from consensus.quorum import faults, quorum, witnesses
 
 
@@ -18,11 +17,3 @@ def test_table(n: int, f: int, q: int) -> None:
 def test_two_quorums_share_an_honest_validator(n: int) -> None:
     assert 2 * quorum(n) - n >= faults(n) + 1
     assert quorum(n) <= n - faults(n), "a quorum can be had without the faulty ones"
-
-
-def test_leaders_take_turns_in_views_and_epochs() -> None:
-    numbers = (3, 5, 9, 11)
-    turns = [leader(numbers, 1, view) for view in range(8)]
-    assert turns[:4] == turns[4:]
-    assert set(turns) == set(numbers)
-    assert leader(numbers, 2, 1) != leader(numbers, 1, 1)

@@ -411,7 +411,10 @@ class Checker:
 
     def whole(self, nodes: "Mapping[int, Node]") -> None:
         """Every honest node has one chain, and every record of every final batch, or what stands
-        in its place: what was acknowledged as final is not lost."""
+        in its place: what was acknowledged as final is not lost. All pass over the same leaders."""
+        states = [node.state for node in nodes.values()]
+        passed = {(state.epoch, state.passed) for state in states}
+        check(len(passed) == len({state.epoch for state in states}), "leaders are not alike")
         for number, node in nodes.items():
             head, store = node.ledger.head, node.store
             check(self.blocks.get(head.height, head.hash) == head.hash, f"{number} is on a fork")

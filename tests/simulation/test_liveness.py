@@ -1,6 +1,9 @@
 """What a missing leader costs under load, and how soon a network goes on after a pause."""
 
 import itertools
+from collections.abc import Callable
+
+import pytest
 
 from tests.simulation import actors
 from tests.simulation.cluster import Cluster
@@ -102,3 +105,49 @@ def test_a_network_cut_in_halves_finds_its_pace_again() -> None:
     assert took < 2_000
     cluster.settle()
     assert cluster.nodes[1].state.waits.view_timeout_ms <= 1_000
+
+
+def until(cluster: Cluster, holds: Callable[[], bool], numbers: tuple[int, ...]) -> None:
+    """Load these nodes until something holds, a few minutes at most."""
+    for _ in range(8):
+        if holds():
+            return
+        heights_under_load(cluster, numbers)
+    pytest.fail("it never holds")
+
+
+def long_pauses(heights: list[int], least_ms: int) -> int:
+    """How often no block was executed for so long."""
+    count = since = 0
+    for before, after in itertools.pairwise(heights):
+        since = 0 if after > before else since + STEP_MS
+        count += since == least_ms
+    return count
+
+
+def test_leader_that_failed_is_passed_over_in_the_next_epoch() -> None:
+    """A silent leader costs a timeout in its trials, and none in between; it is back in time."""
+    cluster = ready(epoch_blocks=64)
+    cluster.make_byzantine(3, actors.silent_leader)
+    first = heights_under_load(cluster, (1, 2, 4))
+    until(cluster, lambda: cluster.nodes[1].state.epoch >= 3, (1, 2, 4))
+    states = [cluster.nodes[number].state for number in (1, 2, 4)]
+    assert {state.passed for state in states if state.epoch == states[0].epoch} == {frozenset({3})}
+    later = heights_under_load(cluster, (1, 2, 4))
+    timeout_ms = cluster.nodes[1].config.timing.view_timeout_ms
+    assert long_pauses(later, timeout_ms) < long_pauses(first, timeout_ms) / 2
+    assert later[-1] - later[0] > first[-1] - first[0]
+    cluster.settle()
+
+
+def test_who_was_passed_over_and_works_again_leads_again() -> None:
+    cluster = ready(epoch_blocks=16)
+    cluster.crash(3)
+    until(cluster, lambda: cluster.nodes[1].state.passed == {3}, (1, 2, 4))
+    cluster.restart(3)
+    cluster.link_all()
+    epoch = cluster.nodes[1].state.epoch
+    until(cluster, lambda: cluster.nodes[1].state.epoch >= epoch + 3, (1, 2, 3, 4))
+    cluster.settle()
+    assert {node.state.passed for node in cluster.nodes.values()} == {frozenset()}
+    assert cluster.nodes[3].state.epoch == cluster.nodes[1].state.epoch
