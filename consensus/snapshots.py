@@ -8,9 +8,9 @@ from any other. `Taker` is a state machine like consensus: (input, now) → effe
    what they offer, or `settle_ms` after the first offer. If q − 1 members offer nothing, or nobody
    has answered within `ask_ms`, or too few offer the same within `offers_ms`: **fall back**. For a
    node that is no member itself `ask_ms` begins with its first link: it may have to be approved.
-2. *Manifest.* Ask all who offer that end for its manifest, again every `again_ms` (it is made when
-   it is first asked for). Once f + 1 members have given one of the same digest it is kept, and
-   before any state row. Whoever gave another has lied.
+2. *Manifest.* Ask all who offer that end for it, again every `again_ms` (it is made slowly, when it
+   is first asked for), for `manifest_ms` at most. Once f + 1 members have given one of the same
+   digest it is kept, before any state row. Whoever gave another has lied.
 3. *Chunks*, from all who gave that manifest, two at a time of each. A chunk is known by its hash:
    whoever gives another has lied, and another is asked. Each is written in one write with a mark.
    The `M` head row is held back.
@@ -70,12 +70,12 @@ from consensus.steps import (
     Terms,
     Wipe,
     chunk_key,
+    read_manifest,
 )
-from ledger.encoding import decode, encode
+from ledger.encoding import encode
 from ledger.errors import InvalidInput, StoreDamaged
 from ledger.rows import HEAD_KEY, HeadRow, decode_row
 from ledger.snapshot import (
-    MANIFEST_BYTES_MAX,
     Manifest,
     check_manifest,
     decode_chunk,
@@ -102,7 +102,7 @@ class Taker:
         self._agreement = Agreement(members)
         self._asking = Asking(terms.retry_ms, terms.at_once_max)
         self.phase = Phase.ENDS
-        self._now_ms = self._moved_ms = self._again_ms = now.steady_ms
+        self._now_ms = self._moved_ms = self._chosen_ms = self._again_ms = now.steady_ms
         self._first_offer_ms: int | None = None
         self._asked_ms = now.steady_ms if config.me in self._agreement.members else None
         self._height = 0
@@ -116,13 +116,8 @@ class Taker:
 
     def _read_kept(self) -> int:
         """What an earlier run has left: the height of its snapshot, or 0."""
-        data = self._reader.get(MANIFEST)
-        if data is None:
+        if (manifest := read_manifest(self._reader)) is None:
             return 0
-        try:
-            manifest = decode(Manifest, data, bytes_max=MANIFEST_BYTES_MAX, what="manifest")
-        except InvalidInput as error:
-            raise StoreDamaged("the manifest of a snapshot", str(error)) from error
         there = {int.from_bytes(key[-4:]) for key, _ in self._reader.scan(CHUNK, after(CHUNK))}
         left = (at for at in range(len(manifest.chunks)) if at not in there)
         self._manifest, self._digest = manifest, manifest_digest(manifest)
@@ -195,8 +190,8 @@ class Taker:
                 yield from self._take_blocks(self._proofs, peer, message)
             case Batches() | RemainsMessage() if self._openings is not None:
                 yield from self._openings.take(peer, message)
-            case _:
-                pass  # said to a node that takes part in consensus
+            case _:  # said to a node that takes part in consensus
+                pass
 
     def _refuse(self, peer: int) -> Iterator[Step]:
         self._asking.refuse(peer)
@@ -217,7 +212,8 @@ class Taker:
                 yield Send(peer, FetchEnds())
             if self.phase is Phase.MANIFEST:
                 yield from self._ask_manifest()
-        if self.phase is not Phase.ENDS and now_ms >= self._moved_ms + terms.stall_ms:
+        is_late = self.phase is Phase.MANIFEST and now_ms >= self._chosen_ms + terms.manifest_ms
+        if self.phase is not Phase.ENDS and (is_late or now_ms >= self._moved_ms + terms.stall_ms):
             yield from self._fall_back(f"{self.phase.value}: nothing has come for a while")
 
     def _go_on(self) -> Iterator[Step]:
@@ -260,6 +256,9 @@ class Taker:
         self._agreement.offer(peer, offered)
         if offered and self._first_offer_ms is None:
             self._first_offer_ms = self._now_ms
+        is_asked = self._height in offered and peer not in self._agreement.given
+        if self.phase is Phase.MANIFEST and is_asked:
+            self._moved_ms = self._now_ms  # it is still being made
         if self.phase is Phase.CHUNKS and offered.get(self._height) == self._digest:
             self._agreement.given[peer] = self._digest
 
@@ -285,7 +284,8 @@ class Taker:
         if self._manifest is not None and height != self._kept:
             yield from self._forget_kept()
         self.phase, self._height = Phase.MANIFEST, height
-        self._moved_ms, self._again_ms = self._now_ms, self._now_ms + self._terms.again_ms
+        self._chosen_ms = self._moved_ms = self._now_ms
+        self._again_ms = self._now_ms + self._terms.again_ms
         yield from self._ask_manifest()
 
     def _ask_manifest(self) -> Iterator[Step]:
@@ -300,9 +300,9 @@ class Taker:
     def _take_manifest(self, peer: int, manifest: Manifest) -> Iterator[Step]:
         if self.phase not in {Phase.MANIFEST, Phase.CHUNKS} or manifest.height != self._height:
             return
-        told = manifest.height, manifest.size, manifest.root
         try:
-            check_manifest(manifest, self._config.chain, *told)
+            size, root = manifest.size, manifest.root
+            check_manifest(manifest, self._config.chain, self._height, size, root)
         except InvalidInput:
             yield from self._refuse(peer)
             return

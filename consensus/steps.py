@@ -9,6 +9,9 @@ from typing import Final
 
 from consensus.effects import Effect
 from consensus.openings import Opened
+from ledger.encoding import decode
+from ledger.errors import InvalidInput, StoreDamaged
+from ledger.snapshot import MANIFEST_BYTES_MAX, Manifest
 from ledger.store import NODE, Reader, after
 
 TAKING: Final = NODE + b"t"
@@ -44,6 +47,7 @@ class Terms:
     offers_ms: int = 20_000
     again_ms: int = 1_000
     retry_ms: int = 4_000
+    manifest_ms: int = 1_800_000
     stall_ms: int = 60_000
     at_once_max: int = 2
     """Requests under way per peer."""
@@ -78,3 +82,18 @@ def chunk_key(index: int) -> bytes:
 def is_unfinished(reader: Reader) -> bool:
     """Whether the store holds a snapshot that was begun, and is not whole or not checked."""
     return next(iter(reader.scan(TAKING, after(TAKING))), None) is not None
+
+
+def read_manifest(reader: Reader) -> Manifest | None:
+    """The manifest that an earlier run has left, if there is one.
+
+    Raises:
+        StoreDamaged: it cannot be read.
+    """
+    data = reader.get(MANIFEST)
+    if data is None:
+        return None
+    try:
+        return decode(Manifest, data, bytes_max=MANIFEST_BYTES_MAX, what="manifest")
+    except InvalidInput as error:
+        raise StoreDamaged("the manifest of a snapshot", str(error)) from error

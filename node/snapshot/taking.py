@@ -125,7 +125,7 @@ class Taking:
         self._whereabouts = whereabouts
         self._inputs: asyncio.Queue[tuple[Input | None, Callable[[], None]]] = asyncio.Queue()
         self._loop = asyncio.get_running_loop()
-        self._failed = ""
+        self._failed, self._gives_up = "", False
         self._timer: asyncio.TimerHandle | None = None
         self._ending: Complete | FallBack | None = None
         self._said_s, self._phase = 0.0, Phase.OVER
@@ -200,8 +200,13 @@ class Taking:
         self.progress = "checking"
         log.info("taking a snapshot: checking it")
         await _durable(self._store, {})
+        checking = asyncio.ensure_future(asyncio.to_thread(self._check))
         try:
-            await asyncio.to_thread(self._check)
+            await asyncio.shield(checking)
+        except asyncio.CancelledError:
+            self._gives_up = True  # the thread reads a store that is to be closed
+            await asyncio.wait([checking])
+            raise
         except Unfit as error:
             log.warning("the snapshot does not hold, and is thrown away: %s", error)
             return False
@@ -214,7 +219,8 @@ class Taking:
 
     def _check(self) -> None:
         for _ in check_taken(self._store, self._genesis, self._config):
-            pass
+            if self._gives_up:
+                raise Unfit("it was not checked to its end")
 
     def _disk_failed(self, error: BaseException) -> None:
         self._failed = f"the disk failed while writing: {error}"

@@ -294,6 +294,27 @@ def test_a_manifest_that_does_not_come_is_asked_for_again_and_given_up() -> None
     assert play.fell_back.startswith("waiting for a manifest")
 
 
+def test_a_manifest_that_is_still_being_made_is_waited_for_within_a_bound() -> None:
+    play = chosen()
+    play.give(4, given=manifest(rows=[(b"Wa", b"9")]))
+    for _ in range(TERMS.manifest_ms // 30_000 - 1):
+        play.wait(30_000)
+        play.offer(2, 3)
+        assert not play.fell_back
+    play.wait(30_000)
+    assert play.fell_back
+
+
+def test_when_all_have_given_another_nothing_is_waited_for() -> None:
+    play = chosen()
+    for peer in (2, 3, 4):
+        play.give(peer, given=manifest(rows=[(b"Wa", b"%d" % peer)]))
+    play.wait(TERMS.stall_ms - 1)
+    play.offer(2, 3, 4)
+    play.wait(1)
+    assert play.fell_back
+
+
 # --- chunks ---
 
 
