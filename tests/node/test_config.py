@@ -124,3 +124,25 @@ def test_role_and_observers_are_read_and_wrong_ones_named(tmp_path: Path) -> Non
     for wrong in ('"o.crt"', "[1]"):
         with pytest.raises(Misconfigured, match=r"peers\.observers.*must list paths"):
             parse_config(told.replace('["o.crt", "/p.crt"]', wrong), base=tmp_path)
+
+
+def test_sync_says_whether_and_of_which_ledgers_a_snapshot_is_taken() -> None:
+    config = parse_config(GOOD, base=Path("/srv/a"))
+    assert (config.takes_snapshot, config.snapshot_min_blocks) == (True, 256)
+    text = GOOD + "\n[sync]\nsnapshot = false\nsnapshot_min_blocks = 7\n"
+    config = parse_config(text, base=Path("/srv/a"))
+    assert (config.takes_snapshot, config.snapshot_min_blocks) == (False, 7)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("snapshot = 1", "neither true nor false"),
+        ("snapshot_min_blocks = 0", "no number of blocks"),
+        ("snapshot_min_blocks = true", "no number of blocks"),
+        ("snapshots = true", "did you mean 'snapshot'"),
+    ],
+)
+def test_sync_is_refused_with_its_line(line: str, words: str) -> None:
+    with pytest.raises(Misconfigured, match=words):
+        parse_config(f"{GOOD}\n[sync]\n{line}\n", base=Path("/srv/a"))
