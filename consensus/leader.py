@@ -1,4 +1,4 @@
-"""Who may propose in a view: rotation over the epoch's validators, past those that failed lately.
+"""Who may propose in a view: rotation over the epoch's validators, past who failed lately.
 
 **Rotation.** View v of epoch e is the turn of seat (e + v) mod n, in ascending order of numbers. The
 epoch is added so that the views that begin epochs are led by different platforms.
@@ -9,10 +9,10 @@ e − 1 before its last block's view, and made no block of that epoch in any, is
 e: outside of trials his views are led by the next seat that is not passed over. If there are more
 than f of them, nobody is: then the network had failed, not its leaders.
 
-This is safe whatever the rule says, since a node notarizes once per view, whoever leads. It is alike
-everywhere, since no node is in epoch e before the blocks of epoch e − 1 are final and certified. And
-it keeps liveness: of n − f seats that lead, at most f are faulty; and whoever works again leads his
-trials, makes a block in one, and is back an epoch later.
+This is safe whatever the rule says, since a node notarizes once per view, whoever leads. It is
+alike everywhere, since no node is in epoch e before the blocks of epoch e − 1 are final and
+certified. And it keeps liveness: of n − f seats that lead, at most f are faulty; and whoever works
+again leads his trials, makes a block in one, and is back an epoch later.
 """
 
 from collections.abc import Iterable, Sequence

@@ -388,7 +388,8 @@ class Checker:
         seat = self.sets[epoch].by_number.get(peer) if epoch == stood[0] else None
         if seat is None or not stood[1] < view <= stood[2] + VIEWS_AHEAD:
             return
-        if kind == PROPOSE and self.sets[epoch].leader(epoch, view) != peer:
+        state = node.state
+        if kind == PROPOSE and (state.epoch != epoch or state.leader(view) != peer):
             return
         if not self.verify(
             seat.vote_key, statement_message(self.chain, kind, epoch, view, hash_), signature
