@@ -24,9 +24,10 @@ themselves: who is linked with the leader goes on waiting, and q of those are a 
 
 **Again.** Without progress for `resend_ms` (doubled each time to `resend_max_ms`), a node with work
 waiting, or with a lane short of q hints, sends again: the newest notarization, its proposal and
-votes of the current view, its finalize votes of views above the last final one, its newest
-cosignatures, its hints. A node that may not sign also sends its status: who is ahead
-answers.
+votes of the current view, its finalize votes of views above the last final one (or its nullify
+vote where such a view is notarized after all: the others may be final there, and learn from nothing
+else that it is not), its newest cosignatures, its hints. A node that may not sign also sends its
+status: who is ahead answers.
 """
 
 from typing import TypeVar
@@ -229,7 +230,8 @@ def _send_votes_again(state: State) -> None:
             break
     votes = list(current.own.values()) if current else []
     for view in sorted(state.rounds, reverse=True):
-        vote = state.rounds[view].own.get(FINALIZE)
+        round_ = state.rounds[view]
+        vote = round_.own.get(FINALIZE) or (round_.own.get(NULLIFY) if round_.notarized else None)
         if vote is not None and view != state.view:
             votes.append(vote)
     for vote in votes[: state.config.limits.resent_votes_max]:

@@ -1,0 +1,68 @@
+"""Links that never come: whoever is linked with a quorum only falls behind for a while at most."""
+
+import pytest
+
+from consensus.certificate import NOTARIZE, NULLIFY
+from consensus.inputs import Received
+from consensus.messages import (
+    CertificateMessage,
+    CheckpointMessage,
+    Cosignature,
+    Message,
+    Proposal,
+    Vote,
+)
+from tests.simulation.cluster import Cluster, Weather
+from tests.simulation.test_scenarios import drop, is_vote, keep_all, ready
+
+
+def cut(cluster: Cluster, *pairs: tuple[int, int]) -> None:
+    """Take links away for good, to the knowledge of both ends."""
+    for a, b in pairs:
+        cluster.network.blocked |= {(a, b), (b, a)}
+        cluster.unlink(a, b)
+
+
+def test_who_has_nullified_what_the_others_made_final_is_told() -> None:
+    """It hears of the notarization only after its view has run out, and of the finalization not at
+    all; the others are idle. Its nullify vote, said again, is what lets them know."""
+    cluster = ready()
+    cluster.submit(1)
+    cluster.run_ms(100)  # the others' quiet lanes follow, in one more block
+    view = cluster.nodes[1].state.view
+    assert 4 not in map(cluster.nodes[1].state.leader, (view, view + 1))
+    node, kept = cluster.nodes[4], []
+
+    def lost(source: int, target: int, message: Message) -> bool:
+        if target == 4 and is_vote(message, NOTARIZE):
+            kept.append((source, message))
+        told = Vote | Proposal | CertificateMessage | Cosignature | CheckpointMessage
+        return target == 4 and isinstance(message, told)
+
+    drop(cluster, lost)
+    cluster.run_until(lambda: NULLIFY in node.state.round(view).own, 5_000, "its time runs out")
+    others = [cluster.nodes[number] for number in (1, 2, 3)]
+    assert all(other.state.final_view == view for other in others)
+    cluster.run_ms(50)
+    keep_all(cluster)
+    for source, message in kept:
+        node.feed(Received(source, message))
+    assert node.state.round(view).notarized
+    assert node.state.final_view < view < node.state.view
+    assert cluster.settle() < 5_000
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_missing_link_holds_nobody_up(seed: int) -> None:
+    """Under load, and when it ends: all becomes final and silent with the link still missing."""
+    cluster = Cluster(4, seed, weather=Weather(60_000, 15_000)).start()
+    for number in cluster.nodes:
+        cluster.submit(number)
+    cluster.settle()
+    cut(cluster, (1, 3))
+    before = min(node.executed_height() for node in cluster.honest())
+    for at in range(600):
+        cluster.submit(1 + at % 4, 1)
+        cluster.run_ms(50)
+    assert min(node.executed_height() for node in cluster.honest()) > before + 60
+    assert cluster.settle() < 10_000
