@@ -17,8 +17,8 @@ class Now:
 
 @dataclass(frozen=True, slots=True)
 class LinkUp:
-    """An authenticated link to a peer stands. `observes`: it was let in as a candidate, and is no
-    member as far as this node's ledger tells."""
+    """An authenticated link to a peer stands. `observes`: it was let in as a candidate, or only to
+    follow, and is no member as far as this node's ledger tells."""
 
     peer: int
     observes: bool = False

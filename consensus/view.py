@@ -34,8 +34,10 @@ class Description:
 
 def follows(state: State) -> bool:
     """Whether this node has certified what an honest peer among those linked had final. Who holds
-    no keys may be linked with few, and has caught up when it has caught up with them."""
-    heights = sorted((peer.final_height for peer in state.peers.values()), reverse=True)
+    no keys may be linked with few, and has caught up when it has caught up with them. What peers
+    say that only observe does not count: any number of them may be one party's."""
+    others = (peer for number, peer in state.peers.items() if not state.is_observer(number))
+    heights = sorted((peer.final_height for peer in others), reverse=True)
     heard = sum(height > 0 for height in heights)
     needed = state.seats.quorum - 1 if state.config.keys is not None else 1
     if not heights or heard < needed:

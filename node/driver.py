@@ -67,6 +67,7 @@ from node.hearing import BULK, Unheard, read_message
 from node.joined import joined
 from node.links.inbox import Inbox
 from node.links.peers import Peers
+from node.links.tls import GUEST
 from node.metrics import Metrics
 from node.storage.leveldb import LevelStore
 from node.timers import Timers
@@ -227,7 +228,7 @@ class Driver:
         self.metrics.links.inc()
         members = {each.number for each in self.ledger.validators}
         candidates = {each.number for each in self.ledger.candidates}
-        self._queue(peer, LinkUp(peer, peer in candidates - members))
+        self._queue(peer, LinkUp(peer, peer >= GUEST or peer in candidates - members))
 
     def link_down(self, peer: int) -> None:
         """A link is gone."""

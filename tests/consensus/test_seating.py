@@ -14,6 +14,7 @@ from consensus.lanes import Held, Lanes, new_lane
 from consensus.messages import Batches, FetchBatches, Hint, Question, Status, Vote
 from consensus.seating import keys_of
 from consensus.state import Candidate, Final, State
+from consensus.view import follows
 from ledger.batch import Batch, header_hash, header_message
 from ledger.block import Block, Tip
 from ledger.encoding import encode
@@ -299,3 +300,15 @@ def test_an_observers_word_on_residues_counts_for_nothing() -> None:
     remains = Remains(made.header, made.signature, (Residue(bytes(32), 5, bytes(32), "", b""),))
     gate.receive(state, 9, remains)
     assert state.claims.peers(2, 1) == set()
+
+
+def test_where_observers_say_they_stand_tells_nobody_what_is_final() -> None:
+    state = machine()
+    for number in (9, 10):
+        state, _ = simplex.handle(state, LinkUp(number, observes=True), NOW)
+        state.peers[number].final_height = 10**9
+    assert not follows(state), "no member was heard"
+    for number in (2, 3, 4):
+        state.peers[number].final_height = 3
+    state.checkpoints.certified = 3
+    assert follows(state)

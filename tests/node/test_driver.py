@@ -33,6 +33,7 @@ from ledger.store import HEADER, Changes, MemoryStore
 from node import driver as driver_module
 from node.bounds import BOUNDS, Bounds
 from node.driver import Driver, now
+from node.links.tls import GUEST
 from node.metrics import Metrics
 
 NEWS = FetchBlocks(7)
@@ -175,6 +176,22 @@ async def test_nothing_is_sent_before_what_it_rests_on_is_durable(
         assert world.done()[3:] == [
             ("broadcast", FetchBlocks(3), False),
             ("send", 2, FetchBlocks(4), False),
+        ]
+
+
+async def test_candidates_and_guests_only_observe(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with _world(monkeypatch) as world:
+        one, two = SimpleNamespace(number=1), SimpleNamespace(number=2)
+        ledger: Any = SimpleNamespace(validators=(one,), candidates=(one, two))
+        world.driver.ledger = ledger
+        for peer in (1, 2, 3, GUEST + 5):
+            world.driver.link_up(peer)
+        await world.settle()
+        assert sorted(world.script.given, key=lambda given: given.peer) == [  # type: ignore[union-attr]
+            LinkUp(1),
+            LinkUp(2, observes=True),
+            LinkUp(3),  # a member of a later set, as far as this node can know
+            LinkUp(GUEST + 5, observes=True),
         ]
 
 
