@@ -11,8 +11,9 @@ from ledger.epochs import Trusted, encode_chain, follow
 from ledger.errors import InvalidInput, StandingError
 from ledger.genesis import Foundation, Genesis, chain_id, check_genesis
 from ledger.membership import Validator
-from node.address import Address, parse_address
+from node.address import parse_address
 from node.cli.output import fail, print_json, stdout
+from node.cli.place import peer_of
 from node.cli.target import JsonOption
 from node.config import load_config
 from node.export.source import NodeSource, read_chain
@@ -48,7 +49,7 @@ def observe(
         if own is None:
             known = ", ".join(each.code for each in members)
             fail(f"{of} is no member; there are {known}")
-        addresses = dict(_peer(each) for each in peer)
+        addresses = dict(peer_of(each) for each in peer)
         plan = Plan(own.number, of, parse_address(api), parse_address(peers), addresses)
         text = genesis_text(found)
         certificate = make_observer(folder, plan, found.foundation, genesis=text, epochs=ends)
@@ -114,10 +115,3 @@ async def _found(place: str) -> tuple[Genesis, bytes | None, tuple[Validator, ..
     check_genesis(genesis)
     ends, trusted = await _proven(place, genesis.foundation)
     return genesis, ends, trusted.validators
-
-
-def _peer(text: str) -> tuple[str, Address]:
-    code, mark, address = text.partition("=")
-    if not mark or not code:
-        raise StandingError(f"--peer {text}: write CODE=HOST:PORT, as in --peer a=10.0.0.1:9440")
-    return code, parse_address(address)

@@ -21,10 +21,10 @@ from node.api.changes import fingerprint
 from node.cli.changes import grouped
 from node.cli.members import submit_one, tell
 from node.cli.output import fail, print_json, stdout
-from node.cli.place import place_of
+from node.cli.place import peer_of, place_of
 from node.cli.target import JsonOption, TokenFileOption, ask
 from node.client import Client
-from node.config import Address, Config, load_config, parse_address
+from node.config import Config, load_config, parse_address
 from node.export.source import NodeSource, read_chain
 from node.home import Plan
 from node.joining import make_home, make_rotation, rotation_of
@@ -66,7 +66,7 @@ def join(
         found, ends, free = asyncio.run(_genesis(genesis))
         if chain and chain_id(found.foundation).hex() != chain.lower():
             fail("the genesis is that of another network; nothing was written", code=1)
-        addresses = dict(_peer(each) for each in peer)
+        addresses = dict(peer_of(each) for each in peer)
         plan = Plan(
             number or free,
             code,
@@ -119,13 +119,6 @@ async def _genesis(place: str) -> tuple[Genesis, bytes | None, int]:
             ) from error
         free = (await client.governance())["free_number"]
     return found, encode_chain(ends), int(free)
-
-
-def _peer(text: str) -> tuple[str, Address]:
-    code, mark, address = text.partition("=")
-    if not mark or not code:
-        raise StandingError(f"--peer {text}: write CODE=HOST:PORT, as in --peer a=10.0.0.1:9440")
-    return code, parse_address(address)
 
 
 def rotate(

@@ -13,7 +13,7 @@ import typer
 
 from ledger.errors import StandingError
 from node.cli.output import fail, stdout
-from node.config import Address, load_config
+from node.config import Address, load_config, parse_address
 from node.home import CONFIG_FILE, GOVERN_TOKEN_FILE
 
 HomeOption = Annotated[
@@ -50,6 +50,18 @@ def place_of(home: Path | None, node: str, token_file: Path | None) -> Place:
     if not token.exists():
         fail(f"there is no {token}: give --token-file FILE, a token that may govern")
     return Place(f"http://{_dialled(config.api_listen)}", token)
+
+
+def peer_of(text: str) -> tuple[str, Address]:
+    """The code and the address of `--peer CODE=HOST:PORT`.
+
+    Raises:
+        StandingError: it has another form.
+    """
+    code, mark, address = text.partition("=")
+    if not mark or not code:
+        raise StandingError(f"--peer {text}: write CODE=HOST:PORT, as in --peer a=10.0.0.1:9440")
+    return code, parse_address(address)
 
 
 def _dialled(listening: Address) -> Address:

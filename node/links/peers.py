@@ -338,6 +338,7 @@ class Peers:
         except (Malformed, ClientError, OSError, TimeoutError) as error:
             log.warning("peer %d was refused at hello: %s", peer, error)
             listener.refused(peer, "hello")
+            self.blame(peer)
             return False
         old = self._links.get(peer)
         if old is not None and old.start != link.start and not old.closed.is_set():

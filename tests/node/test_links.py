@@ -244,6 +244,16 @@ async def test_another_chain_is_refused_at_hello() -> None:
         assert ("up", 1) not in two.events
 
 
+async def test_who_fails_at_hello_without_end_is_cut_off() -> None:
+    ports = _ports(2)
+    bounds = replace(FAST, blame_max=5, blame_fades_per_s=0.001, cut_first_s=60.0)
+    first, other = _peers(1, ports, bounds=bounds), _peers(2, ports, chain=b"d" * 32)
+    async with _running(first) as one, _running(other):
+        await one.until_event("refused", 2, "cut")
+        assert one.events.count(("refused", 2, "hello")) >= 5
+        assert first.conduct.cut_s(2) > 50
+
+
 async def _dial_as(seed: bytes, port: int) -> int:
     own = _validator(1, seed)
     _, dialling = contexts(seed, own, [own, *MEMBERS[1:]])
