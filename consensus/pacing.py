@@ -20,7 +20,9 @@ nothing new it repeats its parent's cut `repeat_after_ms` after it entered the v
 nullified view and halved by each final block; then the node nullifies it, unless it signed finalize
 in it. A view whose leader is not linked here is given `leader_away_ms` at most, from when that is
 noticed: no proposal can come. (Nullifying early is always safe, and the others judge for
-themselves: who is linked with the leader goes on waiting, and q of those are a quorum.)
+themselves: who is linked with the leader goes on waiting, and q of those are a quorum.) But where
+f + 1 notarize in it, it may come to something, for which this node's finalize vote may be needed:
+then it says where it stands, so that who is ahead answers, and gives the view its whole time.
 
 **Again.** Without progress for `resend_ms` (doubled each time to `resend_max_ms`), a node with work
 waiting, or with a lane short of q hints, sends again: the newest notarization, its proposal and
@@ -160,7 +162,7 @@ def arm(state: State) -> None:
         waits.view_waited = 0
         state.cancel_timer("view")
     elif waits.view_waited != state.view:
-        waits.view_waited = state.view
+        waits.view_waited, waits.view_ends = state.view, now + waits.view_timeout_ms
         state.set_timer("view", now + _view_ms(state))
     elif waits.armed.get("view", 0) > now + _view_ms(state):
         state.set_timer("view", now + _view_ms(state))
@@ -177,9 +179,16 @@ def _view_ms(state: State) -> int:
     """How long the current view is given, at most, from now on."""
     leader, longest = state.leader(state.view), state.waits.view_timeout_ms
     peer = state.peers.get(leader)
-    if leader == state.config.me or (peer is not None and peer.up):
+    if leader == state.config.me or (peer is not None and peer.up) or _is_followed(state):
         return longest
     return min(longest, state.config.timing.leader_away_ms)
+
+
+def _is_followed(state: State) -> bool:
+    """Whether an honest node notarizes in the current view."""
+    round_ = state.rounds.get(state.view)
+    voters = 0 if round_ is None else sum(1 for _ in round_.tallies[NOTARIZE].items())
+    return voters >= state.seats.witnesses
 
 
 def _progress(state: State) -> tuple[int, ...]:
@@ -194,6 +203,10 @@ def _progress(state: State) -> tuple[int, ...]:
 def on_view_timer(state: State) -> None:
     """The current view's time has run out: nullify it, if the rules allow."""
     if state.waits.view_waited != state.view:
+        return
+    if _is_followed(state) and state.now.steady_ms < state.waits.view_ends:
+        state.set_timer("view", state.waits.view_ends)
+        state.emit(Broadcast(status_of(state)))
         return
     round_ = state.round(state.view)
     if may_sign(state) and safety.may_nullify(round_):

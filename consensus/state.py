@@ -138,6 +138,8 @@ class Waits:
     view_timeout_ms: int = 0
     view_waited: int = 0
     """The view whose time is running, or 0."""
+    view_ends: int = 0
+    """When (steady ms) that time is over, unless it is cut short."""
     entered_at: int = 0
     proposed_at: int = -(10**9)
     """When the newest proposal was made or came."""

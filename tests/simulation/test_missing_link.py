@@ -2,6 +2,7 @@
 
 import pytest
 
+from consensus import view
 from consensus.certificate import NOTARIZE, NULLIFY
 from consensus.inputs import Received
 from consensus.messages import (
@@ -29,8 +30,8 @@ def test_who_has_nullified_what_the_others_made_final_is_told() -> None:
     cluster = ready()
     cluster.submit(1)
     cluster.run_ms(100)  # the others' quiet lanes follow, in one more block
-    view = cluster.nodes[1].state.view
-    assert 4 not in map(cluster.nodes[1].state.leader, (view, view + 1))
+    at = cluster.nodes[1].state.view
+    assert 4 not in map(cluster.nodes[1].state.leader, (at, at + 1))
     node, kept = cluster.nodes[4], []
 
     def lost(source: int, target: int, message: Message) -> bool:
@@ -40,15 +41,15 @@ def test_who_has_nullified_what_the_others_made_final_is_told() -> None:
         return target == 4 and isinstance(message, told)
 
     drop(cluster, lost)
-    cluster.run_until(lambda: NULLIFY in node.state.round(view).own, 5_000, "its time runs out")
+    cluster.run_until(lambda: NULLIFY in node.state.round(at).own, 5_000, "its time runs out")
     others = [cluster.nodes[number] for number in (1, 2, 3)]
-    assert all(other.state.final_view == view for other in others)
+    assert all(other.state.final_view == at for other in others)
     cluster.run_ms(50)
     keep_all(cluster)
     for source, message in kept:
         node.feed(Received(source, message))
-    assert node.state.round(view).notarized
-    assert node.state.final_view < view < node.state.view
+    assert node.state.round(at).notarized
+    assert node.state.final_view < at < node.state.view
     assert cluster.settle() < 5_000
 
 
@@ -66,3 +67,24 @@ def test_a_missing_link_holds_nobody_up(seed: int) -> None:
         cluster.run_ms(50)
     assert min(node.executed_height() for node in cluster.honest()) > before + 60
     assert cluster.settle() < 10_000
+
+
+@pytest.mark.parametrize("seed", [2, 3, 4])
+def test_a_ring_comes_to_rest(seed: int) -> None:
+    """Each is linked with two others: a leader's quorum is just whom it is linked with, and whoever
+    gives its views up early makes them fail that need its finalize vote."""
+    cluster = Cluster(4, seed).start()
+    for number in cluster.nodes:
+        cluster.submit(number)
+    cluster.settle()
+    cut(cluster, (1, 3), (2, 4))
+    for at in range(100):
+        cluster.submit(1 + at % 4, 1)
+        cluster.run_ms(50)
+    cluster.run_until(
+        lambda: not any(view.describe(node.state).waits for node in cluster.honest()),
+        20_000,
+        "blocks without end",
+    )
+    cluster.run_ms(100)
+    assert cluster.settled()
