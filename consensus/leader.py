@@ -1,7 +1,7 @@
 """Who may propose in a view: rotation over the epoch's validators, past who failed lately.
 
-**Rotation.** View v of epoch e is the turn of seat (e + v) mod n, in ascending order of numbers. The
-epoch is added so that the views that begin epochs are led by different platforms.
+**Rotation.** View v of epoch e is the turn of seat (e + v) mod n, by ascending numbers. The epoch
+is added so that the views that begin epochs are led by different platforms.
 
 **Passing over.** The rounds of n views in which everybody leads in his turn whatever has happened
 are *trials*: round 0 (views 1 … n), and every `TRIAL_ROUNDS`-th after it. Who had a trial in epoch

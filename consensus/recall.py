@@ -66,6 +66,7 @@ def begin(state: State) -> None:
     cosigned = max(state.executed_height, state.checkpoints.certified)
     state.memory = Memory(start, floor, cosigned, votes)
     state.silence = silence.read(state.reader, state.keys)
+    silence.look_below(state)
     if state.seats.quorum == 1 and state.keys is not None:
         _speak(state)
 

@@ -36,8 +36,8 @@ from consensus.config import Keys
 from consensus.effects import Forgotten
 from consensus.messages import Vote
 from consensus.state import Silence, State
-from ledger.encoding import Hash, PlatformNumber, Small, Uint, Value, encode
-from ledger.rows import header_key, read_row
+from ledger.encoding import Hash, Small, Uint, Value, encode
+from ledger.rows import HeaderRow, header_key, need_row, read_row
 from ledger.store import CONSENSUS, Changes, Reader
 
 NEW: Final = CONSENSUS + b"n"
@@ -49,13 +49,13 @@ _NAMES: Final = (*KIND_NAMES, "batch", "cosignature")
 
 
 class Shown(Value):
-    """What a peer showed under an own signature. `slot`: the view, or the batch's or checkpoint's
-    height; `epoch`: 0 for a cosignature."""
+    """What a peer (0: the ledger itself) showed under an own signature. `slot`: the view, or the
+    batch's or checkpoint's height; `epoch`: 0 for a cosignature."""
 
     what: Small
     epoch: Uint
     slot: Uint
-    peer: PlatformNumber
+    peer: Uint
 
 
 class SilenceRow(Value):
@@ -83,8 +83,9 @@ def describe(shown: Shown) -> str:
     """What was forgotten, for people."""
     where = f"epoch {shown.epoch}, " if shown.epoch else ""
     slot = "height" if shown.what >= BATCH else "view"
+    who = f"platform {shown.peer}" if shown.peer else "the ledger"
     return (
-        f"platform {shown.peer} shows a {_NAMES[shown.what]} of {where}{slot} {shown.slot} that "
+        f"{who} shows a {_NAMES[shown.what]} of {where}{slot} {shown.slot} that "
         "these keys signed and this store does not know: the store was lost, restored or copied"
     )
 
@@ -126,6 +127,21 @@ def forget(state: State, shown: Shown) -> None:
     key = state.keys.vote.public if state.keys is not None else None
     state.persist({NEW: encode(SilenceRow(shown, key))})
     state.emit(Forgotten(reason))
+
+
+def look_below(state: State) -> None:
+    """Upon a start with a new store that has a ledger (a snapshot's): a batch of the own lane in
+    it, under the key that is held, was sealed by a store that is gone. (Nothing is voted for before
+    a batch is sealed.)"""
+    lane, keys = state.lanes.get(state.config.me), state.keys
+    if state.silence is None or not state.silence.new or lane is None or keys is None:
+        return
+    if not lane.final.height:
+        return
+    epoch = need_row(state.reader, HeaderRow, header_key(lane.final.hash)).header.epoch
+    seat = state.sets.need(epoch).by_number.get(state.config.me)
+    if seat is not None and seat.lane_key == keys.lane.public:
+        forget(state, Shown(BATCH, epoch, lane.final.height, 0))
 
 
 # --- what the store knows ---
