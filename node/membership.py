@@ -252,7 +252,7 @@ class Membership:
         log.warning(
             "the membership has ended, at the latest with epoch %d: the lane, vote, cosigner and "
             "log keys are destroyed, and this node goes on as an observer. A member that is given "
-            "%s beside the link key may let it follow",
+            "%s beside the link key may let it follow, once both have started again",
             epoch,
             OBSERVER_CERTIFICATE,
         )

@@ -6,9 +6,10 @@ their `member.ready` and `key.rotate` go to a member, as a message between those
     0xc1 ‖ MessagePack [record bin, signatures bin]        (0xc1 begins no MessagePack)
 
 A member takes such a record as if its own platform had handed it in, one of each peer at a time:
-whatever breaks a rule is not stored. Nothing is answered: who has sent one reads the ledger, and
-asks another member if it does not stand there after a while. (Log lines, node/loglines.py, and
-addresses, node/whereabouts.py, are handed on from here as well.)
+whatever breaks a rule is not stored, and counts against the peer, as does what is stored already
+(who says it again because the ledger does not show it does so rarely). Nothing is answered: who has
+sent one reads the ledger, and asks another member if it does not stand there after a while. (Log
+lines, node/loglines.py, and addresses, node/whereabouts.py, are handed on from here as well.)
 """
 
 import asyncio
@@ -23,7 +24,7 @@ from ledger.errors import Malformed
 from ledger.records import RECORD_BYTES_MAX, decode_record
 from ledger.records.membership import KeyRotate, MemberReady
 from ledger.signing import SIGNATURE_BYTES
-from node.intake import Offer, Result
+from node.intake import Duplicate, Offer, RefusedOffer, Result
 from node.links.listener import Listener
 from node.loglines import ASK, LINE, LogLines
 from node.whereabouts import MARK as TOLD
@@ -131,6 +132,8 @@ class Relay:
     async def _take(self, peer: int, offer: Offer) -> None:
         (result,) = await self._submit([offer])
         log.info("a record carried for platform %d: %s", peer, result)
+        if isinstance(result, RefusedOffer | Duplicate):  # each costs several signatures' checks
+            self._links.blame(peer)
 
     async def stop(self) -> None:
         """Take nothing more in."""

@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import pytest
+
 from ledger.encoding import encode
 from ledger.records import encode_record
 from ledger.records.membership import MemberLeave, MemberReady
-from node.intake import Accepted, Offer, Result
+from node.intake import Accepted, Busy, Closed, Duplicate, Offer, RefusedOffer, Result
 from node.relaying import MARK, Carried, Relay, may_be_carried
 
 READY = encode_record(MemberReady(5, 10**12, bytes(32), 1, 1, bytes(32), bytes(32), bytes(32)))
@@ -20,6 +22,7 @@ class Around:
 
     log: list[tuple[object, ...]] = field(default_factory=list)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
+    result: Result = field(default_factory=lambda: Accepted(bytes(32)))
 
     def link_up(self, peer: int) -> None:
         self.log.append(("up", peer))
@@ -46,7 +49,7 @@ class Around:
     async def submit(self, offers: Sequence[Offer]) -> list[Result]:
         self.log.append(("submitted", *offers))
         await self.gate.wait()
-        return [Accepted(bytes(32)) for _ in offers]
+        return [self.result for _ in offers]
 
 
 def _relay(around: Around) -> Relay:
@@ -90,6 +93,27 @@ async def test_what_is_not_carried_is_counted_and_dropped() -> None:
     ] * 4
     assert not may_be_carried(Offer(LEAVE, b""))
     assert may_be_carried(Offer(READY, b""))
+
+
+@pytest.mark.parametrize(
+    ("result", "blamed"),
+    [
+        (Accepted(bytes(32)), False),
+        (Busy(1), False),
+        (Closed("it leaves"), False),
+        (Duplicate(bytes(32)), True),
+        (RefusedOffer("name-taken", "was registered before", ""), True),
+    ],
+)
+async def test_what_is_refused_or_known_counts_against_who_sends_it(
+    result: Result, blamed: bool
+) -> None:
+    around = Around(result=result)
+    around.gate.set()
+    relay = _relay(around)
+    relay.received(5, MARK + encode(Carried(READY, b"")))
+    await asyncio.gather(*relay._tasks.values())
+    assert (("blamed", 5) in around.log) == blamed
 
 
 async def test_everything_else_goes_to_the_pump() -> None:
