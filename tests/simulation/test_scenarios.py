@@ -19,9 +19,11 @@ from consensus.messages import (
     Proposal,
     Vote,
 )
-from ledger.block import Tip
+from consensus.safety import VOTE, VoteRow
+from ledger.block import Tip, block_hash
+from ledger.encoding import decoder
 from tests.simulation import actors
-from tests.simulation.cluster import Cluster, Weather, quick_bounds
+from tests.simulation.cluster import CHAIN, Cluster, Node, Weather, quick_bounds
 from tests.simulation.faults import FAULTS, LIARS, STORES
 from tests.simulation.schedules import REAL_EVERY, Schedule, draw, perform, run
 
@@ -96,10 +98,30 @@ def test_leader_equivocates(actor: actors.Outgoing) -> None:
 
 
 def test_leader_invalid_parent() -> None:
+    """Before each of its views a block is notarized and not final: it proposes past that block,
+    and nobody notarizes what it proposes."""
     cluster = ready()
-    cluster.make_byzantine(1, actors.invalid_parent_leader)
+    bad: set[bytes] = set()
+
+    def past_it(node: Node, target: int, message: Message) -> list[Message]:
+        said = actors.invalid_parent_leader(node, target, message)
+        if said != [message]:
+            bad.update(block_hash(CHAIN, each.block) for each in said if isinstance(each, Proposal))
+        return said
+
+    def lost(_: int, __: int, message: Message) -> bool:
+        if not isinstance(message, Vote) or message.kind != FINALIZE:
+            return False
+        return cluster.nodes[2].state.leader(message.view + 1) == 1
+
+    cluster.make_byzantine(1, past_it)
+    drop(cluster, lost)
     work(cluster, 24, 60)
+    keep_all(cluster)
     cluster.settle()
+    assert bad, "it proposed on a parent that is not justified"
+    assert not bad & set(cluster.checker.notarized.values())
+    assert max(cluster.checker.blocks) > 4
 
 
 def test_leader_stale_or_censoring_tips() -> None:
@@ -189,10 +211,19 @@ def test_one_platform_active_time_moves() -> None:
 def finish_with_loss(lost: Filter, *, epoch_blocks: int = 64) -> Cluster:
     """Lose some messages of one block, then send them again like all others."""
     cluster = ready(epoch_blocks=epoch_blocks)
-    drop(cluster, lost)
+    gone = []
+
+    def counted(source: int, target: int, message: Message) -> bool:
+        is_lost = lost(source, target, message)
+        if is_lost:
+            gone.append(message)
+        return is_lost
+
+    drop(cluster, counted)
     cluster.submit(1)
     cluster.run_ms(300)
     keep_all(cluster)
+    assert gone, "something was lost"
     assert cluster.settle() < 10_000
     return cluster
 
@@ -233,20 +264,22 @@ def test_leader_shows_notarization_to_one_then_silence() -> None:
 
 
 def test_certified_split_heals() -> None:
-    """Some hold the view's notarization, some its nullification."""
+    """One holds the view's notarization, the others its nullification."""
     cluster = ready()
-    halves = {1, 2}
+    view = cluster.nodes[1].state.view
 
     def lost(_: int, target: int, message: Message) -> bool:
         if is_vote(message, FINALIZE) or isinstance(message, CertificateMessage):
             return True
-        return target in halves and is_vote(message, NOTARIZE)
+        return is_vote(message, NULLIFY if target == 3 else NOTARIZE)
 
     drop(cluster, lost)
     cluster.submit(1)
     cluster.run_ms(4_000)
+    certified = {n: set(node.state.round(view).certificates) for n, node in cluster.nodes.items()}
+    assert certified == {1: {NULLIFY}, 2: {NULLIFY}, 3: {NOTARIZE}, 4: {NULLIFY}}
     keep_all(cluster)
-    cluster.settle()
+    assert cluster.settle() < 10_000
 
 
 # --- epochs ---
@@ -326,8 +359,10 @@ def test_partition_ring_majorities_overlap() -> None:
     cluster.block(3, 1)
     cluster.block(2, 4)
     cluster.block(4, 2)
+    before = min(node.executed_height() for node in cluster.honest())
     work(cluster, 10, 400)
     cluster.run_ms(5_000)
+    assert min(node.executed_height() for node in cluster.honest()) > before + 1
     cluster.heal()
     cluster.settle()
 
@@ -358,19 +393,31 @@ def test_loss_30pct_duplicate_reorder() -> None:
 
 
 def test_crash_between_write_and_send() -> None:
-    """Every vote is written, none is sent, at one node after the other."""
+    """A vote is written and not sent, at one node after the other: it stands by it."""
     cluster = ready()
     for number in (1, 2, 3, 4, 1, 2):
+        node = cluster.nodes[number]
         cluster.submit(1 + number % 4)
-        for _ in range(200):
-            cluster.run_ms(1)
-            node = cluster.nodes[number]
-            if any(isinstance(effect, Persist) for effect in node.outbox):
+        for _ in range(20_000):
+            if votes_to_write(node):
                 break
+            cluster.clock.step()
+        (key, *_) = votes_to_write(node)
+        epoch, at, kind = int.from_bytes(key[2:10]), int.from_bytes(key[10:18]), key[18]
+        assert (number, epoch, at, kind) not in cluster.checker.votes, "it is not sent"
         cluster.crash(number, keep=99)
-        cluster.run_ms(200)
+        row = decoder(VoteRow).decode(node.store.get(key) or b"")
         cluster.restart(number)
+        assert node.state.round(at).own[kind].hash == row.hash
+        cluster.run_ms(200)
     cluster.settle()
+
+
+def votes_to_write(node: Node) -> list[bytes]:
+    """The keys of own votes whose rows are not durable yet."""
+    waiting = (each for each in node.outbox if isinstance(each, Persist))
+    rows = (row for each in waiting for row in each.changes.items())
+    return [key for key, value in rows if key.startswith(VOTE) and value]
 
 
 def test_crash_after_send_before_apply() -> None:
@@ -444,7 +491,11 @@ def test_freeze_two_nodes_long_then_resume() -> None:
     for number in (2, 3):
         cluster.nodes[number].paused_until_us = cluster.clock.now_us + 20_000_000
     cluster.submit(1)
-    cluster.run_ms(25_000)
+    before = max(cluster.checker.blocks)
+    cluster.run_ms(19_900)
+    assert max(cluster.checker.blocks) == before, "two of four are no quorum"
+    cluster.run_ms(2_100)
+    assert max(cluster.checker.blocks) > before, "it goes on within two seconds"
     cluster.settle()
 
 
