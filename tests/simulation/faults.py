@@ -300,15 +300,18 @@ def submit(run: Run, number: int, count: int) -> None:
 
 
 def calm(run: Run) -> None:
-    """End all faults: good weather, room on every disk, everybody up and linked."""
+    """End all faults: good weather, room on every disk, everybody up and linked. Stores are looked
+    through (`fsck`): one with a damaged row that nobody has read yet is given up as well."""
     network = run.cluster.network
     network.weather = type(network.weather)()
     network.is_lost = None
     for node in run.cluster.nodes.values():
         node.paused_until_us = 0
         node.fsync_us = 1_500
-    for number in run.cluster.nodes:
+    for number, node in run.cluster.nodes.items():
         restart(run, number)
+        if node.damaged:
+            lose(run.cluster, number)
     heal(run)
     run.cluster.run_ms(500)
     run.cluster.relink()
