@@ -44,7 +44,11 @@ def reduce(
     run: Perform = perform,
     **other: object,
 ) -> Reduced:
-    """Leave out what a violation does not need; then tell what is left."""
+    """Leave out what a violation does not need; then tell what is left.
+
+    One that is not found again (equal schedules ran in two ways) is told as it stands, with the
+    whole schedule: nothing that was left out would mean anything.
+    """
     trials = 0
 
     def still(events: tuple[Event, ...]) -> bool:
@@ -53,6 +57,10 @@ def reduce(
         found = violation_of(replace(schedule, events=events), run, **other)
         return found is not None and found.kind() == violation.kind()
 
+    recorder = Recorder()
+    again = violation_of(schedule, run, recorder=recorder, **other)
+    if again is None or again.kind() != violation.kind():
+        return Reduced(schedule, violation, tuple(tell(recorder.lines, violation)), trials)
     events = schedule.events
     size = max(1, len(events) // 2)
     while trials < trials_max and events:
