@@ -5,8 +5,10 @@ given once (node/api/session.py): it may read and never write, so that no other 
 a browser write here. Every comparison goes over all tokens and takes the same time.
 
 Records go in by one address, and which right they take is told by their type: `govern` those about
-who is a member and by which keys (`GOVERNED`), `write` all others. So a back office that furnishes
-records cannot end its platform's membership.
+who is a member, which speak for this node's platform (`GOVERNED`), `write` all others. So a back
+office that furnishes records cannot end its platform's membership. `member.ready` and `key.rotate`
+are signed by the keys of the platform that they are of, which may be another one: either right is
+enough for them. So nobody has to be given another platform's right to govern.
 """
 
 import hmac
@@ -43,10 +45,11 @@ STREAMED: Final = frozenset({"application/x-ndjson", "application/msgpack"})
 SESSIONS: Final["web.AppKey[Sessions]"] = web.AppKey("sessions", object)  # type: ignore[arg-type]
 COOKIE: Final = "standing_session"
 GOVERNED: Final[dict[int, str]] = {
-    TAGS[kind]: NAMES[kind]
-    for kind in (MemberPropose, MemberApprove, MemberReady, MemberRemove, MemberLeave, KeyRotate)
+    TAGS[kind]: NAMES[kind] for kind in (MemberPropose, MemberApprove, MemberRemove, MemberLeave)
 }
 """Tag → name of the types of records that take the right `govern`."""
+SELF_SIGNED: Final = frozenset({TAGS[MemberReady], TAGS[KeyRotate]})
+"""Tags of those that the keys of whom they are about have signed."""
 _HOLDER: Final["web.RequestKey[Token | Signer]"] = web.RequestKey("holder", object)  # type: ignore[arg-type]
 
 
@@ -160,6 +163,8 @@ class Admission:
         Raises:
             Forbidden: names the type and the right that it takes.
         """
+        if tag_in(offer.record) in SELF_SIGNED:
+            return offer
         governed = governed_type(offer.record)
         needed: Right = "govern" if governed else "write"
         if needed not in self._may:
@@ -172,10 +177,15 @@ class Admission:
 
 
 def governed_type(record: bytes) -> str:
-    """The name of a record's type if that takes the right `govern`; else nothing.
+    """The name of a record's type if that takes the right `govern`; else nothing."""
+    return GOVERNED.get(tag_in(record), "")
+
+
+def tag_in(record: bytes) -> int:
+    """The tag of a record's type; of what is none, one that no type has.
 
     Two bytes tell: a record is a MessagePack array of at most 15, and its tag is below 128. Bytes
     in any other form are no record: they are refused, whoever sends them.
     """
     is_array = len(record) > 1 and record[0] & 0xF0 == 0x90
-    return GOVERNED.get(record[1], "") if is_array else ""
+    return record[1] if is_array else -1

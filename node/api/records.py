@@ -220,8 +220,9 @@ ROUTES: Final = (
             "JSON: one record or an array of them. NDJSON: one record per line, one answer per "
             "line, streamed. MessagePack: one or more arrays of [record bin, signatures bin]; one "
             "line with an array of answers for each. 202: durable on this node; 200: final. "
-            f"Records of type {', '.join(GOVERNED.values())} take the right `govern`, all others "
-            "`write`; what the token may not hand in is answered with problem 403, each by itself."
+            f"Records of type {', '.join(GOVERNED.values())} take the right `govern`, member.ready "
+            "and key.rotate either right, all others `write`; what the token may not hand in is "
+            "answered with problem 403, each by itself."
         ),
     ),
     Route(

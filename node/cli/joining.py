@@ -30,6 +30,7 @@ from node.home import Plan
 from node.joining import make_home, make_rotation, rotation_of
 from node.keyring import REQUEST, Keyring, Request, are_lost, next_folder, read_request
 from node.keystore import read_seed
+from node.links.tls import GUEST
 from node.network import genesis_text, load_genesis
 from node.observing import write_epochs
 from node.opening import epochs_file
@@ -54,7 +55,10 @@ def join(
         ),
     ],
     number: Annotated[
-        int, typer.Option(min=0, help="A number that no platform ever had; 0: a free one.")
+        int,
+        typer.Option(
+            min=0, max=GUEST - 1, help="A number that no platform ever had; 0: a free one."
+        ),
     ] = 0,
     chain: Annotated[str, typer.Option(help="The chain id (hex) that genesis must have.")] = "",
     api: Annotated[str, typer.Option(help="Where the node's HTTP API listens.")] = API,
@@ -138,7 +142,8 @@ def rotate(
     The running node signs with them from the epoch on that names them, and destroys the old ones.
     A node whose keys never sign again sends the record to a member. Where the keys folder is lost
     as well, the root key alone is enough: move what is left of it away, and hand the record in at
-    another member's node (--node URL --token-file FILE, a token that its operator gives you).
+    another member's node (--node URL --token-file FILE, a token that may write there, from its
+    operator; it need not govern).
     """
     place = place_of(home, "", token_file)
     if node:
