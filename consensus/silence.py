@@ -136,12 +136,12 @@ def look_below(state: State) -> None:
     lane, keys = state.lanes.get(state.config.me), state.keys
     if state.silence is None or not state.silence.new or lane is None or keys is None:
         return
-    if not lane.final.height:
+    if not lane.base.height:  # of what is executed; what is only final may not be here yet
         return
-    epoch = need_row(state.reader, HeaderRow, header_key(lane.final.hash)).header.epoch
+    epoch = need_row(state.reader, HeaderRow, header_key(lane.base.hash)).header.epoch
     seat = state.sets.need(epoch).by_number.get(state.config.me)
     if seat is not None and seat.lane_key == keys.lane.public:
-        forget(state, Shown(BATCH, epoch, lane.final.height, 0))
+        forget(state, Shown(BATCH, epoch, lane.base.height, 0))
 
 
 # --- what the store knows ---
