@@ -37,7 +37,7 @@ from consensus.effects import Forgotten
 from consensus.messages import Vote
 from consensus.state import Silence, State
 from ledger.encoding import Hash, Small, Uint, Value, encode
-from ledger.rows import HeaderRow, header_key, need_row, read_row
+from ledger.rows import header_key, read_row
 from ledger.store import CONSENSUS, Changes, Reader
 
 NEW: Final = CONSENSUS + b"n"
@@ -138,10 +138,9 @@ def look_below(state: State) -> None:
         return
     if not lane.base.height:  # of what is executed; what is only final may not be here yet
         return
-    epoch = need_row(state.reader, HeaderRow, header_key(lane.base.hash)).header.epoch
-    seat = state.sets.need(epoch).by_number.get(state.config.me)
+    seat = state.sets.need(lane.base_epoch).by_number.get(state.config.me)
     if seat is not None and seat.lane_key == keys.lane.public:
-        forget(state, Shown(BATCH, epoch, lane.base.height, 0))
+        forget(state, Shown(BATCH, lane.base_epoch, lane.base.height, 0))
 
 
 # --- what the store knows ---
