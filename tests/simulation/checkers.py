@@ -145,6 +145,9 @@ class Checker:
         self.may_halt: set[int] = set()
         self.may_forget: set[int] = set()
         """Nodes whose stores were lost or set back."""
+        self.losses: dict[int, int] = defaultdict(int)
+        """Node → losses of its store after which it has not fallen silent for good yet: each
+        explains that once, and not for the keys that it is given afterwards."""
         self.unsure: set[int] = set()
         """Nodes that have lost rows: should they sign before anybody shows them what they signed,
         they are faulty (`excused`)."""
@@ -363,8 +366,9 @@ class Checker:
                 del said[slot]  # type: ignore[attr-defined]
 
     def forgot(self, node: int, reason: str) -> None:
-        known = node in self.may_forget or self.forks_only
+        known = self.losses[node] > 0 or self.forks_only
         check(known, f"honest node {node} never signs again: {reason}")
+        self.losses[node] -= 1
         self.forgotten[node] = reason
 
     def silent(self, node: int, state: State, effects: tuple[Effect, ...]) -> None:

@@ -608,6 +608,7 @@ class Cluster:
         self.crash(number)
         self.checker.certified[number] = 0
         self.checker.may_forget.add(number)
+        self.checker.losses[number] += 1
         others = [node.store for node in self.nodes.values() if node.number != number]
         for hash_, owner in list(self.checker.acknowledged.items()):
             if owner == number and not any(store.get(HEADER + hash_) for store in others):

@@ -14,6 +14,7 @@ from consensus.messages import (
     Vote,
 )
 from tests.simulation.cluster import Cluster, Weather
+from tests.simulation.schedules import draw, perform
 from tests.simulation.test_scenarios import drop, is_vote, keep_all, ready
 
 
@@ -88,3 +89,21 @@ def test_a_ring_comes_to_rest(seed: int) -> None:
     )
     cluster.run_ms(100)
     assert cluster.settled()
+
+
+ROUGH = ("delay", "reorder", "crash", "power", "partition", "pause", "relink", "clock_jump", "skew")
+RING = ((1, 3), (2, 4))
+
+
+@pytest.mark.parametrize("loss", [("loss",), ()])
+def test_random_schedules_on_a_ring(loss: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """All faults end, and the two links are still missing: all must become final and silent."""
+    link = Cluster.link
+
+    def or_not(cluster: Cluster, a: int, b: int) -> None:
+        if (min(a, b), max(a, b)) not in RING:
+            link(cluster, a, b)
+
+    monkeypatch.setattr(Cluster, "link", or_not)
+    for seed in range(16):
+        assert perform(draw(seed, 4, mix=(*ROUGH, *loss))).blocks
