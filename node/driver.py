@@ -157,7 +157,10 @@ class Driver:
 
     def hold_only(self, keys: Keys | None) -> None:
         """Hold these and no others any more: those are destroyed. None: no keys at all."""
-        self.consensus.config = replace(self.consensus.config, keys=keys, further_keys=())
+        held = self.consensus.config
+        # The very value that signs now, if it is held: another would be taken for other keys.
+        known = (each for each in (held.keys, *held.further_keys) if each == keys)
+        self.consensus.config = replace(held, keys=next(known, keys), further_keys=())
 
     def follows(self) -> bool:
         """Whether this node has certified what honest peers have final."""

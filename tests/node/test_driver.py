@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from consensus.config import Keys
 from consensus.effects import (
     BatchSealed,
     Broadcast,
@@ -35,6 +36,7 @@ from node.bounds import BOUNDS, Bounds
 from node.driver import Driver, now
 from node.links.tls import GUEST
 from node.metrics import Metrics
+from tests.ledger.world import key_of
 
 NEWS = FetchBlocks(7)
 
@@ -177,6 +179,33 @@ async def test_nothing_is_sent_before_what_it_rests_on_is_durable(
             ("broadcast", FetchBlocks(3), False),
             ("send", 2, FetchBlocks(4), False),
         ]
+
+
+@dataclass(frozen=True)
+class Holding:
+    """The keys of consensus's configuration."""
+
+    keys: Keys | None
+    further_keys: tuple[Keys, ...] = ()
+
+
+async def test_the_keys_that_sign_are_held_as_the_same_value(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Consensus is silent for a while after other keys came into force (consensus/seating.py)."""
+    purposes = ("lane", "vote", "cosigner")
+    old, new = ([key_of(1, age, each) for each in purposes] for age in ("old", "new"))
+    signing = Keys(*new)
+    async with _world(monkeypatch) as world:
+        consensus = SimpleNamespace(config=Holding(Keys(*old)))
+        world.driver.consensus = consensus  # type: ignore[assignment]
+        world.driver.hold(signing)
+        assert (consensus.config.keys, consensus.config.further_keys) == (Keys(*old), (signing,))
+        world.driver.hold_only(Keys(*new))
+        assert consensus.config.keys is signing
+        assert consensus.config.further_keys == ()
+        world.driver.hold_only(None)
+        assert consensus.config.keys is None
 
 
 async def test_candidates_and_guests_only_observe(monkeypatch: pytest.MonkeyPatch) -> None:
