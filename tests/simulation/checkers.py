@@ -369,6 +369,10 @@ class Checker:
         known = self.losses[node] > 0 or self.forks_only
         check(known, f"honest node {node} never signs again: {reason}")
         self.losses[node] -= 1
+        if node in self.excused:  # it may have sealed heights again: one of two siblings is lost
+            for hash_, owner in [*self.acknowledged.items()]:
+                if owner == node and hash_ not in self.final:
+                    del self.acknowledged[hash_]
         self.forgotten[node] = reason
 
     def silent(self, node: int, state: State, effects: tuple[Effect, ...]) -> None:

@@ -29,6 +29,7 @@ from ledger.store import HEADER, MemoryStore
 from tests.simulation.checkers import Violation
 from tests.simulation.cluster import Cluster, Node, quick_bounds
 from tests.simulation.execution import HEAD_KEY
+from tests.simulation.schedules import draw, perform
 from tests.simulation.test_scenarios import drop, is_vote, keep_all, ready, work
 
 
@@ -380,6 +381,13 @@ def test_stores_lost_at_any_moment(seed: int) -> None:
 
 
 # --- liars ---
+
+
+def test_a_lane_that_a_lost_store_forked_holds_nobody_up() -> None:
+    """Nobody who knows better is up when it seals again: it is faulty, its lane is forked, and what
+    it took on the branch that is lost is nobody's loss but its own. All others come to rest."""
+    outcome = perform(draw(136, mix=("delay", "crash", "store_loss", "truncate", "bit_flip")))
+    assert outcome.forgotten == 1
 
 
 def test_forged_claims_silence_nobody() -> None:
