@@ -97,7 +97,9 @@ class Proofs:
 
     def _blocks_fault(self, message: Blocks, rows: Sequence[BlockRow]) -> str:
         chain, last = self._config.chain, message.blocks[-1]
-        if message.blocks != tuple(row.block for row in rows):
+        if message.blocks != tuple(row.block for row in rows) or {
+            epoch_at(self._config, row.block.height) for row in rows
+        } != {last.epoch}:
             return "snapshot_blocks"
         named, view = block_hash(chain, last), last.view
         tail = message.tail

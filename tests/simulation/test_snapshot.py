@@ -21,13 +21,14 @@ from consensus.messages import (
     FetchEnds,
     Message,
 )
+from consensus.safety import FinalRow, final_key
 from consensus.steps import CHUNK, Terms
 from ledger import snapshot
 from ledger.batch import Batch
 from ledger.encoding import encode
 from ledger.replay import ReaderSource
 from ledger.replay import replay as replayed
-from ledger.rows import HEAD_KEY, BlockRow, LeafRow, SubjectRow, decode_row
+from ledger.rows import HEAD_KEY, BlockRow, LeafRow, SubjectRow, decode_row, read_row
 from ledger.snapshot import manifest_digest
 from ledger.store import LEAF, SUBJECT, MemoryStore, after
 from tests.ledger.members import party
@@ -472,6 +473,33 @@ def test_false_proofs_and_batches_are_asked_of_another(kind: type) -> None:
         market.cluster.nodes[liar].outgoing = None
         market.end()
     assert caught, "one of them was asked"
+
+
+def into_the_next_epoch(node: Node, message: Message) -> Message:
+    """Blocks as they are final, with the right finalization, but of two epochs."""
+    if not isinstance(message, Blocks) or message.blocks[-1].height % 4:
+        return message
+    more = message.blocks[-1].height + 1
+    row = read_row(node.store, FinalRow, final_key(more))
+    if row is None or row.finalization is None:
+        return message
+    return Blocks((*message.blocks, row.block), row.tail, row.finalization, None)
+
+
+def test_blocks_of_two_epochs_are_refused_and_the_taking_goes_on() -> None:
+    market = Ahead().busy(16)
+    taking = market.take()
+    for liar in (1, 2):
+        node = market.cluster.nodes[liar]
+        node.outgoing = lambda _, target, message, node=node: [  # type: ignore[misc]
+            into_the_next_epoch(node, message) if target == 4 else message
+        ]
+    taking.start()
+    assert taking.run() == "snapshot"
+    assert set(taking.refused) & {(1, "snapshot_blocks"), (2, "snapshot_blocks")}
+    for liar in (1, 2):
+        market.cluster.nodes[liar].outgoing = None
+    market.end()
 
 
 def test_erased_openings_come_as_residues_that_two_vouch_for() -> None:
