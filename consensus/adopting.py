@@ -2,19 +2,22 @@
 
 Against what this node trusts, which is genesis alone:
 
-1. *Log.* The `B` rows lead without a gap from genesis to the head: each names its parent, hashes to
+1. *Genesis.* Block 0, its leaf, the first set and the first parameters are the rows that it yields.
+2. *Log.* The `B` rows lead without a gap from genesis to the head: each names its parent, hashes to
    the name that its seal has, has its seal for its last leaf, its refusals under the seal, and the
    log's root after it, computed from the entries of the `E` rows. The tiles (`T`) hold the same
    hashes.
-2. *Sets.* For each epoch: q of its set have cosigned the checkpoint after its last block (`C`). The
+3. *Sets.* For each epoch: q of its set have cosigned the checkpoint after its last block (`C`). The
    block's seal names the next set, as the row `M` "validators/…" does. The first set is genesis's.
-3. *Index.* Built from the `I` rows it has the root that the newest seal names (ledger/loading.py
-   builds it; head, parameters, cut and frontier are compared there, too).
+4. *Index.* Built from the `W` and `U` rows it has the root that the newest seal names
+   (ledger/loading.py builds it; head, parameters, cut and frontier are compared there, too).
+5. *Files.* The `F` rows and the `E` rows that they name yield the heads that stand in the `W` rows
+   (ledger/heads.py).
 
 Batches have been compared with blocks and leaves when they came (consensus/openings.py). So whoever
-lies, what proofs speak of is right: the log, and through the index the heads of files and the
-summaries. The other rows are right as far as one of the f + 1 who gave their digest is honest;
-`standing audit` of the own folder computes them all again.
+lies, what proofs speak of is right: the log, and through the index all files and summaries. The
+other rows are right as far as one of the f + 1 who gave their digest is honest; `standing audit` of
+the own folder computes them all again.
 """
 
 from collections.abc import Iterator
@@ -32,9 +35,11 @@ from ledger.errors import InvalidInput, StoreDamaged
 from ledger.files import entry_of_row
 from ledger.genesis import Genesis, chain_id, genesis_seal
 from ledger.hashing import HASH_BYTES
+from ledger.heads import check_heads
 from ledger.loading import load
 from ledger.merkle import Frontier, leaf_hash
 from ledger.merkle import root as root_of
+from ledger.parameters import parameters_hash
 from ledger.rows import (
     GENESIS_KEY,
     HEAD_KEY,
@@ -43,11 +48,14 @@ from ledger.rows import (
     HeadRow,
     ValidatorsRow,
     block_key,
+    describe_key,
     leaf_key,
     need_row,
+    parameters_key,
     tile_key,
     validators_key,
 )
+from ledger.state import found
 from ledger.store import CHECKPOINT, Changes, Reader, after
 from ledger.tiles import TILE_WIDTH, level_entries
 
@@ -63,10 +71,12 @@ def check_taken(reader: Reader, genesis: Genesis, config: Config) -> Iterator[No
     """
     try:
         whole = WithHead(reader, genesis)
+        _check_founding(whole, genesis)
         yield from _check_log(whole, genesis)
         _check_sets(whole, config)
         yield
         load(whole, WINDOW_BLOCKS)
+        yield from check_heads(whole)
     except (StoreDamaged, InvalidInput) as error:
         raise Unfit(str(error)) from error
 
@@ -99,6 +109,17 @@ class WithHead:
     ) -> Iterator[tuple[bytes, bytes]]:
         """Rows of the store; nobody scans for the two that it lacks."""
         return self._reader.scan(start, stop, reverse=reverse)
+
+
+# --- genesis ---
+
+
+def _check_founding(reader: Reader, genesis: Genesis) -> None:
+    founding = found(genesis, WINDOW_BLOCKS)[1]
+    parameters = parameters_key(parameters_hash(genesis.foundation.parameters))
+    for key in (block_key(0), leaf_key(0), validators_key(1), parameters):
+        if reader.get(key) != founding[key]:
+            raise Unfit(f"{describe_key(key)} is not the one that genesis yields")
 
 
 # --- log ---

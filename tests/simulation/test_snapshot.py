@@ -28,9 +28,18 @@ from ledger.batch import Batch
 from ledger.encoding import encode
 from ledger.replay import ReaderSource
 from ledger.replay import replay as replayed
-from ledger.rows import HEAD_KEY, BlockRow, LeafRow, SubjectRow, decode_row, read_row
+from ledger.rows import (
+    HEAD_KEY,
+    BlockRow,
+    LeafRow,
+    SubjectRow,
+    block_key,
+    decode_row,
+    read_row,
+    validators_key,
+)
 from ledger.snapshot import manifest_digest
-from ledger.store import LEAF, SUBJECT, MemoryStore, after
+from ledger.store import FILE, LEAF, SUBJECT, MemoryStore, after
 from tests.ledger.members import party
 from tests.ledger.world import World, genesis_of
 from tests.simulation.actors import false_heir
@@ -196,12 +205,41 @@ def test_without_f_plus_1_of_one_word_it_is_replayed() -> None:
 
 
 def forged_leaf(rows: MemoryStore) -> None:
-    """Another annotation hash is nothing that the log holds; another commitment is."""
+    """The log holds it."""
+    _forge_leaf(rows, commitment=bytes(32))
+
+
+def forged_annotation(rows: MemoryStore) -> None:
+    """The log does not hold it; a file does."""
+    _forge_leaf(rows, annotation_hash=bytes(32))
+
+
+def _forge_leaf(rows: MemoryStore, **changed: bytes) -> None:
     for key, data in rows.scan(LEAF, after(LEAF)):
         if data[:1] != b"\x01":
-            leaf = decode_row(LeafRow, key, data)
-            rows.write({key: encode(replace(leaf, commitment=bytes(32)))})
+            rows.write({key: encode(replace(decode_row(LeafRow, key, data), **changed))})
             return
+
+
+def no_last_place(rows: MemoryStore) -> None:
+    """A file without its last record."""
+    key, _ = next(iter(rows.scan(FILE, after(FILE), reverse=True)))
+    rows.write({key: None})
+
+
+def forged_first_set(rows: MemoryStore) -> None:
+    key = validators_key(1)
+    data = rows.get(key)
+    assert data is not None
+    rows.write({key: data.replace(b"\xa2p1", b"\xa2q1")})
+
+
+def forged_founding(rows: MemoryStore) -> None:
+    key = block_key(0)
+    data = rows.get(key)
+    assert data is not None
+    row = decode_row(BlockRow, key, data)
+    rows.write({key: encode(replace(row, block=replace(row.block, view=1)))})
 
 
 def forged_set(rows: MemoryStore) -> None:
@@ -243,10 +281,22 @@ def no_tile(rows: MemoryStore) -> None:
 
 @pytest.mark.parametrize(
     "forge",
-    [forged_leaf, forged_set, forged_index, forged_head, forged_block, forged_lane, no_tile],
+    [
+        forged_founding,
+        forged_first_set,
+        forged_leaf,
+        forged_set,
+        forged_index,
+        forged_annotation,
+        no_last_place,
+        forged_head,
+        forged_block,
+        forged_lane,
+        no_tile,
+    ],
 )
 def test_what_all_givers_lie_about_the_log_is_found_before_it_is_used(forge) -> None:  # type: ignore[no-untyped-def]
-    """Beyond what is promised of files' rows; of log, index and sets it is promised."""
+    """What proofs speak of: log, sets, index and files."""
     market = Ahead().busy()
     for number in (1, 2, 3):
         ledger = market.cluster.nodes[number].ledger
