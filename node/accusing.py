@@ -19,8 +19,9 @@ from ledger.records.evidence import Evidence as EvidenceRecord
 from ledger.rows import CheckpointRow
 from ledger.statements import Evidence
 from ledger.store import Reader
-from node.driver import Driver, now
+from node.driver import Driver
 from node.intake import Busy, Offer, Result
+from node.timers import now
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from node.accusing import Accuser
 from node.aliases import Aliases
 from node.bounds import BOUNDS, Bounds
 from node.config import Config
-from node.driver import Driver, now
+from node.driver import Driver
 from node.eraser import Eraser
 from node.events import Events
 from node.following import Following, load_guests
@@ -41,6 +41,7 @@ from node.seat import Seat
 from node.snapshot.pins import Pins
 from node.snapshot.serving import Serving
 from node.storage.leveldb import LevelStore
+from node.timers import now
 from node.tracking import Tracking
 from node.view import Notary
 from node.whereabouts import AddressBook, Whereabouts

@@ -47,7 +47,6 @@ from consensus.inputs import (
     Input,
     LinkDown,
     LinkUp,
-    Now,
     Received,
     SealBatch,
     TimerFired,
@@ -70,7 +69,7 @@ from node.links.peers import Peers
 from node.links.tls import GUEST
 from node.metrics import Metrics
 from node.storage.leveldb import LevelStore
-from node.timers import Timers
+from node.timers import Timers, now
 from node.watching import Watcher
 
 log = logging.getLogger(__name__)
@@ -98,11 +97,6 @@ class Own:
     event: Input
     rows: Changes | None
     then: Callable[[], None]
-
-
-def now() -> Now:
-    """The steady and the wall clock, in ms."""
-    return Now(time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000)
 
 
 class Driver:

@@ -1,7 +1,15 @@
-"""The pump's timers: named, at a time of the steady clock, never early."""
+"""The pump's clock, and its timers: named, at a time of the steady clock, never early."""
 
 import asyncio
+import time
 from collections.abc import Callable
+
+from consensus.inputs import Now
+
+
+def now() -> Now:
+    """The steady and the wall clock, in ms."""
+    return Now(time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000)
 
 
 class Timers:

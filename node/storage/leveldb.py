@@ -26,7 +26,7 @@ from typing import Any, Final
 
 import plyvel
 
-from ledger.errors import Misconfigured, StoreDamaged
+from ledger.errors import KEYS_LOST, Misconfigured, StoreDamaged
 from ledger.store import META, Changes
 from node.bounds import Bounds
 from node.storage.faults import REPAIR, text_of, unopened, unreadable
@@ -298,8 +298,7 @@ class LevelStore:
                 f"the store {self._folder} was written by an earlier program (format "
                 f"{found.decode()}, this one writes {FORMAT.decode()}); move the data folder away, "
                 "keep it, and start the node again: it fetches the whole ledger from its peers, "
-                "draws new handles for the platform's references, and signs nothing under its old "
-                "keys any more (consensus/silence.py): plan for new ones"
+                f"and draws new handles for the platform's references. {KEYS_LOST}"
             )
         if found not in {None, FORMAT}:
             raise Misconfigured(

@@ -91,7 +91,9 @@ acks = st.builds(ErasureAck, platforms, uints, hashes)
 validators = st.builds(
     Validator,
     platforms,
-    st.from_regex(r"\A[a-z0-9]{1,8}(-[a-z0-9]{1,8}){0,2}\Z").filter(lambda code: not code.isdigit()),
+    st.from_regex(r"\A[a-z0-9]{1,8}(-[a-z0-9]{1,8}){0,2}\Z").filter(
+        lambda code: not code.isdigit()
+    ),
     *[hashes] * 5,
     st.binary(min_size=1, max_size=300),
 )

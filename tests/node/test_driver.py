@@ -33,9 +33,10 @@ from ledger.rows import CheckpointRow
 from ledger.store import HEADER, Changes, MemoryStore
 from node import driver as driver_module
 from node.bounds import BOUNDS, Bounds
-from node.driver import Driver, now
+from node.driver import Driver
 from node.links.tls import GUEST
 from node.metrics import Metrics
+from node.timers import now
 from tests.ledger.world import key_of
 
 NEWS = FetchBlocks(7)

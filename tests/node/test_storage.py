@@ -124,7 +124,7 @@ def test_another_format_is_refused(tmp_path: Path) -> None:
         _open(tmp_path / "d")
 
 
-@pytest.mark.parametrize("former", [b"standing-1", b"standing-2", b"standing-3"])
+@pytest.mark.parametrize("former", [b"standing-%d" % number for number in range(1, 5)])
 def test_an_earlier_format_is_refused_and_says_what_to_do(tmp_path: Path, former: bytes) -> None:
     db = plyvel.DB(str(tmp_path / "d"), create_if_missing=True)
     db.put(FORMAT_KEY, former)
