@@ -27,9 +27,9 @@ begin anew.
 Members are those that the node trusts before it knows the ledger: genesis's, or the set that its
 file of epoch ends leads to. f is theirs. With n ≤ 3 one peer's word is enough.
 
-Rows while it lasts: `Nt` "m" the manifest · `Nt` "c" ‖ index (u32) empty: this chunk is there ·
-`Nt` "h" the head row · `Nt` "p", `Nt` "o" up to which height (u64) proofs and openings are there.
-The first of them is written before, and removed behind, all else.
+Rows while it lasts: `Nt` "m" the manifest · "c" ‖ index (u32) empty: this chunk is there · "h" the
+head row · "p", "o" up to which height (u64) proofs and openings are there · "w" all is being
+removed. The first of them is written before all else, the last is removed behind all else.
 
 Who asks this node for a snapshot is told that it has none."""
 

@@ -20,6 +20,8 @@ CHUNK: Final = TAKING + b"c"
 HELD_HEAD: Final = TAKING + b"h"
 PROVEN: Final = TAKING + b"p"
 OPENED: Final = TAKING + b"o"
+WIPING: Final = TAKING + b"w"
+"""All rows are being removed: the others tell nothing any more. The last of them."""
 
 
 TICK: Final = "snapshot"

@@ -29,7 +29,7 @@ from consensus.messages import decode_message, encode_message
 from consensus.openings import Opened
 from consensus.proofs import Unfit
 from consensus.snapshots import Taker
-from consensus.steps import TAKING, Complete, FallBack, Phase, Step, Terms, Wipe
+from consensus.steps import TAKING, WIPING, Complete, FallBack, Phase, Step, Terms, Wipe
 from ledger.batch import Submission, commitment
 from ledger.errors import Malformed, StoreDamaged
 from ledger.genesis import Genesis
@@ -80,11 +80,12 @@ def keys_to_wipe(store: LevelStore) -> Iterator[bytes]:
 
 
 async def wipe(store: LevelStore) -> None:
-    """Remove an unfinished snapshot. A crash in between leaves what says that it is one.
+    """Remove an unfinished snapshot. A crash in between leaves what says so.
 
     Raises:
         StoreDamaged: the disk fails.
     """
+    await _durable(store, {WIPING: b""})
     keys = keys_to_wipe(store)
     while some := list(islice(keys, WIPED_AT_ONCE)):
         await _durable(store, dict.fromkeys(some))
@@ -141,13 +142,15 @@ class Taking:
             Misconfigured: the peers' address cannot be listened on.
             StoreDamaged: the disk fails.
         """
-        self._store.on_failure = self._disk_failed
+        if self._store.get(WIPING) is not None:
+            await wipe(self._store)
         try:
             taker = Taker(self._config, self._store, self._members, self._terms, now())
         except StoreDamaged as error:
             log.warning("an unfinished snapshot cannot be used: %s", error)
             await wipe(self._store)
             taker = Taker(self._config, self._store, self._members, self._terms, now())
+        self._store.on_failure = self._disk_failed
         await self._do(taker.begin(now()))
         if self._ending is None:
             await self._peers.start(self)

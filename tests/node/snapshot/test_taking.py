@@ -15,7 +15,7 @@ from ledger.encoding import encode
 from ledger.errors import StoreDamaged
 from ledger.records import decode_record
 from ledger.rows import GENESIS_KEY, HEAD_KEY, submission_key
-from ledger.store import NODE, SUBMISSION, Reader, after
+from ledger.store import NODE, SUBMISSION, Changes, Reader, after
 from node.address import Address
 from node.bounds import BOUNDS
 from node.compose import build
@@ -190,6 +190,40 @@ async def test_wiping_removes_what_tells_of_it_last(tmp_path: Path) -> None:
     assert rows(store) == []
     assert store.get(FORMAT_KEY) is not None
     store.close()
+
+
+async def test_what_an_interrupted_wipe_has_left_is_not_gone_on_with(
+    net: Net, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its marks would name chunks whose rows are gone: none that the last check would miss."""
+    durable = module._durable
+    gone: list[bytes] = []
+
+    async def killed_soon(store: LevelStore, changes: Changes) -> None:
+        if gone:
+            raise StoreDamaged("the process", "was killed")
+        await durable(store, changes)
+        gone.extend(key for key, value in changes.items() if value is None)
+
+    async def does_not_hold(self) -> bool:  # type: ignore[no-untyped-def]
+        return False
+
+    monkeypatch.setattr(module.Taking, "_adopt", does_not_hold)
+    monkeypatch.setattr(module, "_durable", killed_soon)
+    monkeypatch.setattr(module, "WIPED_AT_ONCE", 10)
+    config = config_of(net, "d")
+    with pytest.raises(StoreDamaged, match="was killed"):
+        await open_store(config, asyncio.Event(), terms=TERMS)
+    store = store_of(config.data)
+    assert store.get(MANIFEST) is not None
+    store.close()
+    monkeypatch.undo()
+    again = await open_store(config, asyncio.Event(), terms=TERMS)
+    assert again is not None
+    assert again.get(HEAD_KEY) is not None
+    assert len(gone) == 10
+    assert all(again.get(key) for key in gone)
+    again.close()
 
 
 async def test_a_failing_disk_ends_it_with_an_error(
