@@ -112,8 +112,6 @@ class BlockRun:
         first = footing.size
         self.overlay = Overlay(reader, vocabulary, footing)
         self.changes: Changes = {}
-        self.live: dict[bytes, bytes] = {}
-        """Those of the changes that the next blocks may read."""
         self.leaf_hashes: list[bytes] = []
         self.refusals: list[Refusal] = []
         self.records: list[tuple[bytes, int | None, str]] = []
@@ -379,6 +377,6 @@ class BlockRun:
                 yield
         self._tallies.close(self._reader, self.changes, height, updates if epoch_ends else None)
         yield
-        yield from self.overlay.flush(self.changes, self.live)
+        yield from self.overlay.flush(self.changes)
         yield
         return updates

@@ -105,11 +105,11 @@ class OverlayTable(Generic[Row]):
         rows = self._rows
         return [(key, row) for key in self._changed if (row := rows[key]) is not None]
 
-    def flush(self, written: dict[bytes, bytes]) -> Iterator[None]:
+    def flush(self, changes: Changes) -> Iterator[None]:
         """Write each changed row once, in turns of at most TURN_ROWS."""
         prefix = self._prefix
         for nth, (key, row) in enumerate(self.changed(), 1):
-            written[prefix + key] = encode(row)
+            changes[prefix + key] = encode(row)
             if nth % TURN_ROWS == 0:
                 yield
 
@@ -232,15 +232,12 @@ class Overlay:
         self.subjects.put(subject, row)
         return row
 
-    def flush(self, changes: Changes, live: dict[bytes, bytes]) -> Iterator[None]:
-        """Write every changed row once, in turns; `live` gets those that may soon be read again."""
-        for table in (self.subjects, self.engagements, self.pairs, self.raters):
-            yield from table.flush(live)
-        changes.update(live)
-        others: dict[bytes, bytes] = {}
-        for other in (self.platforms, self.erasures, *self.governance_tables):
-            yield from other.flush(others)
-        changes.update(others)
+    def flush(self, changes: Changes) -> Iterator[None]:
+        """Write every changed row once, in turns."""
+        for subjects in (self.subjects, self.engagements, self.pairs, self.raters):
+            yield from subjects.flush(changes)
+        for others in (self.platforms, self.erasures, *self.governance_tables):
+            yield from others.flush(changes)
         for record_id, log_index in self.governance.fresh.items():
             changes[change_id_key(record_id)] = log_index.to_bytes(8)
         self.dues.flush(changes)

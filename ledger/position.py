@@ -1,7 +1,7 @@
 """The ledger's state after a block, and what applying a block yields. Values, but for the index."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ledger.binding import NOTHING_AHEAD, Candidate, Outlook
 from ledger.block import Refusal, Seal, Tip
@@ -78,8 +78,8 @@ class Applied:
     height and position of each record, accepted or refused, whose opening is to be destroyed from
     now on, with the erasure's log index; in the order of erasing, whether or not this node still
     holds the opening. `bound`: the log indices of the changes that bind with this block, an epoch's
-    last; the set that follows stands in the seal. `live`: those of the changes that the next blocks
-    may read (`ledger/recent.py`). `moves_erasures`: whether the row of an erasure is among them.
+    last; the set that follows stands in the seal. `moves_erasures`: whether the row of an erasure
+    is among the changes.
     """
 
     changes: Changes
@@ -91,5 +91,4 @@ class Applied:
     records: tuple[tuple[bytes, int | None, str], ...]
     erased: tuple[tuple[int, int, int, int], ...] = ()
     bound: tuple[int, ...] = ()
-    live: Mapping[bytes, bytes] = field(default_factory=dict)
     moves_erasures: bool = False

@@ -193,7 +193,6 @@ def apply_in_turns(
         refusals=refusals,
         records=tuple(run.records),
         erased=run.erased,
-        live=run.live,
         moves_erasures=bool(run.overlay.erasures.changed()),
         bound=() if bound is None else bound.bound,
     )

@@ -25,8 +25,6 @@ class Bounds:
     """What LevelDB gathers before it writes a table: fewer tables are merged less often."""
     block_cache_bytes: int = 64 * 1_024 * 1_024
     open_files_max: int = 256
-    recent_rows_bytes: int = 64 * 1_024 * 1_024
-    """Rows that execution has read or written lately, kept in memory (ledger/recent.py)."""
     erased_waiting_max: int = 65_536
     """Erased records that are kept in mind as still to be destroyed; the rest is read again."""
     erased_at_once_max: int = 1_024

@@ -58,7 +58,6 @@ from consensus.view import follows
 from ledger.batch import Submission
 from ledger.errors import StandingError
 from ledger.position import Applied, State
-from ledger.recent import Recent
 from ledger.state import apply_in_turns
 from ledger.store import Changes
 from node.bounds import Bounds
@@ -114,7 +113,6 @@ class Driver:
     ) -> None:
         self.consensus, self.ledger = consensus, ledger
         self._store, self._peers, self._bounds, self.metrics = store, peers, bounds, metrics
-        self._recent = Recent(store, bounds.recent_rows_bytes)
         self._loop = asyncio.get_running_loop()
         self.stopped: asyncio.Future[str] = self._loop.create_future()
         self._watchers: list[Watcher] = []
@@ -362,7 +360,7 @@ class Driver:
 
     def _execute_next(self) -> None:
         block = self._blocks[0]
-        turns = apply_in_turns(self.ledger, self._recent, block.block, block.hash, block.batches)
+        turns = apply_in_turns(self.ledger, self._store, block.block, block.hash, block.batches)
         self._go_on(block, turns, 0.0)
 
     def _go_on(self, block: Execute, turns: Turns, spent_s: float) -> None:
@@ -383,7 +381,6 @@ class Driver:
         for watcher in self._watchers:
             watcher.executed(block, applied)
         self._store.submit(applied.changes)
-        self._recent.note(applied.live)
         self.feed(
             Executed(
                 block.block.height,
