@@ -1,8 +1,8 @@
 """`scripts/bench/rows FOLDER`: what a stopped node's store takes per record, by kind of row.
 
 *keys* and *values* are bytes as written; *disk* is what LevelDB says that the kind's part of its
-tables takes: compressed, with its own 8 bytes a row, checksums and filters, and with whatever was
-overwritten and is not merged away yet. The folder's own size has the journal, the keys of sealed
+tables takes: with its own 8 bytes a row, checksums and filters, and with whatever was overwritten
+and is not merged away yet. The folder's own size has the journal, the keys of sealed
 rows and logs besides. A record is one of the log's entries that is no seal.
 """
 
