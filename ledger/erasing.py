@@ -33,7 +33,7 @@ from ledger.bureau.standing import NEW_PLATFORM, Annotation, after_outcome, grad
 from ledger.encoding import UINT_MAX, decode
 from ledger.errors import Malformed, StoreDamaged
 from ledger.files import read_leaf
-from ledger.record_rows import RecordRow, find_accepted, refusal_key
+from ledger.record_rows import RecordRow, find_accepted, record_key, refusal_key
 from ledger.records import Record, decode_record, encode_record
 from ledger.records.engagement import (
     Acceptance,
@@ -47,9 +47,11 @@ from ledger.records.subject import SubjectLink, SubjectRegister
 from ledger.residue import Residue
 from ledger.rows import (
     REPAIR,
+    BlockRow,
     EngagementRow,
     HeaderRow,
     LeafRow,
+    decode_row,
     header_key,
     lane_key,
     need_row,
@@ -58,7 +60,7 @@ from ledger.rows import (
 )
 from ledger.rules import EARLIEST_MS, Vocabulary
 from ledger.rules.engagement import engagement_key
-from ledger.store import ENGAGEMENT, Reader
+from ledger.store import BLOCK, ENGAGEMENT, Reader, after
 
 Place = tuple[int, int, int]
 """Lane, batch height, position."""
@@ -115,16 +117,27 @@ class _Residues:
         if opening is None:
             raise StoreDamaged(_where(place), f"is no opening any more; {REPAIR}")
         record_id = commitment(opening)
-        row = find_accepted(self._reader, record_id)
-        if row is None or (row.lane, row.height, row.position) != place or row.log_index is None:
+        log_index = self._log_index(record_id, place)
+        if log_index is None:
             rule = need_row(self._reader, RecordRow, refusal_key(record_id, *place)).rule
             return Residue(record_id, erasure, rule_hash(opening.salt, rule), rule, b"")
-        leaf = read_leaf(self._reader, row.log_index)
+        leaf = read_leaf(self._reader, log_index)
         try:
             stand_in = self._stand_in(place, decode_record(opening.record), leaf)
         except Malformed as error:
             raise StoreDamaged(_where(place), f"{error}; {REPAIR}") from error
         return Residue(record_id, erasure, leaf.annotation_hash, "", encode_record(stand_in))
+
+    def _log_index(self, record_id: bytes, place: Place) -> int | None:
+        """Where the record at a place was accepted; None: it was refused there."""
+        row = find_accepted(self._reader, record_id)
+        if row is not None and (row.lane, row.height, row.position) == place:
+            return row.log_index
+        get = self._reader.get
+        if get(refusal_key(record_id, *place)) is not None or get(record_key(record_id)) is None:
+            return None
+        # A later record's id begins like this one's, and hides it.
+        return next(_indices_at(self._reader, place), None)
 
     def _opening(self, place: Place) -> Submission | None:
         lane, height, position = place
@@ -196,6 +209,19 @@ class _Residues:
         if row is None:
             row = self._engagements[key] = need_row(self._reader, EngagementRow, key)
         return row
+
+
+def _indices_at(reader: Reader, place: Place) -> Iterator[int]:
+    """The log index of the record that was accepted at a place, from the leaves themselves."""
+    lane, height, _ = place
+    for key, data in reader.scan(BLOCK, after(BLOCK)):
+        row = decode_row(BlockRow, key, data)
+        if any(tip.lane == lane and tip.height >= height for tip in row.block.tips):
+            for log_index in range(row.first, row.size - 1):
+                leaf = read_leaf(reader, log_index)
+                if (leaf.lane, leaf.height, leaf.position) == place:
+                    yield log_index
+            return
 
 
 def _annotation(leaf: LeafRow) -> Annotation:

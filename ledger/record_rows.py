@@ -9,7 +9,7 @@ neither that the same submission was accepted, nor why it was refused elsewhere.
 Half an id is enough to find a record: the leaf row there has the whole one, and says whether it is
 the one that was asked for. Whoever makes two records whose ids begin alike (2^64 hashes; only who
 draws their salts can do it) hides the earlier of the two from such questions, and from nothing
-else.
+else: to erase it, it is found by its place (ledger/erasing.py).
 """
 
 from typing import Annotated, Final

@@ -262,3 +262,16 @@ def test_remains_read_like_a_batch() -> None:
     assert remains.submissions[0] == batch.submissions[0]
     assert remains.commitments == batch.commitments
     assert remains.payload_root == batch.header.root
+
+
+def test_a_record_whose_id_begins_like_a_later_ones_is_erased_all_the_same() -> None:
+    """Whoever makes two such records must not stop every node with the erasure of the first."""
+    world = market(3)
+    leaves = [need_row(world.store, LeafRow, leaf_key(n)) for n in (1, 2, 3, 20, 21)]
+    for leaf in leaves:
+        place = leaf.lane, leaf.height, leaf.position
+        made = residue_of(world.store, world.state.vocabulary, place, ERASURE)
+        assert made.stand_in
+        later = world.state.size - 2
+        world.store.write({record_key(leaf.commitment): encode(later)})
+        assert residue_of(world.store, world.state.vocabulary, place, ERASURE) == made
