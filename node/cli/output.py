@@ -1,6 +1,7 @@
 """What commands print: one JSON object on stdout with `--json`, people's text otherwise.
 
-Progress and errors go to stderr, always.
+Progress and errors go to stderr, always. What a program or a file gets is not broken into lines of
+a terminal's width: a path or a name stays whole.
 """
 
 import os
@@ -13,8 +14,8 @@ import msgspec
 import typer
 from rich.console import Console
 
-stderr: Final = Console(stderr=True, highlight=False)
-stdout: Final = Console(highlight=False)
+stderr: Final = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+stdout: Final = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
 
 
 def machine() -> dict[str, Any]:

@@ -37,8 +37,8 @@ async def test_a_small_run_measures_the_way_back(tmp_path: Path, mode: Mode) -> 
     assert figures["mode"] == mode
     assert figures["records"] >= (600 if mode == "replay" else 690)
     assert figures["records"] < figures["log_size"]
-    assert 0 < figures["records_per_s"] < figures["records_per_s_since_up"]
-    assert 0 < figures["start_seconds"] < figures["seconds"]
+    assert 0 < figures["records_per_s"] <= figures["records_per_s_since_up"]
+    assert 0 < figures["start_seconds"] <= figures["seconds"]
     assert figures["cpu_us_per_record"] > 0
     before, during = figures["finality_ms"]["samples"]
     assert (before, during >= 1) == (3, True)

@@ -85,7 +85,6 @@ def governed():
 def home(governed, tmp_path, monkeypatch) -> Path:
     for name in ("STANDING_NODE", "STANDING_TOKEN", "STANDING_HOME"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("COLUMNS", "200")
     return governed.settle(tmp_path)
 
 
