@@ -15,7 +15,8 @@ class Asking:
         self.refused: set[int] = set()
         self._retry_ms, self._at_once_max = retry_ms, at_once_max
         self._asked: dict[Hashable, tuple[int, int]] = {}  # what → (peer, until when)
-        self._last: dict[Hashable, int] = {}
+        self._tried: dict[Hashable, dict[int, int]] = {}  # what → peer → its turn
+        self._recent: dict[int, int] = {}
         self._turn = 0
 
     def peers(self) -> set[int]:
@@ -27,7 +28,8 @@ class Asking:
         return what in self._asked
 
     def choose(self, what: Hashable, among: Iterable[int], now_ms: int) -> int:
-        """Whom to ask for this now, and note it; 0: nobody. Who let its time pass comes last."""
+        """Whom to ask for this now, and note it; 0: nobody. Who let its time pass comes last, then
+        who is busy, then who was asked lately."""
         busy: dict[int, int] = {}
         for peer, _ in self._asked.values():
             busy[peer] = busy.get(peer, 0) + 1
@@ -35,18 +37,19 @@ class Asking:
         if not free or what in self._asked:
             return 0
         self._turn += 1
-        last, turn = self._last.get(what), self._turn
+        tried, recent = self._tried.setdefault(what, {}), self._recent
         number = min(
-            free, key=lambda peer: (peer == last, busy.get(peer, 0), (peer + turn) % 101, peer)
+            free,
+            key=lambda peer: (tried.get(peer, 0), busy.get(peer, 0), recent.get(peer, 0), peer),
         )
         self._asked[what] = number, now_ms + self._retry_ms
-        self._last[what] = number
+        tried[number] = recent[number] = self._turn
         return number
 
     def came(self, what: Hashable) -> None:
         """An answer has come, whoever gave it."""
         self._asked.pop(what, None)
-        self._last.pop(what, None)
+        self._tried.pop(what, None)
 
     def drop(self, peer: int) -> None:
         """Nothing is awaited from this peer any more."""

@@ -8,7 +8,7 @@ batch of each lane is the one that the block names, and the commitments, in orde
 block's leaves (`E`) and refusals. Rows `H`, `S`, `Y`. What has come before its block waits in
 memory, bounded per lane.
 
-What remains of a batch with residues needs f + 1 peers that give the same (consensus/claims.py),
+What remains of a batch with residues needs f + 1 members that give the same (consensus/claims.py),
 unless the whole batch comes. A record that the state says is erased may still come as its opening
 (its giver has not destroyed it yet): `Opened.erased` says so, and it is destroyed here like any.
 
@@ -99,11 +99,13 @@ class Openings:
         height: int,
         cut: Sequence[Tip],
         opened: int,
+        members: frozenset[int],
         witnesses: int,
         lane_bytes_max: int,
     ) -> None:
-        """`opened`: up to which block an earlier run has come; `witnesses`: f + 1;
-        `lane_bytes_max`: of batches that wait for their blocks, beyond which no more is asked for.
+        """`opened`: up to which block an earlier run has come; `members`: whose word on residues
+        counts, and `witnesses`: f + 1 of them; `lane_bytes_max`: of batches that wait for their
+        blocks, beyond which no more is asked for.
 
         Raises:
             Unfit, StoreDamaged: rows of the state are missing, or contradict each other.
@@ -111,7 +113,8 @@ class Openings:
         self._config, self._reader, self._asking = config, reader, asking
         self._sets = Sets(config, reader)
         self._claims = Claims(config.limits.residue_claims_max)
-        self._witnesses, self._lane_bytes_max = witnesses, lane_bytes_max
+        self._members, self._witnesses = members, witnesses
+        self._lane_bytes_max = lane_bytes_max
         self.height, self.opened = height, opened
         self._last_epoch = epoch_at(config, height)
         self._lanes = {tip.lane: self._walk(tip) for tip in cut}
@@ -171,6 +174,8 @@ class Openings:
                 self._asking.refuse(peer)
                 yield Refuse(peer, reason)
                 return
+            if isinstance(batch, Remains) and peer not in self._members:
+                return
             if isinstance(batch, Remains) and not self._is_vouched(peer, batch, hash_):
                 self._claim(lane, peer, batches[nth:])
                 return
@@ -195,9 +200,9 @@ class Openings:
             self._asking.came(("batches", lane.number))
 
     def _others(self, lane: _Walk) -> set[int]:
-        """Who may be asked, and has claimed nothing of a lane's next batch."""
+        """Which members may be asked, and have claimed nothing of a lane's next batch."""
         claimants = self._claims.peers(lane.number, lane.top.height + 1)
-        return self._asking.peers() - claimants
+        return (self._asking.peers() & self._members) - claimants
 
     def _is_vouched(self, peer: int, remains: Remains, hash_: bytes) -> bool:
         return self._claims.are_vouched(peer, remains, hash_, self._witnesses)

@@ -75,12 +75,7 @@ from consensus.steps import (
 from ledger.encoding import encode
 from ledger.errors import InvalidInput, StoreDamaged
 from ledger.rows import HEAD_KEY, HeadRow, decode_row
-from ledger.snapshot import (
-    Manifest,
-    check_manifest,
-    decode_chunk,
-    manifest_digest,
-)
+from ledger.snapshot import Manifest, check_manifest, decode_chunk, manifest_digest
 from ledger.store import Reader, after
 
 
@@ -372,6 +367,7 @@ class Taker:
             height=manifest.height,
             cut=head.cut,
             opened=self._number(OPENED),
+            members=self._agreement.members,
             witnesses=self._agreement.needed,
             lane_bytes_max=self._terms.lane_bytes_max,
         )

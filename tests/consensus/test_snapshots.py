@@ -472,6 +472,16 @@ def test_each_peer_is_asked_for_so_much_at_once_and_all_in_turn() -> None:
     assert asking.choose("more", {1, 2}, 10) in {1, 2}
 
 
+def test_what_some_leave_unanswered_is_asked_of_all_the_others() -> None:
+    asking = Asking(100, 2)
+    asking.up = {1, 2, 3, 4, 5}
+    asked = []
+    for now_ms in range(0, 1_000, 100):
+        asking.expire(now_ms)
+        asked.append(asking.choose("a chunk", asking.up, now_ms))
+    assert asked == [1, 2, 3, 4, 5] * 2
+
+
 def test_nothing_is_asked_twice_while_it_is_awaited() -> None:
     asking = Asking(retry_ms=10, at_once_max=2)
     asking.up = {1, 2}

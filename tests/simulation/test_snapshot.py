@@ -20,6 +20,7 @@ from consensus.messages import (
     FetchChunk,
     FetchEnds,
     Message,
+    RemainsMessage,
 )
 from consensus.safety import FinalRow, final_key
 from consensus.steps import CHUNK, Terms
@@ -596,6 +597,29 @@ def test_false_residues_are_refused() -> None:
     market.cluster.nodes[3].outgoing = None
     erased = len(list(market.cluster.nodes[1].store.scan(b"Y", b"Z")))
     market.end(erased=erased)
+
+
+def test_of_residues_only_members_words_count() -> None:
+    """A founder that is no member any more is linked, too; here two of them, who agree."""
+    market = Ahead(6).busy(6)
+    market.erase(1)
+    market.busy(20)
+    market.cluster.run_ms(3_000)
+    taking = Taking(market.cluster, market.genesis, 6, members=(1, 2, 3, 6))
+    for number in range(1, 6):
+        market.cluster.nodes[number].outgoing = lambda node, target, message: (
+            [message]
+            if target != 6 or not isinstance(message, Batches | RemainsMessage)
+            else false_heir(node, target, message)
+            if node.number in {4, 5}
+            else []
+        )
+    taking.start()
+    market.cluster.run_ms(5_000)
+    for number in range(1, 6):
+        market.cluster.nodes[number].outgoing = None
+    assert taking.run() == "snapshot"
+    market.end(erased=len(list(market.cluster.nodes[1].store.scan(b"Y", b"Z"))))
 
 
 # --- what all honest nodes give ---
