@@ -103,12 +103,17 @@ def _afford(state: State, number: int, cost: int) -> bool:
 
 
 def _afford_reading(state: State, number: int, cost: int) -> bool:
-    """`_afford` for what is read from the store, which is bounded for all peers together, too."""
+    """`_afford` for what is read from the store, which is bounded for all peers together, too. Once
+    that is used up, those are served who have had less than an equal share: others' asking takes it
+    from nobody."""
     served, second = state.served, state.now.steady_ms // 1_000
     if served.second != second:
         served.second, served.bytes = second, 0
-    limits = state.config.limits
-    if served.bytes >= limits.served_to_all_bytes_max or not _afford(state, number, cost):
+    total, peer = state.config.limits.served_to_all_bytes_max, state.peers[number]
+    had = peer.served_bytes if peer.served_second == second else 0
+    if served.bytes >= total and had >= total // len(state.peers):
+        return False
+    if not _afford(state, number, cost):
         return False
     served.bytes += cost
     return True

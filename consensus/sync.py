@@ -324,7 +324,8 @@ def ask(state: State, key: str, message: Message, holders: list[int], *, above: 
     if not up:
         return 0
     number = sorted(up)[(state.now.steady_ms // 7 + sum(key.encode())) % len(up)]
-    wait_ms = state.config.timing.fetch_retry_ms * state.peers[number].patience
+    patience = state.peers[number].patience if key.startswith("batches ") else 1
+    wait_ms = state.config.timing.fetch_retry_ms * patience
     state.fetches[key] = Fetch(number, state.now.steady_ms + wait_ms, above)
     state.emit(Send(number, message))
     return number

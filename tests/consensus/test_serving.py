@@ -34,11 +34,21 @@ def test_what_all_peers_together_may_make_a_node_read_is_bounded() -> None:
     tell(state, 2, Batches((good,)))
     fetch = FetchBatches(2, 0, Tip(2, 1, header_hash(CHAIN, good.header)))
     answered = [batches_in(tell(state, 2 + at % 3, fetch)) for at in range(21)]
-    assert answered == [1, 1, 1, 1] + 17 * [0], "64 KiB each"
+    assert answered == [1, 1, 1, 1, 1, 1] + 15 * [0], "64 KiB each, and an equal share for all"
     others = tell(state, 3, Question(5))
     assert [type(each) for each in others] == [Send], "what little else is asked is still answered"
     later = Now(NOW.steady_ms + 1_000, NOW.wall_ms)
     assert batches_in(simplex.handle(state, Received(4, fetch), later)[1]) == 1
+
+
+def test_what_two_ask_for_is_not_taken_from_the_third() -> None:
+    state = limited(served_to_all_bytes_max=200_000)
+    good = batch(submissions=(Submission(bytes(16), bytes(50_000), b""),))
+    tell(state, 2, Batches((good,)))
+    fetch = FetchBatches(2, 0, Tip(2, 1, header_hash(CHAIN, good.header)))
+    greedy = [batches_in(tell(state, 3 + at % 2, fetch)) for at in range(10)]
+    assert greedy == [1, 1, 1, 1] + 6 * [0]
+    assert [batches_in(tell(state, 2, fetch)) for _ in range(3)] == [1, 1, 0]
 
 
 def test_one_peer_leaves_something_of_it_to_the_others() -> None:
@@ -92,9 +102,10 @@ def test_who_answers_late_is_waited_for_longer_and_who_does_not_is_not() -> None
     assert (state.peers[slow].patience, state.peers[other].patience) == (4, 1)
     state.lanes.finalize({3: Tip(3, 1, bytes(32))})
     state.fetches.clear()
-    number = ask(state, "blocks", FetchBlocks(1), [slow])
-    assert number == slow
-    assert state.fetches["blocks"].until == late.steady_ms + 4 * retry_ms
+    assert ask(state, "batches 3", FetchBatches(3, 0, Tip(3, 1, bytes(32))), [slow]) == slow
+    assert state.fetches["batches 3"].until == late.steady_ms + 4 * retry_ms
+    assert ask(state, "blocks", FetchBlocks(1), [slow]) == slow
+    assert state.fetches["blocks"].until == late.steady_ms + retry_ms, "blocks are small"
 
 
 def test_answers_in_time_end_the_longer_wait() -> None:
