@@ -38,6 +38,11 @@ class Agreement:
         """Whether a member offers a height."""
         return height in self._offers.get(peer, {})
 
+    def may_be_had(self, height: int) -> bool:
+        """Whether f + 1 members have given a manifest or still offer this height."""
+        offering = {peer for peer in self._offers if self.offers(peer, height)}
+        return len(offering | self.given.keys()) >= self.needed
+
     def digest_of(self, peer: int, height: int) -> bytes | None:
         """The digest that it told with its offer."""
         return self._offers.get(peer, {}).get(height)

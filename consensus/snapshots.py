@@ -252,7 +252,7 @@ class Taker:
         if offered and self._first_offer_ms is None:
             self._first_offer_ms = self._now_ms
         is_asked = self._height in offered and peer not in self._agreement.given
-        if self.phase is Phase.MANIFEST and is_asked:
+        if self.phase is Phase.MANIFEST and is_asked and self._agreement.may_be_had(self._height):
             self._moved_ms = self._now_ms  # it is still being made
         if self.phase is Phase.CHUNKS and offered.get(self._height) == self._digest:
             self._agreement.given[peer] = self._digest

@@ -305,6 +305,16 @@ def test_a_manifest_that_is_still_being_made_is_waited_for_within_a_bound() -> N
     assert play.fell_back
 
 
+def test_one_that_goes_on_offering_what_it_never_gives_holds_nothing_up() -> None:
+    play = chosen()
+    for peer in (3, 4):
+        play.say(peer, Ends(()))
+    play.wait(TERMS.stall_ms - 1)
+    play.offer(2)
+    play.wait(1)
+    assert play.fell_back
+
+
 def test_when_all_have_given_another_nothing_is_waited_for() -> None:
     play = chosen()
     for peer in (2, 3, 4):
