@@ -5,7 +5,7 @@ from hashlib import sha256, sha512
 import pytest
 from nacl import bindings
 
-from consensus.certificate import FINALIZE, NOTARIZE, Certificate, Signed
+from consensus.certificate import FINALIZE, NOTARIZE, Certificate, Signed, check_certificate
 from consensus.evidence import (
     FINALIZE_AND_NULLIFY,
     TWO_NOTARIZES,
@@ -26,12 +26,21 @@ from consensus.proposals import make_block
 from consensus.quorum import witnesses
 from ledger import signing
 from ledger.batch import header_message
+from ledger.block import Block, block_hash
 from ledger.hashing import ZERO_HASH
 from ledger.statements import statement_message
 from tests.simulation import actors
 from tests.simulation.cluster import CHAIN, Cluster, Node, quick_bounds
 from tests.simulation.schedules import draw, perform
-from tests.simulation.test_scenarios import drop, is_vote, keep_all, ready, work
+from tests.simulation.test_scenarios import (
+    certificates,
+    drop,
+    is_vote,
+    keep_all,
+    ready,
+    watch,
+    work,
+)
 
 
 def accused(cluster: Cluster) -> set[tuple[int, int]]:
@@ -54,8 +63,10 @@ def test_twins_amid_crashes_and_cuts(seed: int) -> None:
 
 
 def test_leader_skips_views_without_nullification() -> None:
-    """It proposes ahead, for the next view that it leads, on the last final block. Its blocks are
-    kept and judged when their view comes: none is notarized on what is not justified."""
+    """It proposes ahead, for the next views that it leads, on the last final block. Its blocks are
+    kept and judged when their view comes. Meanwhile finalize votes are lost: so the parent is still
+    the last final block, and only the views between, of which none is nullified, are in the way."""
+    bad: dict[bytes, Block] = {}
 
     def ahead(node: Node, _: int, message: Message) -> list[Message]:
         if not isinstance(message, Proposal) or message.again:
@@ -72,14 +83,41 @@ def test_leader_skips_views_without_nullification() -> None:
             )
             for more in (1, 2)
         ]
+        bad.update((block_hash(CHAIN, each), each) for each in skipped)
         return [message, *(actors.sign_block(node, each) for each in skipped)]
 
+    faced: dict[int, set[int]] = {}
+
+    def look() -> None:
+        """Who has such a block before it in its view, and no nullification of those between."""
+        for node in cluster.honest():
+            state = node.state
+            hash_ = state.round(state.view).hash
+            block = bad.get(hash_) if hash_ is not None else None
+            if block is None or block.parent != state.final.hash:
+                continue
+            between = [state.round(view) for view in range(state.final_view + 1, state.view)]
+            if between and not any(round_.nullified for round_ in between):
+                faced.setdefault(state.view, set()).add(node.number)
+
     cluster = ready()
+    before = max(cluster.checker.blocks)
     cluster.make_byzantine(2, ahead)
-    work(cluster, 24, 60)
+    drop(cluster, lambda _, __, m: is_vote(m, FINALIZE))
+    for at in range(24):
+        cluster.submit(1 + at % 4)
+        watch(cluster, 100, look)
+    keep_all(cluster)
+    work(cluster, 12, 100)
     cluster.settle()
-    assert max(cluster.checker.blocks) >= 6
-    assert accused(cluster) <= {(TWO_PROPOSALS, 2)}
+    assert {1, 3, 4} in faced.values(), "all stood in a view with a block that skips views"
+    voted = {hash_ for slot, hash_ in cluster.checker.votes.items() if slot[3] == NOTARIZE}
+    assert voted, "honest nodes notarize"
+    assert not bad.keys() & voted, "nobody notarized what is not justified"
+    assert not bad.keys() & set(cluster.checker.notarized.values())
+    assert not bad.keys() & set(cluster.checker.blocks.values())
+    assert accused(cluster) == {(TWO_PROPOSALS, 2)}, "beside those of its views it led them well"
+    assert max(cluster.checker.blocks) >= before + 6
 
 
 def test_double_notarize() -> None:
@@ -122,14 +160,65 @@ def test_outdated_views_replay() -> None:
 
 
 def test_impersonator_bad_signature_mid_quorum() -> None:
-    """False certificates are refused, and the good votes that are in them count nothing less."""
+    """False certificates are refused, and the good votes that are in them count nothing less: with
+    one node down every quorum needs the impersonator's own vote, which comes behind its false
+    certificate, and the votes of those in whose names it speaks."""
+    forged: set[Certificate] = set()
+    came: dict[int, list[Message]] = {1: [], 3: []}
+
+    def certificate_first(node: Node, target: int, message: Message) -> list[Message]:
+        said = actors.impersonator(node, target, message)[::-1]
+        forged.update(m.certificate for m in said[:-1] if isinstance(m, CertificateMessage))
+        return said
+
     cluster = ready()
-    cluster.make_byzantine(2, actors.impersonator)
-    work(cluster, 12, 100)
+    deliver = cluster.network.deliver
+
+    def listen(source: int, target: int, message: Message) -> None:
+        if target in came:
+            came[target].append(message)
+        deliver(source, target, message)
+
+    before = max(cluster.checker.blocks)
+    cluster.network.deliver = listen
+    cluster.make_byzantine(2, certificate_first)
+    cluster.crash(4)
+    work(cluster, 24, 100)
+    cluster.run_until(
+        lambda: min(n.executed_height() for n in cluster.honest()) >= before + 6, 20_000, "alone"
+    )
+    for number, messages in came.items():
+        node = cluster.nodes[number]
+        kept = certificates(node)
+        for each in kept:
+            check_certificate(CHAIN, node.state.seats, node.config.verify, each)
+        after = {(each.kind, each.view): each for each in kept if false_came_first(each, messages)}
+        kinds = {kind for kind, _ in after}
+        assert kinds >= {NOTARIZE, FINALIZE}, f"{number}: no quorum after a false certificate"
+        for each in after.values():
+            assert {one.number for one in each.signatures} == {1, 2, 3}
+        assert cluster.refusals[number, 2, "certificate"] >= len(after), "each false one is refused"
+    cluster.restart(4)
+    work(cluster, 8, 100)
     cluster.settle()
-    reasons = {reason for _, peer, reason in cluster.refusals if peer == 2}
-    assert reasons == {"certificate"}
+    assert forged
+    assert {(peer, reason) for _, peer, reason in cluster.refusals} == {(2, "certificate")}
     assert not accused(cluster)
+
+
+def false_came_first(certificate: Certificate, messages: list[Message]) -> bool:
+    """Whether a false certificate of what a true one says came before all votes for it."""
+    said = (certificate.kind, certificate.epoch, certificate.view, certificate.hash)
+    for message in messages:
+        match message:
+            case Vote(kind, epoch, view, hash_) if (kind, epoch, view, hash_) == said:
+                return False
+            case CertificateMessage(Certificate(kind, epoch, view, hash_, signed)):
+                if (kind, epoch, view, hash_) == said:
+                    return any(each.signature == bytes(64) for each in signed)
+            case _:
+                pass
+    return False
 
 
 def test_wrong_chain_replay() -> None:

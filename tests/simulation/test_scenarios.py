@@ -7,8 +7,9 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from consensus.certificate import FINALIZE, NOTARIZE, NULLIFY
+from consensus.certificate import FINALIZE, NOTARIZE, NULLIFY, Certificate
 from consensus.effects import Persist
+from consensus.evidence import TWO_PROPOSALS
 from consensus.messages import (
     Batches,
     CertificateMessage,
@@ -19,9 +20,11 @@ from consensus.messages import (
     Proposal,
     Vote,
 )
-from consensus.safety import VOTE, VoteRow
+from consensus.safety import CERTIFICATE, VOTE, VoteRow
+from ledger.batch import header_hash
 from ledger.block import Tip, block_hash
 from ledger.encoding import decoder
+from ledger.store import HEADER
 from tests.simulation import actors
 from tests.simulation.cluster import CHAIN, Cluster, Node, Weather, quick_bounds
 from tests.simulation.faults import FAULTS, LIARS, STORES
@@ -86,15 +89,72 @@ def test_leader_dead() -> None:
     cluster.settle()
 
 
+def certificates(node: Node) -> list[Certificate]:
+    """Every certificate that a node has ever had durable, in order."""
+    rows = (row for changes in node.history for row in changes.items())
+    found = (value for key, value in rows if key.startswith(CERTIFICATE) and value is not None)
+    return [decoder(Certificate).decode(value) for value in found]
+
+
 @pytest.mark.parametrize("actor", [actors.equivocator, actors.double_proposer])
 def test_leader_equivocates(actor: actors.Outgoing) -> None:
+    """Of both blocks of a view each honest node votes for one, and one at most is notarized, and
+    final, in whosever eyes."""
     cluster = ready()
-    cluster.make_byzantine(4, actor)
+    before = max(cluster.checker.blocks)
+    votes: dict[tuple[int, int, int], set[bytes]] = {}
+    shown: dict[tuple[int, int], set[bytes]] = {}
+
+    def noted(node: Node, target: int, message: Message) -> list[Message]:
+        said = actor(node, target, message)
+        for block in (each.block for each in said if isinstance(each, Proposal)):
+            slot = shown.setdefault((block.epoch, block.view), set())
+            slot.add(block_hash(CHAIN, block))
+        return said
+
+    def listen(source: int, _: int, message: Message) -> bool:
+        if source != 4 and isinstance(message, Vote) and message.kind != NULLIFY:
+            votes.setdefault((source, message.epoch, message.view), set()).add(message.hash)
+        return False
+
+    cluster.make_byzantine(4, noted)
+    drop(cluster, listen)
     work(cluster, 24, 60)
     cluster.settle()
+    doubled = {slot: both for slot, both in shown.items() if len(both) > 1}
+    assert len(doubled) >= 2, "it showed two blocks of one view"
+    cast = [names for slot, names in votes.items() if slot[1:] in doubled]
+    assert cast, "honest nodes voted in such a view"
+    assert all(len(names) == 1 for names in cast), "each for one of both"
+    signed: dict[tuple[int, int], set[bytes]] = {slot: set() for slot in doubled}
+    for node in cluster.honest():
+        for each in certificates(node):
+            slot = (each.epoch, each.view)
+            if each.kind != NULLIFY and slot in doubled:
+                signed[slot].add(each.hash)
+    assert all(len(names) <= 1 for names in signed.values()), "at most one of both"
+    assert all(names <= doubled[slot] for slot, names in signed.items())
+    assert any(signed.values()), "a double block came as far as a quorum"
+    final = set(cluster.checker.blocks.values())
+    assert all(len(both & final) <= 1 for both in doubled.values())
+    assert all(both & final <= signed[slot] for slot, both in doubled.items())
+    goes_on(cluster, max(doubled), before + 6)
     if actor is actors.double_proposer:
-        seen = [len(node.state.evidence) for node in cluster.honest()]
-        assert all(seen), "everyone who saw both blocks keeps evidence"
+        seen = [node.state.evidence.values() for node in cluster.honest()]
+        kept = [{each.kind for each in found if each.number == 4} for found in seen]
+        assert all(TWO_PROPOSALS in kinds for kinds in kept), "who saw both blocks keeps evidence"
+
+
+def goes_on(cluster: Cluster, slot: tuple[int, int], height: int) -> None:
+    """All honest nodes have executed so many blocks, and go on past a view: what is submitted
+    now becomes final in a later one."""
+    heads = {node.executed_height() for node in cluster.honest()}
+    assert len(heads) == 1, heads
+    assert min(heads) >= height, heads
+    cluster.submit(1)
+    cluster.settle()
+    assert min(node.executed_height() for node in cluster.honest()) > min(heads)
+    assert all((n.state.epoch, n.state.final_view) > slot for n in cluster.honest())
 
 
 def test_leader_invalid_parent() -> None:
@@ -146,14 +206,64 @@ def test_lane_fork_siblings_shown_to_different_halves() -> None:
 
 
 def test_lane_fork_a_final_cut_names_the_sibling() -> None:
-    """Two of three honest nodes have one sibling first, with the forger's hint that is q."""
+    """Two of three honest nodes have one sibling first, with the forger's hint that is q. The third
+    has hinted the other: it turns its branch to the one that the cut names, and executes that."""
     cluster = ready()
-    cluster.make_byzantine(4, actors.lane_forker(lambda target: target == 1, once=True))
-    work(cluster, 20, 60)
+    forge = actors.lane_forker(lambda target: target == 1, once=True)
+    forked: dict[int, tuple[bytes, bytes]] = {}
+    hinted: list[Tip] = []
+    branches: list[bytes] = []
+
+    def noted(node: Node, target: int, message: Message) -> list[Message]:
+        said = forge(node, target, message)
+        if said != [message] and isinstance(message, Batches) and isinstance(said[0], Batches):
+            names = [header_hash(CHAIN, m.batches[0].header) for m in (message, said[0])]
+            forked.setdefault(message.batches[0].header.height, (names[0], names[1]))
+        return said
+
+    def listen(source: int, _: int, message: Message) -> bool:
+        if source == 1 and isinstance(message, Hint):
+            hinted.extend(tip for tip in message.tips if tip.lane == 4)
+        return False
+
+    def look() -> None:
+        branch = cluster.nodes[1].state.lanes.lanes[4].branch
+        for name in (branch[height] for height in forked if height in branch):
+            if name not in branches[-1:]:
+                branches.append(name)
+
+    cluster.make_byzantine(4, noted)
+    drop(cluster, listen)
+    for at in range(20):
+        cluster.submit(1 + at % 4)
+        watch(cluster, 60, look)
+    keep_all(cluster)
     cluster.settle()
-    tips = {node.state.lanes.lanes[4].final for node in cluster.honest()}
+    ((height, (named, sibling)),) = forked.items()
+    assert named != sibling
+    assert Tip(4, height, sibling) in hinted, "it hinted the one"
+    assert branches == [sibling, named], "it turned to the other, once, before it executed"
+    assert cluster.checker.batches[4, height] == named
+    assert sibling not in cluster.checker.final
+    one = cluster.nodes[1]
+    assert one.store.get(HEADER + named) is not None
+    assert one.store.get(HEADER + sibling) is None, "what can no longer be final is dropped"
+    after = {cluster.checker.batches[4, at] for at in range(height + 1, height + 4)}
+    assert after & {tip.hash for tip in hinted}, "and hints what stands on it"
+    tips = {(n.ledger.head.cut[4], n.state.lanes.lanes[4].final) for n in cluster.honest()}
     assert len(tips) == 1
-    assert tips.pop().height > 1
+    executed, final = tips.pop()
+    assert executed == final
+    assert final.height >= height + 3
+
+
+def watch(cluster: Cluster, duration_ms: int, look: Callable[[], None]) -> None:
+    """Run for so long, and look after each single event."""
+    until = cluster.clock.now_us + duration_ms * 1_000
+    while (at := cluster.clock.next_us()) is not None and at <= until:
+        cluster.clock.step()
+        look()
+    cluster.clock.now_us = until
 
 
 def test_batch_shown_to_one_node_only() -> None:
