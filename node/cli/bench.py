@@ -1,7 +1,7 @@
 """`standing bench`: figures of this machine, each with one command."""
 
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -21,6 +21,10 @@ app = typer.Typer(
 )
 
 NODES_MAX: Final = 26
+
+ProgressOf = Callable[[str, float], None]
+"""Told the stage of a measurement, and how much of it is done."""
+Measure = Callable[[federation.Federation, ProgressOf], Awaitable[dict[str, Any]]]
 
 
 @app.callback()
@@ -51,7 +55,7 @@ def cluster(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Run a federation of processes, TLS and LevelDB as in production, under the fixed load."""
-    from node.bench.cluster import Plan  # noqa: PLC0415 - loads the HTTP client
+    from node.bench.cluster import Plan, measure_cluster  # noqa: PLC0415 - loads the HTTP client
     from node.bench.load import Population  # noqa: PLC0415
 
     earlier = _earlier(compare)
@@ -61,11 +65,10 @@ def cluster(
         seed=seed,
         population=Population(workers, clients, rater_signed=rater_signed),
     )
-    if folder is not None:
-        figures = _run(folder, nodes, plan)
-    else:
-        with tempfile.TemporaryDirectory(prefix="standing-bench-") as temporary:
-            figures = _run(Path(temporary) / "federation", nodes, plan)
+    codes = [chr(ord("a") + place) for place in range(nodes)]
+    figures = _on_federation(
+        folder, codes, lambda running, progress: measure_cluster(running, plan, progress)
+    )
     if as_json:
         print_json(figures)
     else:
@@ -173,15 +176,10 @@ def faults(
         floods=tuple(flood or ()),
         seed=seed,
     )
-    with tempfile.TemporaryDirectory(prefix="standing-bench-") as temporary, _stages() as progress:
-        place = folder or Path(temporary) / "federation"
-        federation.create(place, CODES)
-        figures = _on_federation(place, lambda running: measure_faults(running, plan, progress))
-    if as_json:
-        print_json(figures)
-        return
-    for name, value in figures.items():
-        stdout.print(f"{name:26} {value}", soft_wrap=True)
+    figures = _on_federation(
+        folder, CODES, lambda running, progress: measure_faults(running, plan, progress)
+    )
+    _show(figures, as_json=as_json)
 
 
 @app.command()
@@ -217,10 +215,30 @@ def sync(
         seed=seed,
         population=Population(workers, clients),
     )
+    figures = _on_federation(
+        folder, CODES, lambda running, progress: measure_sync(running, plan, progress)
+    )
+    _show(figures, as_json=as_json)
+
+
+def _on_federation(folder: Path | None, codes: Sequence[str], measure: Measure) -> dict[str, Any]:
+    """What is measured on a new federation: in a folder that is kept, or in a temporary one."""
+    import uvloop  # noqa: PLC0415
+
     with tempfile.TemporaryDirectory(prefix="standing-bench-") as temporary, _stages() as progress:
         place = folder or Path(temporary) / "federation"
-        federation.create(place, CODES)
-        figures = _on_federation(place, lambda running: measure_sync(running, plan, progress))
+        federation.create(place, codes)
+
+        async def run() -> dict[str, Any]:
+            progress("starting", 0.0)
+            async with federation.Federation.at(place) as running:
+                progress("starting", 1.0)
+                return await measure(running, progress)
+
+        return uvloop.run(run())
+
+
+def _show(figures: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(figures)
         return
@@ -228,20 +246,8 @@ def sync(
         stdout.print(f"{name:26} {value}", soft_wrap=True)
 
 
-def _on_federation(
-    folder: Path, measure: Callable[[federation.Federation], Awaitable[dict[str, Any]]]
-) -> dict[str, Any]:
-    import uvloop  # noqa: PLC0415
-
-    async def run() -> dict[str, Any]:
-        async with federation.Federation.at(folder) as running:
-            return await measure(running)
-
-    return uvloop.run(run())
-
-
 @contextmanager
-def _stages() -> Iterator[Callable[[str, float], None]]:
+def _stages() -> Iterator[ProgressOf]:
     """A bar for each stage of a measurement, on stderr."""
     columns = (
         TextColumn("{task.description:16}"),
@@ -254,8 +260,10 @@ def _stages() -> Iterator[Callable[[str, float], None]]:
 
         def progress(stage: str, share: float) -> None:
             if stage not in tasks:
+                for earlier in tasks.values():
+                    bar.update(earlier, completed=1.0)
                 tasks[stage] = bar.add_task(stage, total=1.0)
-            bar.update(tasks[stage], completed=share)
+            bar.update(tasks[stage], completed=min(share, 1.0))
 
         yield progress
 
@@ -268,37 +276,3 @@ def _earlier(path: Path | None) -> dict[str, Any] | None:
     except (OSError, msgspec.DecodeError) as error:
         raise Misconfigured(f"--compare {path} is no figures of an earlier run: {error}") from error
     return earlier
-
-
-def _run(folder: Path, nodes: int, plan: Any) -> dict[str, Any]:
-    import uvloop  # noqa: PLC0415
-
-    codes = [chr(ord("a") + place) for place in range(nodes)]
-    federation.create(folder, codes)
-    bar = Progress(
-        TextColumn("{task.description:16}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeElapsedColumn(),
-        console=stderr,
-    )
-    with bar:
-        return uvloop.run(_measure(folder, plan, bar))
-
-
-async def _measure(folder: Path, plan: Any, bar: Progress) -> dict[str, Any]:
-    from node.bench.cluster import measure_cluster  # noqa: PLC0415
-
-    stages: dict[str, Any] = {}
-
-    def progress(stage: str, share: float) -> None:
-        if stage not in stages:
-            for earlier in stages.values():
-                bar.update(earlier, completed=1.0)
-            stages[stage] = bar.add_task(stage, total=1.0)
-        bar.update(stages[stage], completed=min(share, 1.0))
-
-    progress("starting", 0.0)
-    async with federation.Federation.at(folder) as running:
-        progress("starting", 1.0)
-        return await measure_cluster(running, plan, progress)
