@@ -120,11 +120,13 @@ def load_config(path: Path) -> Config:
         Misconfigured: names the key, its line and, where there is one, a suggestion.
     """
     try:
-        text = path.read_text("utf-8")
+        with path.open("rb") as file:
+            data = file.read(CONFIG_BYTES_MAX + 1)
+        if len(data) > CONFIG_BYTES_MAX:
+            raise Misconfigured(f"the configuration {path} is longer than {CONFIG_BYTES_MAX} bytes")
+        text = data.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise Misconfigured(f"the configuration {path} cannot be read: {error}") from error
-    if len(text) > CONFIG_BYTES_MAX:
-        raise Misconfigured(f"the configuration {path} is longer than {CONFIG_BYTES_MAX} bytes")
     return parse_config(text, base=path.parent, name=str(path))
 
 

@@ -108,7 +108,8 @@ def read_mapping(path: Path) -> Mapping:
         Misconfigured: with file, line, key and a suggestion.
     """
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MAPPING_BYTES_MAX + 1)
     except OSError as error:
         raise Misconfigured(f"the mapping {path} cannot be read: {error.strerror}") from error
     if len(data) > MAPPING_BYTES_MAX:

@@ -102,6 +102,8 @@ def test_missing_table_and_broken_toml() -> None:
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match=r"nothing\.toml cannot be read"):
         load_config(tmp_path / "nothing.toml")
+    with pytest.raises(Misconfigured, match="zero is longer than"):
+        load_config(Path("/dev/zero"))  # it is read up to the bound, and no further
 
 
 def test_the_example_in_configs_is_right() -> None:

@@ -1,6 +1,7 @@
 """The mapping's closed grammar: what is refused, with line and suggestion."""
 
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -106,6 +107,8 @@ def test_what_is_not_toml_or_not_there(tmp_path) -> None:
         parse_mapping(b"a = '\xff'")
     with pytest.raises(Misconfigured, match="cannot be read"):
         read_mapping(tmp_path / "none.toml")
+    with pytest.raises(Misconfigured, match="zero has more than"):
+        read_mapping(Path("/dev/zero"))  # it is read up to the bound, and no further
 
 
 def test_lines_of_keys() -> None:
