@@ -55,8 +55,10 @@ def found_network(
     api_port: int,
     peer_port: int,
     epoch_blocks: int = FIRST_BOUNDS.epoch_blocks,
+    created_ms: int | None = None,
 ) -> Founded:
-    """Write a new network's folder. Ports count up from the two given, by platform.
+    """Write a new network's folder. Ports count up from the two given, by platform. `created_ms`:
+    when genesis says that it was made; without, now.
 
     Raises:
         Misconfigured: the folder is not empty, or codes, origin or ports cannot be used.
@@ -69,7 +71,7 @@ def found_network(
     ]
     foundation = Foundation(
         origin=origin,
-        created=time.time_ns() // 1_000_000,
+        created=time.time_ns() // 1_000_000 if created_ms is None else created_ms,
         validators=tuple(validator for validator, _ in members),
         bounds=replace(FIRST_BOUNDS, epoch_blocks=epoch_blocks),
         parameters=Parameters(1, FIRST_MODEL, FIRST_SCALES, FIRST_DOMAINS),

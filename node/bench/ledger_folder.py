@@ -9,7 +9,7 @@ Only consensus' votes are missing: nobody voted. Equal arguments yield equal byt
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -71,21 +71,32 @@ class Made:
     policy: Policy
 
 
+@dataclass(frozen=True, slots=True)
+class Founders:
+    """Who founds a made ledger: its genesis, and the members' lane and cosigner keys, by number and
+    purpose."""
+
+    genesis: Genesis
+    keys: Mapping[tuple[int, str], SigningKey]
+
+
 def make_ledger(
     folder: Path,
     records: int,
     *,
     seed: int = 1,
     rater_signed: bool = False,
+    founders: Founders | None = None,
     on_progress: Progress = lambda _done, _total: None,
 ) -> Made:
-    """Write a ledger of so many records into a new folder, as a node's data folder."""
-    population = Population(
-        workers=max(PLATFORMS, min(100_000, records // 10)),
-        clients=max(PLATFORMS, min(20_000, records // 50)),
-        rater_signed=rater_signed,
-    )
-    maker = _Maker(folder, records, population, seed)
+    """Write a ledger of so many records into a new folder, as a node's data folder.
+
+    `founders`: of a network that was founded already; without, four platforms drawn from the seed.
+    """
+    founders = founders or _founders(seed)
+    members = len(founders.genesis.foundation.validators)
+    population = population_of(records, members, rater_signed=rater_signed)
+    maker = _Maker(folder, records, population, seed, founders)
     try:
         maker.run(records, on_progress)
     finally:
@@ -96,6 +107,15 @@ def make_ledger(
         maker.state.height,
         maker.state.size,
         policy_of(foundation.origin, foundation.validators),
+    )
+
+
+def population_of(records: int, members: int, *, rater_signed: bool = False) -> Population:
+    """The population of a made ledger of so many records."""
+    return Population(
+        workers=max(members, min(100_000, records // 10)),
+        clients=max(members, min(20_000, records // 50)),
+        rater_signed=rater_signed,
     )
 
 
@@ -118,7 +138,7 @@ def _member(seed: int, number: int) -> tuple[Validator, Proofs]:
     return member, Proofs(**proofs)
 
 
-def _genesis(seed: int) -> Genesis:
+def _founders(seed: int) -> Founders:
     members = [_member(seed, number) for number in range(1, PLATFORMS + 1)]
     foundation = Foundation(
         origin="example.org/standing-bench",
@@ -127,7 +147,12 @@ def _genesis(seed: int) -> Genesis:
         bounds=FIRST_BOUNDS,
         parameters=Parameters(1, FIRST_MODEL, FIRST_SCALES, FIRST_DOMAINS),
     )
-    return Genesis(foundation, tuple(proofs for _, proofs in members))
+    keys = {
+        (member.number, purpose): _key(seed, member.number, purpose)
+        for member, _ in members
+        for purpose in PURPOSES
+    }
+    return Founders(Genesis(foundation, tuple(proofs for _, proofs in members)), keys)
 
 
 class _Rows:
@@ -185,21 +210,28 @@ class _Lane:
 
 
 class _Maker:
-    def __init__(self, folder: Path, records: int, population: Population, seed: int) -> None:
-        genesis = _genesis(seed)
+    def __init__(
+        self, folder: Path, records: int, population: Population, seed: int, founders: Founders
+    ) -> None:
+        genesis, self._keys = founders.genesis, founders.keys
+        foundation = genesis.foundation
+        self._epoch_blocks = foundation.bounds.epoch_blocks
+        self._members = len(foundation.validators)
         self._seed = seed
         self._rows = _Rows(folder)
         self.state: State
         self.state, changes = found(genesis, window_blocks=1)
         self._rows.write(changes)
-        self._chain = chain_id(genesis.foundation)
+        self._chain = chain_id(foundation)
         self._salts = itertools.count()
-        self._now = CREATED_MS
+        self._created = self._now = foundation.created
         self._times: dict[int, int] = {}
         self._step_ms = max(1, SPAN_DAYS * DAY_MS * BATCH_RECORDS // max(1, records))
         self._lanes = {
-            number: _Lane(_key(seed, number, "lane"), self._offers(number, population))
-            for number in range(1, PLATFORMS + 1)
+            each.number: _Lane(
+                self._keys[each.number, "lane"], self._offers(each.number, population)
+            )
+            for each in foundation.validators
         }
 
     def close(self) -> None:
@@ -223,8 +255,10 @@ class _Maker:
 
     def _offers(self, number: int, population: Population) -> Iterator[Offer]:
         """A platform's records in order, as they come to be; each is dated when it is asked for."""
-        load = PlatformLoad(self._chain, number, (number - 1, PLATFORMS), population, self._seed)
-        for offer in load.registrations(CREATED_MS):
+        load = PlatformLoad(
+            self._chain, number, (number - 1, self._members), population, self._seed
+        )
+        for offer in load.registrations(self._created):
             yield offer
         open_ = list[Engagement]()
         for count in itertools.count():
@@ -248,7 +282,7 @@ class _Maker:
             for offer in itertools.islice(lane.offers, count)
         )
         header = Header(
-            epoch=epoch_of(self.state.height + 1, FIRST_BOUNDS.epoch_blocks),
+            epoch=epoch_of(self.state.height + 1, self._epoch_blocks),
             lane=number,
             height=lane.tip.height + 1 if lane.tip else 1,
             previous=lane.tip.hash if lane.tip else self._chain,
@@ -270,12 +304,12 @@ class _Maker:
         times = self._lane_times(moved)
         height = self.state.height + 1
         block = Block(
-            epoch=epoch_of(height, FIRST_BOUNDS.epoch_blocks),
+            epoch=epoch_of(height, self._epoch_blocks),
             view=height,
             height=height,
             parent=self.state.block_hash,
             tips=tuple(lane.tip for lane in moved.values() if lane.tip),
-            time=max(self.state.time + 1, times[(PLATFORMS - 1) // 3]),
+            time=max(self.state.time + 1, times[(self._members - 1) // 3]),
         )
         batches = [pair for lane in moved.values() for pair in lane.waiting]
         name = block_hash(self._chain, block)
@@ -297,9 +331,9 @@ class _Maker:
         foundation = self.state.foundation
         checkpoint = Checkpoint(foundation.origin, size, root)
         rows = []
-        for member in foundation.validators[: quorum(PLATFORMS)]:
+        for member in foundation.validators[: quorum(self._members)]:
             name = cosigner_name(foundation.origin, member.code)
-            key = _key(self._seed, member.number, "cosigner")
+            key = self._keys[member.number, "cosigner"]
             line = sign_cosignature(key, name, self._now // 1_000, checkpoint)
             rows.append(
                 CosignatureRow(member.number, self._now // 1_000, line.signature[TIME_BYTES:])
