@@ -4,8 +4,8 @@ Four platforms' lanes, filled from the fixed load (`node/bench/load.py`): regist
 engagements, each one's outcome and rating some way behind its open. One engagement in fifty never
 gets an outcome, and one open in a thousand is handed in twice, so that the ledger has overdue
 engagements and refusals, too. Batches are sealed and signed, blocks executed by the ledger's own
-code and certified by a quorum, and every row is written to a LevelDB as a node's store holds it.
-Only consensus' votes are missing: nobody voted. Equal arguments yield equal bytes.
+code, made final and certified by a quorum, and every row is written to a LevelDB as a node's store
+holds it, so that a node of the network can be started on it. Equal arguments yield equal bytes.
 """
 
 import itertools
@@ -16,6 +16,8 @@ from typing import Any, Final
 
 import plyvel
 
+from consensus.certificate import FINALIZE, Certificate, Signed, statement_message
+from consensus.safety import FinalRow, final_key
 from ledger.batch import (
     Batch,
     Header,
@@ -73,8 +75,8 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Founders:
-    """Who founds a made ledger: its genesis, and the members' lane and cosigner keys, by number and
-    purpose."""
+    """Who founds a made ledger: its genesis, and the members' lane, vote and cosigner keys, by
+    number and purpose."""
 
     genesis: Genesis
     keys: Mapping[tuple[int, str], SigningKey]
@@ -196,7 +198,7 @@ class _Rows:
         self._db.close()
 
 
-_NEVER_READ: Final = frozenset({b"E", b"F", b"X", b"S", b"H", b"B", b"L", b"C"})
+_NEVER_READ: Final = frozenset({b"E", b"F", b"X", b"S", b"H", b"B", b"L", b"C", b"K"})
 
 
 @dataclass(slots=True)
@@ -217,6 +219,7 @@ class _Maker:
         foundation = genesis.foundation
         self._epoch_blocks = foundation.bounds.epoch_blocks
         self._members = len(foundation.validators)
+        self._quorum = foundation.validators[: quorum(self._members)]
         self._seed = seed
         self._rows = _Rows(folder)
         self.state: State
@@ -319,6 +322,7 @@ class _Maker:
         changes = applied.changes
         key = CHECKPOINT + height.to_bytes(8)
         changes[key] = encode(self._certify(height, applied.size, applied.root))
+        changes[final_key(height)] = encode(FinalRow(block, self._finalize(block, name), None))
         self._rows.write(changes)
 
     def _lane_times(self, moved: dict[int, _Lane]) -> Sequence[int]:
@@ -327,11 +331,19 @@ class _Maker:
             self._times[number] = lane.waiting[-1][1].header.time
         return sorted((self._times.get(number, 0) for number in self._lanes), reverse=True)
 
+    def _finalize(self, block: Block, name: bytes) -> Certificate:
+        message = statement_message(self._chain, FINALIZE, block.epoch, block.view, name)
+        signed = tuple(
+            Signed(each.number, self._keys[each.number, "vote"].sign(message))
+            for each in self._quorum
+        )
+        return Certificate(FINALIZE, block.epoch, block.view, name, signed)
+
     def _certify(self, height: int, size: int, root: bytes) -> CheckpointRow:
         foundation = self.state.foundation
         checkpoint = Checkpoint(foundation.origin, size, root)
         rows = []
-        for member in foundation.validators[: quorum(self._members)]:
+        for member in self._quorum:
             name = cosigner_name(foundation.origin, member.code)
             key = self._keys[member.number, "cosigner"]
             line = sign_cosignature(key, name, self._now // 1_000, checkpoint)

@@ -221,6 +221,33 @@ def sync(
     _show(figures, as_json=as_json)
 
 
+@app.command()
+def query(
+    *,
+    records: Annotated[
+        int, typer.Option(min=1_000, max=20_000_000, help="Records of the ledger that is made.")
+    ] = 1_000_000,
+    seconds: Annotated[float, typer.Option(min=0.1, help="For each kind of question.")] = 10.0,
+    connections: Annotated[int, typer.Option(min=1, max=256, help="Asked over at a time.")] = 4,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of the load.")] = 1,
+    folder: Annotated[
+        Path | None, typer.Option("--dir", help="Folder of the ledger: made, kept, taken again.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """How fast one node answers scores, plain and with proof, with a ledger in its store."""
+    import uvloop  # noqa: PLC0415
+
+    from node.bench.query import Plan, measure_query, prepare  # noqa: PLC0415
+
+    plan = Plan(records=records, seconds=seconds, connections=connections, seed=seed)
+    with tempfile.TemporaryDirectory(prefix="standing-bench-") as temporary, _stages() as progress:
+        place = folder or Path(temporary) / "federation"
+        prepare(place, plan, progress)
+        figures = uvloop.run(measure_query(place, plan, progress))
+    _show(figures, as_json=as_json)
+
+
 def _on_federation(folder: Path | None, codes: Sequence[str], measure: Measure) -> dict[str, Any]:
     """What is measured on a new federation: in a folder that is kept, or in a temporary one."""
     import uvloop  # noqa: PLC0415
