@@ -82,6 +82,30 @@ class Index:
         index._versions[version] = tree.root
         return index
 
+    @classmethod
+    def resumed(
+        cls,
+        tree: Tree,
+        window_blocks: int,
+        versions: Mapping[int, bytes],
+        overwritten: Mapping[int, Overwritten],
+        stored: frozenset[int],
+    ) -> Self:
+        """The map with the roots of its versions, oldest first, and what each has overwritten."""
+        index = cls(window_blocks)
+        index._tree = tree
+        index._versions = dict(versions)
+        index._overwritten = dict(list(overwritten.items())[1:])
+        index._updates = sum(map(len, index._overwritten.values()))
+        index.stored = stored
+        index._forget(0)
+        return index
+
+    @property
+    def overwritten(self) -> Mapping[int, Overwritten]:
+        """What each version but the oldest has overwritten, to be read only."""
+        return self._overwritten
+
     @property
     def tree(self) -> Tree:
         """The tree of the current state, to be read only."""

@@ -6,7 +6,7 @@ in one slot, and nothing but speed depends on it.
 """
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 KEY_BYTES: Final = 32
@@ -14,6 +14,7 @@ LEAF_BYTES: Final = 64
 PARTS: Final = 256
 _PART_BITS: Final = 8
 _SLOTS_MIN: Final = 8
+_COPIED_BYTES: Final = 16_384 * LEAF_BYTES
 
 
 class LeafTable:
@@ -58,10 +59,10 @@ class LeafTable:
 
     def fill(self) -> None:
         """Enter every leaf that `leaves` holds into the table, which is empty."""
-        parts, filled, leaves = self.parts, self._filled, bytes(self.leaves)
+        parts, filled = self.parts, self._filled
         ref = 1
-        for at in range(0, len(leaves), LEAF_BYTES):
-            hashed = hash(leaves[at : at + KEY_BYTES])
+        for key in self._each_key():
+            hashed = hash(key)
             number = hashed & 255
             part = parts[number]
             count = filled[number] = filled[number] + 1
@@ -73,6 +74,13 @@ class LeafTable:
                 slot = slot + 1 & mask
             part[slot] = ref
             ref += 2
+
+    def _each_key(self) -> Iterator[bytes]:
+        leaves = self.leaves
+        for begin in range(0, len(leaves), _COPIED_BYTES):
+            copied = bytes(leaves[begin : begin + _COPIED_BYTES])
+            for at in range(0, len(copied), LEAF_BYTES):
+                yield copied[at : at + KEY_BYTES]
 
     def _grow(self, number: int) -> "array[int]":
         """The part with twice the slots."""

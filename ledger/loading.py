@@ -7,6 +7,7 @@ from ledger.errors import BadProof, InvalidInput, Malformed, StoreDamaged
 from ledger.files import entry_at
 from ledger.genesis import Foundation, Genesis, chain_id, check_genesis, epoch_of
 from ledger.governing import read_outlook
+from ledger.index import Index
 from ledger.membership import Validator
 from ledger.merkle import Frontier
 from ledger.parameters import Parameters, parameters_hash
@@ -33,8 +34,9 @@ from ledger.tiles import TILE_HEIGHT, TileReader
 from ledger.window import WINDOW_BLOCKS, load_window
 
 
-def load(reader: Reader, window_blocks: int = WINDOW_BLOCKS) -> State:
-    """The state that the stored rows tell of. The index is built anew from its rows.
+def load(reader: Reader, window_blocks: int = WINDOW_BLOCKS, *, kept: Index | None = None) -> State:
+    """The state that the stored rows tell of. The index is built anew from its rows, unless `kept`
+    is that of the newest block: all its roots are those that the blocks have sealed.
 
     Raises:
         StoreDamaged: a row is missing or cannot be read, or rows contradict each other; names what
@@ -50,7 +52,9 @@ def load(reader: Reader, window_blocks: int = WINDOW_BLOCKS) -> State:
     if parameters_hash(parameters) != head.parameters:
         raise _contradiction(parameters_key(head.parameters), "is not what its key names")
     validators = _load_validators(reader, bounds.epoch_blocks, head.height)
-    index = load_window(reader, window_blocks, head.height, bounds.epoch_blocks)
+    index = kept
+    if index is None or not _is_of(reader, index, head):
+        index = load_window(reader, window_blocks, head.height, bounds.epoch_blocks)
     return State(
         chain=chain_id(foundation),
         foundation=foundation,
@@ -67,6 +71,15 @@ def load(reader: Reader, window_blocks: int = WINDOW_BLOCKS) -> State:
         index=index,
         oldest_erasure=oldest_erasure(reader),
         outlook=read_outlook(reader, validators, epoch_of(head.height + 1, bounds.epoch_blocks)),
+    )
+
+
+def _is_of(reader: Reader, index: Index, head: HeadRow) -> bool:
+    """Whether an index is that of the newest block, and its window one of the stored blocks."""
+    versions = index.versions()
+    return versions[-1:] == [head.height] and all(
+        index.root(version) == need_row(reader, BlockRow, block_key(version)).seal.index_root
+        for version in versions
     )
 
 

@@ -12,6 +12,7 @@ from ledger.rows import GENESIS_KEY, HEAD_KEY, need_row
 from ledger.state import found, load
 from node.config import Config
 from node.home import EPOCHS_FILE
+from node.index_file import take_index
 from node.storage.leveldb import LevelStore
 
 
@@ -60,7 +61,8 @@ def open_ledger(store: LevelStore, genesis: Genesis, config: Config) -> State:
             f"the store {config.data} holds the ledger of another network "
             f"({chain_id(stored.foundation).hex()}); point node.data to another folder"
         )
-    return load(store, config.window_blocks)
+    kept = take_index(config.data, config.window_blocks)
+    return load(store, config.window_blocks, kept=kept)
 
 
 def head_of(state: State) -> Head:

@@ -24,6 +24,7 @@ from node.config import Config
 from node.driver import NEVER_SIGNS, Driver
 from node.eraser import Eraser
 from node.events import Events
+from node.index_file import keep_index
 from node.intake import Closed, Intake, Offer, Result, Sent
 from node.keyring import Keyring
 from node.links.peers import Peers
@@ -151,7 +152,7 @@ class Node:
         return str(host), int(port)
 
     async def stop(self) -> None:
-        """Stop in order: API, pump, links, store. What was accepted is on disk afterwards."""
+        """Stop in order: API, pump, links, index, store. What was accepted is on disk then."""
         self._serving = False
         await self._outside.stop()
         await self._api.cleanup()
@@ -163,6 +164,7 @@ class Node:
         self._parts.driver.stop()
         await self._parts.peers.stop()
         await self._parts.serving.stop()
+        await asyncio.to_thread(keep_index, self.config.data, self.state.index)
         await asyncio.to_thread(self._parts.store.close)
 
     async def failure(self) -> str:
