@@ -24,6 +24,8 @@ class Bounds:
     write_buffer_bytes: int = 64 * 1_024 * 1_024
     """What LevelDB gathers before it writes a table: fewer tables are merged less often."""
     block_cache_bytes: int = 64 * 1_024 * 1_024
+    recent_rows_max: int = 262_144
+    """Rows of subjects, engagements, pairs and raters that are kept in memory: about 60 MB."""
     open_files_max: int = 256
     erased_waiting_max: int = 65_536
     """Erased records that are kept in mind as still to be destroyed; the rest is read again."""
@@ -69,6 +71,12 @@ class Bounds:
 
     links_max: int = 512
     """Connections to the peers' port at a time; there are at most 100 members."""
+    former_max: int = 64
+    """Former members that are told, with proof, that they are members no more."""
+    farewell_gap_s: float = 0.2
+    """Between two such answers, whoever asks: a page takes up to 60 ms to make."""
+    farewell_s: float = 5.0
+    """How long one answer is waited for, and how long before it is asked for again."""
 
     # snapshots
     snapshot_pins_max: int = 4

@@ -14,7 +14,7 @@ from consensus import simplex
 from consensus.config import Config as ConsensusConfig
 from consensus.effects import Effect
 from ledger import signing
-from ledger.epochs import Trusted
+from ledger.epochs import EpochEnd, Trusted
 from ledger.genesis import Genesis, chain_id
 from node.accusing import Accuser
 from node.aliases import Aliases
@@ -27,6 +27,7 @@ from node.following import Following, load_guests
 from node.foresight import Foresight
 from node.intake import Intake
 from node.keyring import Keyring
+from node.links.farewell import Farewell
 from node.links.peers import Peers
 from node.links.tls import Guest
 from node.loglines import LogLines
@@ -35,6 +36,7 @@ from node.metrics import Metrics
 from node.network import load_genesis
 from node.opening import head_of, load_known, open_ledger
 from node.platforms import Platforms
+from node.publiclog import PublicLog
 from node.relaying import Relay
 from node.running import Node, Parts
 from node.seat import Seat
@@ -89,7 +91,7 @@ def _assemble(
     foundation, events = genesis.foundation, Events(bounds.events_queued_max)
     driver, peers, effects = _make_driver(config, bounds, genesis, keyring, store)
     metrics = driver.metrics
-    seat = Seat(driver, store, number)
+    seat = Seat(driver, store, number, lambda: keyring.ended)
     intake = _make_intake(driver, seat, store, bounds)
     notary = Notary(foundation.origin, keys.log if keys else None, store)
     tracking = Tracking(reader=store, intake=intake, notary=notary, events=events, number=number)
@@ -98,7 +100,7 @@ def _assemble(
     relay = _make_relay(serving, peers, intake, lines, _whereabouts(driver, peers, config, keyring))
     aliases = Aliases(store, bounds)
     eraser = _make_eraser(driver, intake, aliases, store, bounds, number=number)
-    platforms = Platforms(store, foundation.validators)
+    platforms = Platforms(store, foundation.validators, bounds.former_max)
     membership = Membership(
         driver=driver,
         store=store,
@@ -113,11 +115,10 @@ def _assemble(
         wall_ms=lambda: now().wall_ms,
     )
     accuser = Accuser(driver, store, number, intake.submit)
-    follower = Following(driver, peers)
     witness = load_witness(config, keys, f"{foundation.origin}/{keyring.code}/witness", store)
-    followers = (tracking, eraser, platforms, membership, accuser, lines, follower, serving.pins)
-    for watcher in followers:
-        driver.watch(watcher)
+    follower, pins = Following(driver, peers), serving.pins
+    for each in (tracking, eraser, platforms, membership, accuser, lines, follower, pins):
+        driver.watch(each)
     _watch(metrics, intake, store)
     return Node(
         Parts(
@@ -131,6 +132,7 @@ def _assemble(
             seat=seat,
             membership=membership,
             relay=relay,
+            farewell=_make_farewell(driver, membership, keyring, tracking, store, bounds=bounds),
             serving=serving,
             lines=lines,
             accuser=accuser,
@@ -240,6 +242,32 @@ def _make_serving(driver: Driver, peers: Peers, store: LevelStore, bounds: Bound
         bounds=bounds,
         metrics=driver.metrics,
         halt=driver.halt,
+    )
+
+
+def _make_farewell(
+    driver: Driver,
+    membership: Membership,
+    keyring: Keyring,
+    tracking: Tracking,
+    store: LevelStore,
+    *,
+    bounds: Bounds,
+) -> Farewell:
+    """What tells former members that they are, and hears it where this platform is one."""
+    foundation = driver.ledger.foundation
+    public = PublicLog(store, foundation.origin, foundation.bounds.epoch_blocks)
+
+    def proof(first: int) -> list[EpochEnd]:
+        certified = tracking.certificate
+        return public.leading(certified, first) if certified is not None else []
+
+    return Farewell(
+        own=lambda: keyring.own_validators,
+        since=membership.since,
+        proof=proof,
+        ended=membership.dismissed,
+        bounds=bounds,
     )
 
 

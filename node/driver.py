@@ -148,8 +148,11 @@ class Driver:
         self.consensus.config = replace(held, further_keys=(*held.further_keys, further))
 
     def hold_only(self, keys: Keys | None) -> None:
-        """Hold these and no others any more: those are destroyed. None: no keys at all."""
+        """Hold these and no others any more: those are destroyed. None: no keys at all, whatever
+        the set of the epoch says that consensus stands in."""
         held = self.consensus.config
+        if keys is None:
+            self.consensus.keys = None
         # The very value that signs now, if it is held: another would be taken for other keys.
         known = (each for each in (held.keys, *held.further_keys) if each == keys)
         self.consensus.config = replace(held, keys=next(known, keys), further_keys=())

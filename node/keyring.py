@@ -176,6 +176,23 @@ class Keyring:
         )
 
     @property
+    def ended(self) -> str:
+        """That the platform's membership has ended, and what became of its keys; or nothing."""
+        if self.observing is None or not self.observing.destroyed:
+            return ""
+        return (
+            f"the membership of platform {self.code} has ended, at the latest with epoch "
+            f"{self.observing.epoch}: its lane, vote, cosigner and log keys are destroyed, and "
+            f"this node goes on as an observer. A member that is given {OBSERVER_CERTIFICATE} "
+            "beside the link key may let it follow, once both have started again"
+        )
+
+    @property
+    def own_validators(self) -> tuple[Validator, ...]:
+        """All whose keys are held."""
+        return tuple(each.validator for each in (self.held, self.further) if each is not None)
+
+    @property
     def own(self) -> Validator:
         """The validator whose keys are held.
 

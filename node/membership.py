@@ -15,7 +15,9 @@ After every block, and every certified checkpoint:
   keys are destroyed (node/keyring.py). They may have come into force while this node was away, and
   nobody trusts the old certificate then: while no link stands, both are shown in turn.
 - **The end.** When the set no longer names the platform, and the checkpoint of the epoch whose end
-  says so is certified (consensus is in a later one), all signing keys are destroyed.
+  says so is certified (consensus is in a later one), all signing keys are destroyed. A node that
+  was away then is told by its former peers, with proof (node/links/farewell.py), or learns it from
+  the file of epoch ends that it starts with, and does the same.
 
 The log lines of the newest checkpoints are kept on disk before a log key is destroyed.
 """
@@ -38,7 +40,7 @@ from ledger.rows import CheckpointRow, ValidatorsRow, need_row, validators_key
 from ledger.rules.signatures import record_message
 from node.driver import Driver
 from node.intake import Intake, Offer, Result
-from node.keyring import OBSERVER_CERTIFICATE, Held, Keyring
+from node.keyring import Held, Keyring
 from node.links.peers import Peers
 from node.links.tls import Guest, Party, certificate_key
 from node.loglines import Writes
@@ -54,8 +56,8 @@ LONELY_S: Final = 12.0
 """So long without a link, and the other certificate is shown."""
 LONELY: Final = (
     "no link stands. If the other platforms' keys changed while this node was away, it cannot know "
-    "theirs: `standing node epochs NODE.toml --from URL` fetches them from any node, proven from "
-    "genesis; then start again"
+    "theirs, and if this platform's membership has ended, nobody dials it: `standing node epochs "
+    "NODE.toml --from URL` fetches the sets from any node, proven from genesis; then start again"
 )
 
 Submit = Callable[[Sequence[Offer]], Awaitable[list[Result]]]
@@ -95,8 +97,37 @@ class Membership:
         self._keeping = False
 
     def start(self) -> None:
-        """Look once, at what the store says."""
+        """Look once, at what the store says, and the file of epoch ends."""
+        if self._known is not None and self._is_gone_by(self._known):
+            self.dismissed(self._known.epoch - 1)
         self._look()
+
+    def _is_gone_by(self, known: Trusted) -> bool:
+        """Whether a newer set than the ledger's here names a platform no more that was a member."""
+        number = self._keyring.number
+        is_newer = known.epoch > self.since().epoch
+        is_named = number in {each.number for each in known.validators}
+        return is_newer and not is_named and number in self._platforms.codes
+
+    def since(self) -> Trusted:
+        """The newest set that this node has executed, to follow others' epoch ends from."""
+        ledger = self._driver.ledger
+        return Trusted(
+            origin=ledger.foundation.origin,
+            epoch_blocks=self._bounds.epoch_blocks,
+            epoch=epoch_of(ledger.height + 1, self._bounds.epoch_blocks),
+            validators=ledger.validators,
+            height=ledger.height,
+            size=ledger.size,
+            root=ledger.log.root(),
+            time=ledger.time,
+        )
+
+    def dismissed(self, epoch: int) -> None:
+        """It is proven that the membership has ended with this epoch, while this node was away."""
+        if self._keyring.observing is None and not self._keeping:
+            log.warning("this platform's membership has ended while its node was away")
+            self._keep_lines(partial(self._give_up, epoch))
 
     async def stop(self) -> None:
         """Look no more."""
@@ -164,7 +195,8 @@ class Membership:
             trusted += need_row(self._store, ValidatorsRow, validators_key(before)).validators
         if self._known is not None and epoch < self._known.epoch:
             trusted += self._known.validators
-        self._peers.trust(self._with_guests(self._with_former(dict.fromkeys(trusted))))
+        links = self._with_guests(self._with_former(dict.fromkeys(trusted)))
+        self._peers.trust(links, self._platforms.former)
 
     def _with_guests(self, parties: list[Party]) -> list[Party]:
         """These, and the observers that this member lets follow, but who is trusted already. Each
@@ -249,13 +281,7 @@ class Membership:
         self._keyring.give_up(self._wall_ms(), epoch)
         self._notary.log_key = None
         self._driver.hold_only(None)
-        log.warning(
-            "the membership has ended, at the latest with epoch %d: the lane, vote, cosigner and "
-            "log keys are destroyed, and this node goes on as an observer. A member that is given "
-            "%s beside the link key may let it follow, once both have started again",
-            epoch,
-            OBSERVER_CERTIFICATE,
-        )
+        log.warning("%s", self._keyring.ended)
 
     def _show_in_turn(self) -> None:
         held, further, now_s = self._keyring.held, self._keyring.further, self._loop.time()

@@ -27,6 +27,7 @@ from node.events import Events
 from node.index_file import keep_index
 from node.intake import Closed, Intake, Offer, Result, Sent
 from node.keyring import Keyring
+from node.links.farewell import Farewell
 from node.links.peers import Peers
 from node.listening import BoundedSite
 from node.loglines import LogLines
@@ -62,6 +63,7 @@ class Parts:
     seat: Seat
     membership: Membership
     relay: Relay
+    farewell: Farewell
     serving: Serving
     lines: LogLines
     accuser: Accuser
@@ -109,7 +111,7 @@ class Node:
         self._parts.driver.start(self._parts.first_effects)
         self._parts.eraser.start()
         self._parts.membership.start()
-        await self._parts.peers.start(self._parts.relay)
+        await self._parts.peers.start(self._parts.relay, self._parts.farewell)
         self._parts.accuser.start()
         self._parts.lines.start()
         listen = self.config.api_listen
@@ -210,8 +212,11 @@ class Node:
 
     @property
     def forgotten(self) -> str:
-        """Why this node's keys never sign again, and what to do; or nothing."""
-        reason = self._parts.driver.forgotten
+        """Why this node's keys never sign again, and what to do; or nothing. (A former member that
+        a member lets follow is an observer like any.)"""
+        reason, ended = self._parts.driver.forgotten, self._parts.keyring.ended
+        if ended:
+            return "" if self.linked else ended
         return f"{reason}. {NEVER_SIGNS}" if reason else ""
 
     def certificate(self, size: int) -> Certificate | None:

@@ -5,6 +5,7 @@ not, and who else may be asked.
 they may sign. *Observer*: every other node; it follows, verifies and serves reads.
 """
 
+from collections.abc import Callable
 from typing import Final, Literal
 
 from ledger.binding import LEAVE, approved_at
@@ -24,8 +25,12 @@ REMOVED: Final = "this platform is to be removed: its lane ends with this epoch"
 class Seat:
     """What the node knows of its own seat."""
 
-    def __init__(self, driver: Driver, reader: Reader, number: int) -> None:
+    def __init__(
+        self, driver: Driver, reader: Reader, number: int, ended: Callable[[], str]
+    ) -> None:
+        """`ended`: that the platform's membership has ended, or nothing (node/keyring.py)."""
         self._driver, self._reader, self.number = driver, reader, number
+        self._ended = ended
         self._looked_at = -1
         self._ends = ""
 
@@ -38,6 +43,8 @@ class Seat:
     @property
     def closed(self) -> str:
         """Why this node takes no records, and what to do; nothing where it does."""
+        if ended := self._ended():
+            return ended
         if self._driver.forgotten:
             return f"{self._driver.forgotten}. {NEVER_SIGNS}"
         if self._driver.keys is None:

@@ -12,6 +12,7 @@ from prometheus_client import Counter
 from consensus.config import Config as ConsensusConfig
 from consensus.steps import Terms, is_unfinished
 from ledger import signing
+from ledger.epochs import trust_genesis
 from ledger.genesis import Genesis, chain_id
 from node.bounds import BOUNDS, Bounds
 from node.config import Config
@@ -128,6 +129,8 @@ def _make_taking(
         store=store,
         peers=peers,
         whereabouts=whereabouts,
+        own=keyring.own_validators,
+        known=known or trust_genesis(foundation),
         bounds=bounds,
         terms=terms or Terms(blocks_min=config.snapshot_min_blocks),
     )

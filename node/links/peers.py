@@ -13,7 +13,7 @@ by reason and at worst end that one link.
 **Who is trusted** is said by `trust`, again and again as the ledger goes on (node/membership.py): a
 platform may have two certificates while its keys change. Each change makes new contexts, listens
 with them on the same socket, so that nobody is turned away meanwhile, and closes the links whose
-key is trusted no more; the other links stay.
+key is trusted no more; the others stay. Former members get no link, but proof that they are former.
 """
 
 import asyncio
@@ -23,19 +23,21 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
+from http import HTTPStatus
 from typing import Any, Final
 
-from aiohttp import ClientError, ClientSession, web
+from aiohttp import ClientError, ClientSession, WSServerHandshakeError, web
 from prometheus_client import Counter
 
 from ledger.errors import Malformed, Misconfigured
 from node.address import Address
 from node.bounds import Bounds
 from node.links.conduct import Clock, Conduct
-from node.links.dialling import dialling_session
+from node.links.dialling import check_addresses, dialling_session
+from node.links.farewell import EPOCHS, Farewell
 from node.links.link import CLOSE_S, TWIN, TWIN_TEXT, Link, close
 from node.links.listener import Listener
-from node.links.tls import GUEST, Party, certificate_of, contexts, key_of, member_keys
+from node.links.tls import GUEST, Party, certificate_of, contexts, key_of, key_shown, member_keys
 from node.links.wire import VERSION, Hello
 from node.listening import HANDLER_ARGS, BoundedSite
 
@@ -61,13 +63,14 @@ class Peers:
         clock: Clock = time.monotonic,
     ) -> None:
         self._own, self._seed = own, link_seed
-        self._listen, self._addresses, self._bounds = listen, addresses, bounds
-        self._sent_bytes = sent_bytes
+        self._listen, self._addresses = listen, addresses
+        self._bounds, self._sent_bytes = bounds, sent_bytes
         self.conduct = Conduct(bounds, clock)
         self._hello = Hello(VERSION, chain, own.number, secrets.randbits(63))
         self._twins: dict[int, int] = {}  # the start of each that was refused last
-        self._trusted: tuple[Party, ...] = ()
-        self._keys: dict[bytes, int] = {}
+        self._trusted, self._gone = tuple[Party, ...](), tuple[Party, ...]()
+        self._keys, self._former = dict[bytes, int](), frozenset[bytes]()
+        self._farewell: Farewell | None = None
         self._links: dict[int, Link] = {}
         self._dials: dict[int, asyncio.Task[None]] = {}
         self._renewal: asyncio.Task[None] | None = None
@@ -75,19 +78,20 @@ class Peers:
         self._runner: web.AppRunner | None = None
         self._site: BoundedSite | None = None
         self._stopping = self._shows_old = False
-        self._take(tuple(validators))
+        self._take(tuple(validators), ())
 
     # --- life ---
 
-    async def start(self, listener: Listener) -> None:
+    async def start(self, listener: Listener, farewell: Farewell | None = None) -> None:
         """Listen, begin to dial, and tell the listener what happens from now on.
 
         Raises:
             Misconfigured: the address cannot be listened on, or nobody's address is known.
         """
-        self._check_addresses()
+        check_addresses(self._own, self._trusted, self._addresses)
         application = web.Application(handler_args=HANDLER_ARGS)
         application.router.add_get(PATH, partial(self._serve, listener))
+        application.router.add_get(EPOCHS, self._tell_former)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=CLOSE_S)
         await self._runner.setup()
         self._site = BoundedSite(
@@ -102,37 +106,22 @@ class Peers:
         except OSError as error:
             await self._runner.cleanup()
             raise Misconfigured(f"peers.listen: {self._listen}: {error.strerror}") from error
-        self._listener = listener
+        self._listener, self._farewell = listener, farewell
         self._dial_all()
-
-    def _check_addresses(self) -> None:
-        others = sorted({(each.number, each.code) for each in self._trusted if each.number < GUEST})
-        later = [code for number, code in others if number > self._own.number]
-        missing = [code for code in later if code not in self._addresses]
-        if self._own.number >= GUEST and not any(code in self._addresses for _, code in others):
-            raise Misconfigured(
-                "peers.addresses names no member: an observer dials those who let it follow; add "
-                f'{others[0][1]} = "host:port"'
-            )
-        if missing and not any(code in self._addresses for _, code in others):
-            raise Misconfigured(
-                f'peers.addresses lacks {", ".join(missing)}; add {missing[0]} = "host:port" to it'
-            )
-        for code in missing:
-            log.warning("peers.addresses lacks %s: no link stands until it dials", code)
 
     # --- whom to trust ---
 
-    def trust(self, validators: Sequence[Party]) -> None:
+    def trust(self, validators: Sequence[Party], former: Sequence[Party] = ()) -> None:
         """Make links with these from now on, and with nobody else; a number may stand there twice.
+        `former`: who is told that it is a member no more.
 
         Raises:
             Malformed: a certificate that cannot be read, or a key that two platforms share.
         """
-        trusted = tuple(validators)
-        if trusted == self._trusted:
+        trusted, gone = tuple(validators), tuple(former)
+        if (trusted, gone) == (self._trusted, self._gone):
             return
-        self._take(trusted)
+        self._take(trusted, gone)
         for peer, link in self._links.items():
             if self._keys.get(link.key) != peer:
                 link.closed.set()
@@ -143,7 +132,7 @@ class Peers:
         if own == self._own:
             return
         self._own, self._seed = own, link_seed
-        self._take(self._trusted)
+        self._take(self._trusted, self._gone)
         self._shows_old = True
         self._renew()
 
@@ -152,10 +141,11 @@ class Peers:
         """Whose certificate is shown."""
         return self._own
 
-    def _take(self, trusted: tuple[Party, ...]) -> None:
+    def _take(self, trusted: tuple[Party, ...], gone: tuple[Party, ...]) -> None:
         self._keys = member_keys(trusted)
-        self._trusted = trusted
-        self._serving, self._dialling = contexts(self._seed, self._own, trusted)
+        self._former = frozenset(member_keys(gone).keys() - self._keys.keys())
+        self._trusted, self._gone = trusted, gone
+        self._serving, self._dialling = contexts(self._seed, self._own, (*trusted, *gone))
 
     def _renew(self) -> None:
         if self._site is None or self._stopping:
@@ -230,7 +220,7 @@ class Peers:
             self._links[peer].handled(size)
 
     def is_clogged(self, peer: int) -> bool:
-        """Whether so much waits for a peer that nothing it asks for should be added."""
+        """Whether nothing that a peer asks for should be added to what waits for it."""
         return peer in self._links and self._links[peer].is_clogged
 
     def blame(self, peer: int, weight: int = 1) -> None:
@@ -256,10 +246,10 @@ class Peers:
     # --- one link ---
 
     async def _serve(self, listener: Listener, request: web.Request) -> web.StreamResponse:
-        transport = request.transport
-        certificate = certificate_of(transport.get_extra_info("ssl_object") if transport else None)
-        key = key_of(certificate)
+        key = key_shown(request.transport)
         peer = self._keys.get(key) if key else None
+        if key in self._former:
+            raise web.HTTPGone
         if key is None or peer is None or peer == self._own.number:
             listener.refused(peer or 0, "stranger")
             raise web.HTTPForbidden
@@ -274,6 +264,11 @@ class Peers:
         await socket.prepare(request)
         await self._run(listener, self._link(peer, key, socket, is_dialled=False))
         return socket
+
+    async def _tell_former(self, request: web.Request) -> web.Response:
+        if self._farewell is None or key_shown(request.transport) not in self._former:
+            raise web.HTTPForbidden
+        return self._farewell.answer(request)
 
     def _link(self, peer: int, key: bytes, socket: Any, *, is_dialled: bool) -> Link:
         is_first = is_dialled == (self._own.number < peer)
@@ -318,6 +313,11 @@ class Peers:
                 )
         except (ClientError, OSError, TimeoutError, ValueError) as error:
             log.debug("peer %d cannot be reached: %s", peer, error)
+            is_former = (
+                isinstance(error, WSServerHandshakeError) and error.status == HTTPStatus.GONE
+            )
+            if is_former and self._farewell is not None:
+                await self._farewell.ask(session, address, self._dialling)
             return False
         try:
             certificate = certificate_of(socket.get_extra_info("ssl_object"))

@@ -7,6 +7,7 @@ looked up among the members' (`member_keys`); a dialler demands a key of the pla
 
 import ssl
 import tempfile
+from asyncio import BaseTransport
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -124,6 +125,11 @@ def key_of(certificate_der: bytes | None) -> bytes | None:
         return certificate_key(certificate_der)
     except Malformed:
         return None
+
+
+def key_shown(transport: BaseTransport | None) -> bytes | None:
+    """The raw key of the certificate that the other end of a TLS connection has shown."""
+    return key_of(certificate_of(transport.get_extra_info("ssl_object") if transport else None))
 
 
 def contexts(

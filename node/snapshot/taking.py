@@ -7,7 +7,8 @@ closed, and the node starts as ever: from a ledger that was checked, or from an 
 Own rows that replay would have left are written with the batches: the names of own records
 (idempotence), and what is to be erased here.
 
-A failing disk ends it with an error, and the process: the next start goes on.
+A failing disk ends it with an error, and the process: the next start goes on. Where the peers prove
+that this platform's membership has ended nothing is taken: the node that is built hears it again.
 """
 
 import asyncio
@@ -31,9 +32,11 @@ from consensus.proofs import Unfit
 from consensus.snapshots import Taker
 from consensus.steps import TAKING, WIPING, Complete, FallBack, Phase, Step, Terms, Wipe
 from ledger.batch import Submission, commitment
+from ledger.epochs import Trusted
 from ledger.errors import Malformed, StoreDamaged
 from ledger.genesis import Genesis
 from ledger.hashing import sha256
+from ledger.membership import Validator
 from ledger.records import decode_record
 from ledger.residue import AnyBatch
 from ledger.rows import GENESIS_KEY, HEAD_KEY, place_bytes
@@ -42,6 +45,7 @@ from node.api.problems import NotReady, problem_of, problem_response
 from node.bounds import Bounds
 from node.config import Address
 from node.eraser import TO_ERASE
+from node.links.farewell import Farewell
 from node.links.peers import Peers
 from node.listening import HANDLER_ARGS, BoundedSite
 from node.naming import name_key
@@ -117,16 +121,26 @@ class Taking:
         store: LevelStore,
         peers: Peers,
         whereabouts: Whereabouts,
+        own: Sequence[Validator],
+        known: Trusted,
         bounds: Bounds,
         terms: Terms,
     ) -> None:
-        """`whereabouts`: who has one member's address learns the others' from it."""
+        """`whereabouts`: who has one member's address learns the others' from it; `own`: whose keys
+        are held; `known`: the newest set that is known."""
         self._config, self._genesis, self._members = config, genesis, members
         self._store, self._peers, self._bounds, self._terms = store, peers, bounds, terms
         self._whereabouts = whereabouts
+        self._farewell = Farewell(
+            own=lambda: own,
+            since=lambda: known,
+            proof=lambda _: [],
+            ended=self._dismissed,
+            bounds=bounds,
+        )
         self._inputs: asyncio.Queue[tuple[Input | None, Callable[[], None]]] = asyncio.Queue()
         self._loop = asyncio.get_running_loop()
-        self._failed, self._gives_up = "", False
+        self._failed, self._dismissal, self._gives_up = "", "", False
         self._timer: asyncio.TimerHandle | None = None
         self._ending: Complete | FallBack | None = None
         self._said_s, self._phase = 0.0, Phase.OVER
@@ -153,7 +167,7 @@ class Taking:
         self._store.on_failure = self._disk_failed
         await self._do(taker.begin(now()))
         if self._ending is None:
-            await self._peers.start(self)
+            await self._peers.start(self, self._farewell)
             try:
                 await self._pump(taker)
             finally:
@@ -172,6 +186,9 @@ class Taking:
         while self._ending is None:
             event, then = await self._inputs.get()
             await self._until_written()
+            if self._dismissal:
+                self._ending = FallBack(self._dismissal)
+                return
             if self._failed or event is None:
                 raise StoreDamaged("the store", self._failed)
             await self._do(self._handle(taker, event))
@@ -227,6 +244,11 @@ class Taking:
 
     def _disk_failed(self, error: BaseException) -> None:
         self._failed = f"the disk failed while writing: {error}"
+        self._inputs.put_nowait((None, lambda: None))
+
+    def _dismissed(self, epoch: int) -> None:
+        """It is proven that the own membership ended with this epoch."""
+        self._dismissal = f"this platform's membership has ended with epoch {epoch}"
         self._inputs.put_nowait((None, lambda: None))
 
     # --- what is asked for ---

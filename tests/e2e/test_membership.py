@@ -13,6 +13,7 @@ from ledger.genesis import chain_id
 from ledger.policy import Policy
 from ledger.records.membership import MemberLeave, MemberRemove
 from ledger.signing import SigningKey
+from node import membership
 from node.cli import app
 from node.config import load_config
 from node.demo.changes import FOUNDERS, JOINER, tell_story
@@ -122,6 +123,76 @@ async def test_a_node_that_is_removed_while_it_runs_is_told_and_the_others_go_on
         assert isinstance(refused, Closed)
         assert "removed" in refused.reason or "observer" in refused.reason
         await _gone(net, "d", "abc")
+
+
+async def _removed_while_away(net: Net, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Platform d is removed, and the others go on for some epochs, until they trust it no more on
+    links; how high they stand."""
+    monkeypatch.setattr(membership, "FORMER_S", 0.1)
+    await net.final("d", count=2)
+    await net.stop("d")
+    await net.final("a", MemberRemove(1, now_ms(), 4))
+    await net.approve("b", "c", number=4)
+    await net.pass_epochs("a", lambda: 4 not in {n.number for n in net.nodes["a"].validators})
+    await until(lambda: net.nodes["a"].certified is not None)
+    height = net.nodes["a"].state.height
+    await net.pass_epochs("a", lambda: net.nodes["a"].state.height > height + 4)
+    await until(lambda: all(_is_a_stranger(net, code, 4) for code in "abc"))
+    return net.nodes["a"].state.height
+
+
+def _is_a_stranger(net: Net, code: str, number: int) -> bool:
+    peers = net.nodes[code]._parts.peers
+    return number not in {each.number for each in peers._trusted}
+
+
+@pytest.mark.parametrize("has_store", [True, False])
+async def test_a_node_that_was_away_when_it_was_removed_learns_it_and_destroys_its_keys(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    has_store: bool,
+) -> None:
+    async with running(tmp_path / "net", "abcd") as net:
+        height = await _removed_while_away(net, monkeypatch)
+        config = load_config(net.folder / "d" / "node.toml")
+        if not has_store:
+            shutil.rmtree(config.data)
+        node = await net.start("d")
+        await until(lambda: not any(key_path(config.keys, each).exists() for each in SIGNING))
+        assert "ended while its node was away" in caplog.text
+        assert read_observing(config.keys).destroyed > 0
+        assert "has ended, at the latest with epoch" in node.forgotten
+        assert node.role == "observer"
+        assert not node.ready
+        (refused,) = await node.submit([register(4)])
+        assert isinstance(refused, Closed)
+        assert refused.reason == node.forgotten
+        assert node.state.height < height, "it was given the sets, and nothing of what came since"
+        assert not node.linked
+        await net.stop("d")
+        node = await net.start("d")
+        assert "has ended" in node.forgotten
+        assert node.role == "observer"
+        await _follows_on(net, "d", "a")
+        assert node is not net.nodes["d"]
+        assert net.nodes["d"].forgotten == ""
+
+
+async def test_who_can_ask_nobody_learns_its_removal_from_a_file_of_epoch_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path / "net", "abcd") as net:
+        await _removed_while_away(net, monkeypatch)
+        home = net.folder / "d"
+        url = "http://{}:{}".format(*net.nodes["b"].api_address)
+        await _command("node", "epochs", str(home), "--from", url, "--json")
+        for code in "abc":
+            await net.stop(code)
+        node = await net.start("d")
+        await until(lambda: "has ended" in node.forgotten)
+        assert not any(key_path(_keys(net, "d"), each).exists() for each in SIGNING)
 
 
 async def test_a_store_is_lost_and_the_platform_comes_back_under_new_keys(tmp_path: Path) -> None:

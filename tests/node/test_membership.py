@@ -75,7 +75,7 @@ class Around:
             intake=SimpleNamespace(go_on=lambda: None, submit=self.submit),  # type: ignore[arg-type]
             relay=SimpleNamespace(),  # type: ignore[arg-type]
             notary=SimpleNamespace(),  # type: ignore[arg-type]
-            platforms=SimpleNamespace(codes={}),  # type: ignore[arg-type]
+            platforms=SimpleNamespace(codes={}, former=()),  # type: ignore[arg-type]
             guests=guests,
             known=None,
             wall_ms=lambda: 10**13,
@@ -85,7 +85,8 @@ class Around:
         self.ring.further = self.on_disk
         return self.on_disk
 
-    def trust(self, validators: list[Validator]) -> None:
+    def trust(self, validators: list[Validator], former: tuple[Validator, ...]) -> None:
+        del former
         assert member_keys(validators), "else the node would stop"
         self.trusted = validators
 

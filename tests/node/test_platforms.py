@@ -10,7 +10,7 @@ from ledger.genesis import FIRST_BOUNDS
 from ledger.record_rows import find_record
 from node.api.record_states import state_of
 from node.intake import LEAVES
-from node.platforms import codes_of, members_of
+from node.platforms import codes_of, former_of, members_of
 from node.seat import Seat
 from node.tracking import RecordStatus
 from tests.ledger.members import Members, party
@@ -24,7 +24,7 @@ def members_in(count: int) -> Members:
 
 def seat_of(members: Members, number: int) -> Seat:
     driver = SimpleNamespace(forgotten="", keys=object(), ledger=members.world.state)
-    return Seat(driver, members.world.store, number)  # type: ignore[arg-type]
+    return Seat(driver, members.world.store, number, lambda: "")  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -45,6 +45,16 @@ def test_codes_outlive_the_membership(four: Members) -> None:
     assert four.end() == (1, 2, 4, 5)
     assert members_of(world.store) == {1, 2, 4, 5}
     assert codes_of(world.store, first) == {number: f"p{number}" for number in (1, 2, 3, 4, 5)}
+
+
+def test_the_newest_former_members_are_known_as_their_last_sets_named_them(four: Members) -> None:
+    store, first = four.world.store, four.world.state.validators
+    assert former_of(store, 2) == ()
+    for number in (3, 1, 4):
+        four.ask(number, four.leave(number))
+        assert number not in four.end()
+    assert former_of(store, 2) == (first[3], first[0])
+    assert former_of(store, 9) == (first[3], first[0], first[2])
 
 
 def test_no_acknowledgement_is_awaited_of_former_members(four: Members) -> None:

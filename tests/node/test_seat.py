@@ -23,7 +23,7 @@ def seat_in(world: World, number: int, *, keys: object = "held", forgotten: str 
         forgotten=forgotten,
         consensus=SimpleNamespace(epoch=world.state.epoch),
     )
-    return Seat(driver, world.store, number)
+    return Seat(driver, world.store, number, lambda: "")
 
 
 @pytest.fixture
