@@ -7,6 +7,8 @@
 - Reads see what was submitted, in order, before it is on disk: first what waits (`_groups`), then
   what is being written (`_writing`), then the disk. Nothing is promised to anybody until `submit`'s
   callback has come.
+- Rows that execution asks for again and again are kept in memory (`recent.py`), for the thread that
+  opened the store, which alone submits; other threads read past them.
 - `picture` parts two groups: what is submitted behind it is written only when the picture is taken.
 - Every read from disk verifies checksums. A row that is not what was written raises StoreDamaged;
   a system that is short of space, rights or open files raises Misconfigured: no row is damaged.
@@ -31,6 +33,7 @@ from ledger.store import META, Changes
 from node.bounds import Bounds
 from node.storage.faults import REPAIR, text_of, unopened, unreadable
 from node.storage.picture import Picture, bounded, iterate
+from node.storage.recent import KINDS, UNKNOWN, Recent
 from node.storage.sealing import Sealing, is_sealed, may_be_rewritten, slot_of
 from node.storage.vault import open_vault
 from node.storage.waiting import Durable, Group
@@ -64,6 +67,8 @@ class LevelStore:
         self._writing = Group()
         self._layers: tuple[Changes, ...] = (self._groups[0].rows, self._writing.rows)
         """What is not on disk yet, the newest first. Replaced as a whole: `get` takes no lock."""
+        self._recent = Recent(bounds.recent_rows_max)
+        self._home = threading.get_ident()
         self._stopping = False
         self._failed: BaseException | None = None
         self.on_failure: Callable[[BaseException], None] = lambda _: None
@@ -84,6 +89,9 @@ class LevelStore:
         Raises:
             StoreDamaged: the row on disk fails its checksum.
         """
+        is_kept = key[0] in KINDS and threading.get_ident() == self._home
+        if is_kept and (known := self._recent.find(key)) is not UNKNOWN:
+            return known
         for waiting in self._layers:
             if key in waiting:
                 return waiting[key]
@@ -91,7 +99,9 @@ class LevelStore:
             value: bytes | None = self._db.get(key, verify_checksums=True)
         except (plyvel.Error, OSError) as error:
             raise unreadable(self._folder, key, error) from error
-        if value is not None and is_sealed(key):
+        if is_kept:
+            self._recent.keep(key, value)
+        elif value is not None and is_sealed(key):
             return self._sealing.unseal(key, value)
         return value
 
@@ -152,6 +162,7 @@ class LevelStore:
         Raises:
             StoreDamaged: the writer has stopped after an error of the disk.
         """
+        assert threading.get_ident() == self._home, "one thread submits: it alone knows the order"
         with self._lock:
             if self._failed is not None:
                 raise StoreDamaged(
@@ -160,6 +171,7 @@ class LevelStore:
             assert not self._stopping, "nothing is written after close"
             group = self._groups[-1]
             group.update(changes)
+            self._recent.update(changes)
             group.erasing.update(erased)
             if on_durable is not None:
                 group.callbacks.append(on_durable)
