@@ -75,6 +75,18 @@ class Index:
         return index
 
     @classmethod
+    def of_leaves(cls, leaves: bytearray, window_blocks: int, version: int) -> Self:
+        """The map of leaves (key ‖ value) in ascending order of keys, end to end, as the state of a
+        version. It keeps them.
+
+        Raises:
+            Malformed: keys do not strictly ascend.
+        """
+        tree = Tree()
+        tree.plant_leaves(leaves)
+        return cls.of_tree(tree, window_blocks, version)
+
+    @classmethod
     def of_tree(cls, tree: Tree, window_blocks: int, version: int) -> Self:
         """The map in a tree, as the state of a version."""
         index = cls(window_blocks)

@@ -39,6 +39,7 @@ TOP: Final = 0
 """The whole map's slot, and its place."""
 NODE_BYTES: Final = 2 * HASH_BYTES + 1
 _ROOF_BIT: Final = -1
+_COPIED_BYTES: Final = 16_384 * LEAF_BYTES
 
 
 def parting(first: bytes | bytearray, second: bytes) -> int:
@@ -145,32 +146,50 @@ class Tree:
     def plant(self, items: Iterable[tuple[bytes, bytes]]) -> None:
         """Fill the empty tree with (key, value) pairs in ascending order of keys.
 
+        Raises:
+            Malformed: keys do not strictly ascend, or a length is wrong.
+        """
+        leaves = bytearray()
+        for key, value in items:
+            if len(key) != KEY_BYTES or len(value) != VALUE_BYTES:
+                raise Malformed("keys and values of the index have 32 bytes")
+            leaves += key
+            leaves += value
+        self.plant_leaves(leaves)
+
+    def plant_leaves(self, leaves: bytearray) -> None:
+        """Fill the empty tree with leaves (key ‖ value) in ascending order of keys, end to end; the
+        tree keeps them.
+
         Built from left to right: of the open subtrees, the third of each says where it and its
         right neighbour part; these bits ascend, and two subtrees are joined as soon as a later key
         parts before their bit.
 
         Raises:
-            Malformed: keys do not strictly ascend, or a length is wrong.
+            Malformed: keys do not strictly ascend.
         """
-        leaves, sha = self.leaves, _sha256
+        self.leaves = leaves
         opened = [(NONE, b"", _ROOF_BIT)]
-        ref, found, before = -1, EMPTY_ROOT, -1
-        for key, value in items:
-            number = int.from_bytes(key, "big")
-            if len(key) != KEY_BYTES or len(value) != VALUE_BYTES or number <= before:
-                raise Malformed("keys of the index ascend strictly; keys and values have 32 bytes")
-            if ref != -1:
-                bit = KEY_BITS - (number ^ before).bit_length()
-                if opened[-1][2] > bit:
-                    ref, found = self._join(opened, bit, ref, found)
-                opened.append((ref, found, bit))
-            before = number
-            leaf = key + value
-            ref = len(leaves) // 32 + 1
-            leaves += leaf
-            found = sha(leaf).digest()
+        ref, found, before, until = -1, EMPTY_ROOT, -1, _ROOF_BIT
+        sha, number_of, join = _sha256, int.from_bytes, self._join
+        for begin in range(0, len(leaves), _COPIED_BYTES):
+            copied = bytes(leaves[begin : begin + _COPIED_BYTES])
+            for at in range(0, len(copied), LEAF_BYTES):
+                leaf = copied[at : at + LEAF_BYTES]
+                number = number_of(leaf[:KEY_BYTES], "big")
+                if number <= before:
+                    raise Malformed("keys of the index ascend strictly")
+                if ref != -1:
+                    bit = KEY_BITS - (number ^ before).bit_length()
+                    if until > bit:
+                        ref, found = join(opened, bit, ref, found)
+                    opened.append((ref, found, bit))
+                    until = bit
+                before = number
+                ref = (begin + at >> 5) + 1
+                found = sha(leaf).digest()
         if ref != -1:
-            ref, found = self._join(opened, _ROOF_BIT, ref, found)
+            ref, found = join(opened, _ROOF_BIT, ref, found)
             self.kids[TOP] = ref
             self.nodes[:HASH_BYTES] = found
         self._look_up()
@@ -180,8 +199,8 @@ class Tree:
     ) -> tuple[int, bytes]:
         """Join a subtree with the open ones that part from it after `until`."""
         kids, nodes, bits, sha, bit_byte = self.kids, self.nodes, self.bits, _sha256, BIT_BYTE
-        while opened[-1][2] > until:
-            left, left_hash, bit = opened.pop()
+        left, left_hash, bit = opened.pop()
+        while bit > until:
             made = len(kids)
             kids.append(left)
             kids.append(ref)
@@ -189,6 +208,8 @@ class Tree:
             nodes += node
             bits.append(bit)
             ref, found = made, sha(node).digest()
+            left, left_hash, bit = opened.pop()
+        opened.append((left, left_hash, bit))
         return ref, found
 
     def _look_up(self) -> None:
@@ -203,9 +224,8 @@ class Tree:
             else:
                 ups[ref >> 1] = place
         ups[0] = TOP
-        table = self.table = LeafTable(self.leaves, count)
-        for key, ref in zip(self.keys(), range(1, 2 * count, 2), strict=True):
-            table.add(key, ref)
+        self.table = LeafTable(self.leaves, count)
+        self.table.fill()
 
     def keys(self, first: int = 0, stop: int | None = None) -> Iterator[bytes]:
         """The keys of the leaves from one number to before another, in the order they came in."""

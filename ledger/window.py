@@ -17,7 +17,8 @@ as it was after the oldest block to which these rows lead back without a gap, an
 values are set again.
 """
 
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
 from typing import Final, Self
 
 from ledger.encoding import Hash, Uint, Value, encode
@@ -100,7 +101,7 @@ def load_index(reader: Reader, window_blocks: int, version: int) -> Index:
     Raises:
         StoreDamaged: a row has not the form of one.
     """
-    return Index.build(Indexed(index_leaves(reader)).take(), window_blocks, version=version)
+    return Index.of_leaves(Indexed(index_leaves(reader)).take(), window_blocks, version)
 
 
 def load_window(reader: Reader, window_blocks: int, height: int, epoch_blocks: int) -> Index:
@@ -123,14 +124,12 @@ def restore(
     """
     stored = dict(undo_rows(reader))
     first = max(oldest_provable(height, epoch_blocks), height - window_blocks + 1) + 1
-    steps = _steps_back(stored, indexed, height, first)
-    undone: Step = {}
-    for step in steps:
-        undone |= step
+    rows = _rows_back(stored, height, first)
+    steps: list[Step] = [{} for _ in rows]
     now: dict[bytes, bytes] = {}
     try:
-        rows = _rows_before(indexed, undone, now)
-        index = Index.build(rows, window_blocks, version=height - len(steps))
+        leaves = _step_back(indexed, rows, steps, now)
+        index = Index.of_leaves(leaves, window_blocks, height - len(steps))
     except Malformed as error:
         raise StoreDamaged(_SOURCES, f"{error}; {REPAIR}") from error
     _demand_root(reader, index, height - len(steps))
@@ -156,35 +155,81 @@ def undo_rows(reader: Reader) -> Iterator[tuple[int, UndoRow]]:
         yield int.from_bytes(key[1:]), row
 
 
-def _steps_back(
-    stored: dict[int, UndoRow], indexed: Indexed, height: int, first: int
-) -> list[Step]:
-    """What each block overwrote, from `height` down to `first` or as far as rows and room reach."""
-    steps: list[Step] = []
+def _rows_back(stored: dict[int, UndoRow], height: int, first: int) -> dict[int, UndoRow]:
+    """The undo rows from `height` down to `first` or as far as they and the room reach."""
+    rows: dict[int, UndoRow] = {}
     room = UPDATES_MAX
-    later: set[bytes] = set()
     while height >= first and height in stored:
-        row = stored[height]
-        room -= len(row)
+        room -= len(stored[height])
         if room < 0:
             break
-        step = _step_back(indexed, later, height, row)
-        later.update(key for key, before in step.items() if before is None)
-        steps.append(step)
+        rows[height] = stored[height]
         height -= 1
-    return steps
+    return rows
 
 
-def _step_back(indexed: Indexed, later: set[bytes], height: int, row: UndoRow) -> Step:
-    """What a block overwrote, by whole keys. `later`: the keys that later blocks have inserted."""
-    step: Step = {}
+def _step_back(
+    indexed: Indexed, rows: dict[int, UndoRow], steps: list[Step], now: dict[bytes, bytes]
+) -> bytearray:
+    """The index's leaves before the rows' blocks, the newest of which comes first.
+
+    What each block overwrote goes to its step, by whole keys; what keys that they changed hold by
+    now goes to `now`.
+    """
+    starts = [_by_part(row) for row in rows.values()]
+    before = bytearray()
+    for number, leaves in enumerate(indexed.parts()):
+        keys = [leaf[:KEY_BYTES] for leaf in leaves]
+        undone: Step = {}
+        for height, by_part, step in zip(rows, starts, steps, strict=True):
+            own = _whole(height, by_part.get(number, ()), keys, undone)
+            step.update(own)
+            undone |= own
+        before += b"".join(_leaves_before(leaves, undone, now))
+    return before
+
+
+def _by_part(row: UndoRow) -> dict[int, list[tuple[bytes, bytes | None]]]:
+    """A row's starts and values by the starts' first byte."""
+    parts: dict[int, list[tuple[bytes, bytes | None]]] = {}
     for start, before in row.starts():
-        found = [key for key in indexed.find(start) if key not in later]
-        if len(found) != 1 or found[0] in step:
+        parts.setdefault(start[0], []).append((start, before))
+    return parts
+
+
+def _whole(
+    height: int,
+    starts: Iterable[tuple[bytes, bytes | None]],
+    keys: list[bytes],
+    undone: Step,
+) -> Step:
+    """What a block overwrote of `keys`, which ascend. `undone`: what later blocks did; what they
+    inserted was not there."""
+    own: Step = {}
+    for start, before in starts:
+        at, found = bisect_left(keys, start), list[bytes]()
+        while at < len(keys) and (key := keys[at]).startswith(start):
+            if undone.get(key, b"") is not None:
+                found.append(key)
+            at += 1
+        if len(found) != 1 or found[0] in own:
             what = f"names {len(found)} keys of the index in one place, or one twice; {REPAIR}"
             raise StoreDamaged(describe_key(undo_key(height)), what)
-        step[found[0]] = before
-    return step
+        own[found[0]] = before
+    return own
+
+
+def _leaves_before(leaves: list[bytes], undone: Step, now: dict[bytes, bytes]) -> Iterator[bytes]:
+    """The leaves as they were; what those changed since hold now goes to `now`."""
+    for leaf in leaves:
+        key = leaf[:KEY_BYTES]
+        if key not in undone:
+            yield leaf
+            continue
+        now[key] = leaf[KEY_BYTES:]
+        before = undone[key]
+        if before is not None:
+            yield key + before
 
 
 def _steps_forward(steps: list[Step], now: dict[bytes, bytes]) -> list[dict[bytes, bytes]]:
@@ -199,20 +244,6 @@ def _steps_forward(steps: list[Step], now: dict[bytes, bytes]) -> list[dict[byte
             updates[key], values[key] = value, before
         forward.append(updates)
     return forward[::-1]
-
-
-def _rows_before(
-    indexed: Indexed, undone: Step, now: dict[bytes, bytes]
-) -> Iterator[tuple[bytes, bytes]]:
-    """The index's contents as they were; what they are of keys changed since goes to `now`."""
-    for key, value in indexed.take():
-        if key not in undone:
-            yield key, value
-            continue
-        now[key] = value
-        before = undone[key]
-        if before is not None:
-            yield key, before
 
 
 def _demand_root(reader: Reader, index: Index, height: int) -> None:

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from ledger.encoding import encode
 from ledger.errors import StoreDamaged
 from ledger.genesis import FIRST_BOUNDS
-from ledger.indexed import Indexed, index_leaves
+from ledger.indexed import PARTS, Indexed, index_leaves
 from ledger.rows import SummaryRow
 from ledger.store import SUBJECT, SUMMARY, MemoryStore
 from ledger.window import load_index
@@ -23,14 +23,20 @@ keys = st.one_of(
 contents = st.dictionaries(keys, st.binary(min_size=32, max_size=32), max_size=30)
 
 
-@given(contents, st.integers(1, 32), st.binary(min_size=32, max_size=32))
-def test_keys_are_found_by_their_starts_and_taken_in_order(expected, width, other):
+@given(contents)
+def test_leaves_are_taken_in_order_and_once(expected):
     indexed = Indexed(key + value for key, value in expected.items())
-    for asked in (*expected, other):
-        begins = sorted(key for key in expected if key.startswith(asked[:width]))
-        assert list(indexed.find(asked[:width])) == begins
-    assert list(indexed.take()) == sorted(expected.items())
-    assert list(indexed.take()) == []
+    assert indexed.take() == b"".join(key + value for key, value in sorted(expected.items()))
+    assert indexed.take() == b""
+
+
+@given(contents)
+def test_parts_are_those_of_the_first_byte(expected):
+    indexed = Indexed(key + value for key, value in expected.items())
+    parts = list(indexed.parts())
+    assert len(parts) == PARTS
+    for number, part in enumerate(parts):
+        assert part == sorted(k + v for k, v in expected.items() if k[0] == number)
 
 
 @pytest.mark.parametrize("epoch_blocks", [1, 3])
@@ -40,7 +46,8 @@ def test_files_and_summaries_of_a_ledger(epoch_blocks):
     for name in ("a", "b", "d", "e"):
         world.run(world.open(name))
         world.run(world.outcome(name), world.rating(name))
-        assert dict(Indexed(index_leaves(world.store)).take()) == dict(world.state.index.items())
+        leaves = sorted(key + value for key, value in world.state.index.items())
+        assert Indexed(index_leaves(world.store)).take() == b"".join(leaves)
         assert load_index(world.store, 1, 0).root() == world.state.index.root()
     assert any(world.store.scan(SUMMARY, b"V")), "summaries were entered"
 
