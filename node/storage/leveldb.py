@@ -32,6 +32,7 @@ from ledger.errors import KEYS_LOST, Misconfigured, StoreDamaged
 from ledger.store import META, Changes
 from node.bounds import Bounds
 from node.storage.faults import REPAIR, text_of, unopened, unreadable
+from node.storage.merging import open_to_give_way
 from node.storage.picture import Picture, bounded, iterate
 from node.storage.recent import KINDS, UNKNOWN, Recent
 from node.storage.sealing import Sealing, is_sealed, may_be_rewritten, slot_of
@@ -354,15 +355,17 @@ def _open(folder: Path, bounds: Bounds) -> Any:
         raise Misconfigured(f"the data folder {where} cannot be made: {error.strerror}") from error
     try:
         _check_files(folder)
-        return plyvel.DB(
-            str(folder),
-            create_if_missing=True,
-            paranoid_checks=True,
-            write_buffer_size=bounds.write_buffer_bytes,
-            lru_cache_size=bounds.block_cache_bytes,
-            max_open_files=bounds.open_files_max,
-            bloom_filter_bits=10,
-            compression=None,  # keys, hashes and sealed rows do not shrink; trying costs twice
+        return open_to_give_way(
+            lambda: plyvel.DB(
+                str(folder),
+                create_if_missing=True,
+                paranoid_checks=True,
+                write_buffer_size=bounds.write_buffer_bytes,
+                lru_cache_size=bounds.block_cache_bytes,
+                max_open_files=bounds.open_files_max,
+                bloom_filter_bits=10,
+                compression=None,  # keys, hashes and sealed rows do not shrink; trying costs twice
+            )
         )
     except (plyvel.Error, OSError) as error:
         raise unopened(folder, error) from error
