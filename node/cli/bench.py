@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ledger.errors import Misconfigured
 from node import federation
+from node.cli import evaluation
 from node.cli.output import print_json, stderr, stdout
 
 app = typer.Typer(
@@ -19,6 +20,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
 )
+
+app.command()(evaluation.score)
 
 NODES_MAX: Final = 26
 

@@ -1,0 +1,151 @@
+"""`standing bench score`: how good the score is, on real events, through the code a node runs."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
+
+import typer
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from ledger.errors import Misconfigured
+from node.cli.output import print_json, stderr, stdout
+
+if TYPE_CHECKING:
+    from node.evaluation.run import Plan
+
+_COLUMNS: Final = {
+    "auc": "AUC",
+    "auc_within_months": "months",
+    "log_loss": "log-loss",
+    "brier": "Brier",
+    "ece": "ECE",
+    "ece_thin": "ECE thin",
+    "coverage_90": "cover 90",
+    "events": "events",
+}
+
+
+def score(
+    *,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A set's name, a group's (crowd-gold), a folder or a mapping file; several, "
+            "apart by commas or given again."
+        ),
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option("--model", help="Parameters file (JSON) of a model version.")
+    ] = None,
+    part: Annotated[
+        Literal["test", "fit"],
+        typer.Option(help="test: the last half; fit: the first, to choose constants by."),
+    ] = "test",
+    only: Annotated[
+        list[str] | None, typer.Option(help="Leave in this model only; may be given again.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Predict each event of real data from earlier ones, by the score that nodes run, and measure.
+
+    Exit 1 if a figure misses what it must reach.
+    """
+    from node.evaluation.ground import load_model  # noqa: PLC0415 - only this command needs it
+    from node.evaluation.run import Plan, check_models  # noqa: PLC0415
+
+    names = _names(data)
+    models = None if only is None else tuple(_names(only))
+    check_models(models or ())
+    plan = Plan(tuple(names), load_model(model), part, models)
+    figures = _measure(plan)
+    if as_json:
+        print_json(figures)
+    else:
+        show(figures)
+    raise typer.Exit(0 if all(check["met"] for check in figures["checks"]) else 1)
+
+
+def _names(told: list[str] | None) -> list[str]:
+    names = [name.strip() for each in told or () for name in each.split(",") if name.strip()]
+    if not names:
+        raise Misconfigured("say what: --data bitcoin-otc,crowd-gold, or a folder with a mapping")
+    return names
+
+
+def _measure(plan: "Plan") -> dict[str, Any]:
+    from node.evaluation.run import figures_of, measure_set, read_all  # noqa: PLC0415
+
+    with Bars() as bars:
+        measured = [measure_set(each, plan, bars) for each in read_all(plan.data)]
+    return figures_of(measured, plan)
+
+
+class Bars:
+    """A bar for each stage, on stderr."""
+
+    def __init__(self) -> None:
+        columns = (
+            TextColumn("{task.description:22}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeElapsedColumn(),
+        )
+        self._progress = Progress(*columns, console=stderr)
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def __call__(self, stage: str, share: float) -> None:
+        """A stage is done so far, 0 … 1."""
+        if stage not in self._tasks:
+            self._tasks[stage] = self._progress.add_task(stage, total=1.0)
+        self._progress.update(self._tasks[stage], completed=min(1.0, share))
+
+
+def show(figures: dict[str, Any]) -> None:
+    """The figures as tables."""
+    for name, models in figures["sets"].items():
+        about = figures["about"][name]
+        stdout.print(f"\n[bold]{name}[/bold]: {about['title']}", soft_wrap=True)
+        if about["note"]:
+            stdout.print(about["note"], style="dim", soft_wrap=True)
+        stdout.print(_table("model", models))
+        if "standing" in models:
+            bins = figures["by_earlier_records"][name]["standing"]
+            stdout.print(_table("standing, by earlier records", bins))
+    if figures["checks"]:
+        stdout.print(checks_table(figures["checks"]))
+
+
+def _table(title: str, rows: dict[str, dict[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column(title, no_wrap=True)
+    for column in _COLUMNS.values():
+        table.add_column(column, justify="right")
+    for name, row in rows.items():
+        table.add_row(name, *(_text(row[key]) for key in _COLUMNS))
+    return table
+
+
+def checks_table(checks: list[dict[str, Any]]) -> Table:
+    """Figures beside what they must reach, and the aims."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("check", "is", "must", "", "aim", ""):
+        table.add_column(column)
+    for check in checks:
+        aimed = {None: "", True: "reached", False: "not yet"}[check["aim_met"]]
+        value = _text(check["value"])
+        met = "pass" if check["met"] else "FAIL"
+        table.add_row(check["name"], value, check["must"], met, check["aim"], aimed)
+    return table
+
+
+def _text(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"

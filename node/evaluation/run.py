@@ -1,0 +1,110 @@
+"""A whole evaluation: sets read, predicted, measured, and put beside what is to be reached."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ledger.bureau.model import Model
+from ledger.errors import Misconfigured
+from node.evaluation.baselines import BASELINES, baselines_of
+from node.evaluation.events import DataSet, Part
+from node.evaluation.measures import Prediction, by_earlier, measures
+from node.evaluation.models import Forecast, Standing
+from node.evaluation.prequential import predict
+from node.evaluation.reading import data_root, read_set, sets_of
+from node.evaluation.targets import OWN, checks_of_sets
+
+EVENTS_MIN = 20
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is evaluated. `models`: names of baselines to leave in (None: all)."""
+
+    data: tuple[str, ...]
+    model: Model
+    part: Part = "test"
+    models: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One set, and every model's predictions of its part."""
+
+    data: DataSet
+    predictions: dict[str, list[Prediction]]
+
+
+def check_models(names: Sequence[str]) -> None:
+    """Refuse names of models that there are not.
+
+    Raises:
+        Misconfigured: names it.
+    """
+    for name in names:
+        if name != OWN and name not in BASELINES:
+            raise Misconfigured(f"there is no model {name}: {', '.join((OWN, *BASELINES))}")
+
+
+def read_all(names: Sequence[str], root: Path | None = None) -> list[DataSet]:
+    """The sets that names, folders and mapping files mean, each once.
+
+    Raises:
+        Misconfigured: one of them cannot be read, or has too few events.
+    """
+    found = [each for name in names for each in sets_of(name, root or data_root())]
+    sets: dict[str, DataSet] = {}
+    for mapping, folder in found:
+        if mapping.name in sets:
+            continue
+        data = read_set(mapping, folder)
+        if len(data.events) < EVENTS_MIN:
+            raise Misconfigured(
+                f"{data.name} has {len(data.events)} events; {EVENTS_MIN} are needed "
+                f"(rows dropped: {data.dropped or 'none'})"
+            )
+        sets[mapping.name] = data
+    return list(sets.values())
+
+
+def measure_set(
+    data: DataSet, plan: Plan, progress: Progress = lambda _stage, _share: None
+) -> Measured:
+    """Predict one set with the node's own model and the baselines."""
+    models: dict[str, Forecast] = {OWN: Standing(data, plan.model), **baselines_of(data)}
+    if plan.models is not None:
+        models = {name: model for name, model in models.items() if name in plan.models}
+    made = predict(data, models, plan.part, lambda share: progress(data.name, share))
+    progress(data.name, 1.0)
+    return Measured(data, made)
+
+
+def figures_of(measured: Sequence[Measured], plan: Plan) -> dict[str, Any]:
+    """The figures of FIGURES.md, with what they are about, and the checks."""
+    sets = {
+        each.data.name: {name: measures(made) for name, made in each.predictions.items()}
+        for each in measured
+    }
+    bins = {
+        each.data.name: {name: by_earlier(made) for name, made in each.predictions.items()}
+        for each in measured
+    }
+    checks = checks_of_sets(sets) if plan.part == "test" else []
+    return {
+        "model": plan.model.id,
+        "part": plan.part,
+        "sets": sets,
+        "by_earlier_records": bins,
+        "about": {
+            each.data.name: {
+                "title": each.data.title,
+                "note": each.data.note,
+                "events": len(each.data.events),
+                "dropped": each.data.dropped,
+            }
+            for each in measured
+        },
+        "checks": [asdict(check) for check in checks],
+    }
