@@ -11,7 +11,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from ledger.encoding import PlatformNumber, PublicKey, Signature, Value, encode
+from ledger.encoding import PublicKey, Signature, Value, encode
 from ledger.errors import BadSignature, Malformed
 from ledger.hashing import ZERO_HASH
 from ledger.signing import check, is_valid_public_key, signed_message
@@ -20,6 +20,10 @@ VALIDATORS_MAX: Final = 100
 PURPOSES: Final = ("root", "lane", "vote", "cosigner", "log")
 CERTIFICATE_BYTES_MAX: Final = 2_048
 
+MEMBER_NUMBER_MAX: Final = 2**31 - 1
+"""Numbers above are no member's: on links they are observers' (node/links/tls.py)."""
+
+MemberNumber = Annotated[int, msgspec.Meta(ge=1, le=MEMBER_NUMBER_MAX)]
 PlatformCode = Annotated[
     str,
     msgspec.Meta(min_length=1, max_length=32, pattern=r"^(?![0-9]+\Z)[a-z0-9]+(?:-[a-z0-9]+)*\Z"),
@@ -31,7 +35,7 @@ Certificate = Annotated[bytes, msgspec.Meta(min_length=1, max_length=CERTIFICATE
 class Validator(Value):
     """A member's public keys, as the seal at an epoch's end names them."""
 
-    number: PlatformNumber
+    number: MemberNumber
     code: PlatformCode
     root_key: PublicKey
     lane_key: PublicKey
@@ -77,7 +81,8 @@ def check_possession(validator: Validator, proofs: Proofs) -> None:
 
 
 def check_distinct(validators: Sequence[Validator]) -> None:
-    """Refuse a set with a number, code, key or certificate that stands in it twice.
+    """Refuse a set with a number beyond the bound, or a number, code, key or certificate that
+    stands in it twice.
 
     Raises:
         Malformed: says which.
@@ -86,6 +91,8 @@ def check_distinct(validators: Sequence[Validator]) -> None:
         raise Malformed(f"a network has 1 to {VALIDATORS_MAX} validators", field="validators")
     seen: set[object] = set()
     for validator in validators:
+        if not 1 <= validator.number <= MEMBER_NUMBER_MAX:
+            raise Malformed(f"{validator.number} is no member's number", field="validators")
         keys = [validator.key(purpose) for purpose in PURPOSES]
         for item in (validator.number, validator.code, validator.certificate, *keys):
             if item in seen:

@@ -22,8 +22,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from ledger.errors import Malformed
+from ledger.membership import MEMBER_NUMBER_MAX
 
-GUEST: Final = 2**31
+GUEST: Final = MEMBER_NUMBER_MAX + 1
 """Numbers from here on are guests': observers that a member lets follow, by its configuration."""
 
 _NOT_BEFORE: Final = datetime(2020, 1, 1, tzinfo=UTC)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from ledger.batch import Batch, Header, Submission
 from ledger.block import Block, Refusal, Seal, Tip
 from ledger.encoding import UINT_MAX
-from ledger.membership import Proofs, Validator
+from ledger.membership import MEMBER_NUMBER_MAX, Proofs, Validator
 from ledger.records.engagement import (
     Acceptance,
     Basis,
@@ -34,6 +34,7 @@ from ledger.statements import PART_BYTES_MAX, PART_BYTES_MIN
 
 uints = st.integers(0, UINT_MAX) | st.integers(0, 300)
 platforms = st.integers(1, 2**32 - 1) | st.integers(1, 4)
+members = st.integers(1, MEMBER_NUMBER_MAX) | st.integers(1, 4)
 hashes = st.binary(min_size=32, max_size=32)
 signatures = st.binary(min_size=64, max_size=64)
 small = st.integers(0, 255)
@@ -90,7 +91,7 @@ erasures = st.builds(Erasure, platforms, uints, hashes, hashes, one_of(Scope))
 acks = st.builds(ErasureAck, platforms, uints, hashes)
 validators = st.builds(
     Validator,
-    platforms,
+    members,
     st.from_regex(r"\A[a-z0-9]{1,8}(-[a-z0-9]{1,8}){0,2}\Z").filter(
         lambda code: not code.isdigit()
     ),

@@ -22,6 +22,7 @@ from ledger.genesis import (
 )
 from ledger.hashing import ZERO_HASH, sha256
 from ledger.membership import (
+    MEMBER_NUMBER_MAX,
     PURPOSES,
     Proofs,
     Validator,
@@ -31,6 +32,7 @@ from ledger.membership import (
 )
 from ledger.parameters import Domain, Scale, check_parameters, parameters_hash
 from ledger.state import found
+from node.links.tls import GUEST
 from tests.ledger.world import FIRST_PARAMETERS, START, genesis_of, key_of, validator
 
 GENESIS_BYTES = encode(genesis_of(2))
@@ -41,6 +43,24 @@ def test_first_genesis_is_sound_and_round_trips() -> None:
     genesis = genesis_of(4)
     check_genesis(genesis)
     assert decode(Genesis, encode(genesis), bytes_max=GENESIS_BYTES_MAX) == genesis
+
+
+def test_a_members_number_has_31_bits_since_the_others_are_observers_on_links() -> None:
+    one = genesis_of(1)
+
+    def numbered(number: int) -> Genesis:
+        seats = (replace(one.foundation.validators[0], number=number),)
+        return replace(one, foundation=replace(one.foundation, validators=seats))
+
+    highest = numbered(MEMBER_NUMBER_MAX)
+    assert decode(Genesis, encode(highest), bytes_max=GENESIS_BYTES_MAX) == highest
+    check_distinct(highest.foundation.validators)
+    for number in (MEMBER_NUMBER_MAX + 1, 2**32 - 1):
+        with pytest.raises(Malformed, match="2147483647"):
+            decode(Genesis, encode(numbered(number)), bytes_max=GENESIS_BYTES_MAX)
+        with pytest.raises(Malformed, match="no member's number"):
+            check_genesis(numbered(number))
+    assert MEMBER_NUMBER_MAX + 1 == GUEST
 
 
 def test_chain_id_leaves_the_proofs_out() -> None:

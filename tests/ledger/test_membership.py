@@ -46,6 +46,11 @@ def validator_of(members: Members, number: int) -> Validator:
 # --- join ---
 
 
+def test_a_joiner_with_an_observers_number_is_refused(four: Members) -> None:
+    assert four.say(1, four.propose(1, party(2**31))) == ["malformed"]
+    assert four.say(1, four.propose(1, party(2**31 - 1))) == [""]
+
+
 def test_a_platform_joins(four: Members) -> None:
     fifth = party(5)
     change = four.ask(1, four.propose(1, fifth))

@@ -24,6 +24,7 @@ const INCLUSION_HASHES_MAX = 64;
 const FILES_MAX = 16;
 export const Q16_ONE = 65_536;
 const U32_MAX = 2 ** 32 - 1;
+const MEMBER_MAX = 2 ** 31 - 1;
 
 const CODE = /^[a-z0-9]+(?:[.-][a-z0-9]+)*$/;
 const PLATFORM_CODE = /^(?![0-9]+$)[a-z0-9]+(?:-[a-z0-9]+)*$/;
@@ -280,7 +281,7 @@ export function decodeSeal(entry) {
 
 function readValidator(r) {
   r.fixed(8);
-  const number = r.platform();
+  const number = r.uint(1, MEMBER_MAX);
   const code = r.text(32, PLATFORM_CODE);
   const keys = Array.from({ length: 5 }, () => r.bin(32));
   return { number, code, keys, certificate: r.bin(1, 2_048) };
