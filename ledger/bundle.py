@@ -5,10 +5,9 @@ The form is that of `ledger/bundle_form.py`, the verification that of `ledger/bu
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from ledger import merkle
 from ledger.batch import Submission
-from ledger.block import encode_seal
 from ledger.bundle_form import (
     BUNDLE_BYTES_MAX,
     Bundle,
@@ -20,32 +19,30 @@ from ledger.bundle_form import (
 )
 from ledger.bundle_verify import Step, Verified, verify_bundle
 from ledger.bureau.answer import Question
+from ledger.bureau.basis import Basis, Certified
 from ledger.bureau.erased import check_erasures
-from ledger.bureau.reading import (
-    Certified,
-    decode_tally,
-    is_read,
-    opened_file,
-    read_closure,
-    read_parameters,
-)
-from ledger.bureau.score import score
+from ledger.bureau.reading import answer_of, is_read, read_closure, summary_at
 from ledger.encoding import encode
 from ledger.errors import InvalidInput
-from ledger.files import KIND_FILE, KIND_PLATFORM, FileItem, index_key, read_summary
+from ledger.files import KIND_FILE, KIND_PLATFORM, FileItem, closure, index_key
 from ledger.index import Index
-from ledger.rows import BlockRow, block_key, need_row, tile_key
 from ledger.store import Reader
-from ledger.tiles import TileReader
 
 __all__ = ["Step", "Verified", "build_bundle", "decode_bundle", "verify_bundle"]
 
 
-def build_bundle(reader: Reader, index: Index, certified: Certified, question: Question) -> bytes:
+def build_bundle(
+    reader: Reader,
+    index: Index,
+    certified: Certified,
+    question: Question,
+    *,
+    basis: Basis | None = None,
+) -> bytes:
     """The bundle that proves the answer to a question at a certified checkpoint.
 
     The index must still keep the checkpoint's block as a version. `ledger.bureau.reading.ask` makes
-    the question.
+    the question. `basis`: what the caller has read of the checkpoint already.
 
     Raises:
         InvalidInput: no such subject or domain, `as_of` after the seal's time, a block that the
@@ -53,33 +50,59 @@ def build_bundle(reader: Reader, index: Index, certified: Certified, question: Q
         Erased: the checkpoint is older than an erasure of what it needs.
         StoreDamaged: a row that is missing or not what was written.
     """
-    row = need_row(reader, BlockRow, block_key(certified.height))
-    if question.as_of > row.seal.time:
-        raise InvalidInput("lies behind the seal's time", field="as_of")
-    parameters = read_parameters(reader, row.seal)
-    closure = read_closure(reader, certified, question.platform, question.handle)
-    summary = read_summary(reader, KIND_PLATFORM, question.platform, b"", certified.height)
-    answer = score(
-        [opened_file(*each) for each in closure],
-        None if summary is None else decode_tally(summary),
-        parameters,
-        question,
+    proofs = prove_in_index(reader, index, certified, question)
+    return assemble_bundle(reader, certified, question, proofs, basis or Basis(reader, certified))
+
+
+@dataclass(frozen=True, slots=True)
+class IndexProofs:
+    """What the index proves of an answer: the platform's summary, and the files in their order."""
+
+    summary: bytes
+    files: Sequence[bytes]
+
+
+def prove_in_index(
+    reader: Reader, index: Index, certified: Certified, question: Question
+) -> IndexProofs:
+    """The part of a bundle that comes from the index, which changes with each block.
+
+    Raises:
+        InvalidInput: the index keeps the checkpoint's block no longer.
+        StoreDamaged: a row that is not what was written.
+    """
+    version, platform = certified.height, question.platform
+    subjects = closure(reader, platform, question.handle, certified.size)
+    return IndexProofs(
+        index.prove(index_key(KIND_PLATFORM, platform), version),
+        [index.prove(index_key(KIND_FILE, *each), version) for each in subjects],
     )
-    version = certified.height
+
+
+def assemble_bundle(
+    reader: Reader, certified: Certified, question: Question, proofs: IndexProofs, basis: Basis
+) -> bytes:
+    """A bundle from what the index proves, and the store.
+
+    Raises:
+        InvalidInput, Erased, StoreDamaged: as `build_bundle`.
+    """
+    if question.as_of > basis.seal.time:
+        raise InvalidInput("lies behind the seal's time", field="as_of")
+    files = read_closure(reader, certified, question.platform, question.handle)
+    summary = summary_at(reader, certified, question.platform)
     bundle = Bundle(
         form="standing-bundle/v1",
-        chain=need_row(reader, BlockRow, block_key(0)).hash,
+        chain=basis.chain,
         question=question,
-        answer_hash=answer_hash(answer),
+        answer_hash=answer_hash(answer_of(files, summary, basis, question)),
         checkpoint=certified.note,
-        inclusion=_inclusion(reader, certified.size),
-        seal=encode_seal(row.seal),
-        block=row.block,
-        parameters=encode(parameters),
-        summary=SummaryProof(
-            summary, index.prove(index_key(KIND_PLATFORM, question.platform), version)
-        ),
-        files=tuple(_file_proof(index, version, *each) for each in closure),
+        inclusion=basis.inclusion,
+        seal=basis.seal_bytes,
+        block=basis.block,
+        parameters=basis.parameters_bytes,
+        summary=SummaryProof(summary, proofs.summary),
+        files=tuple(map(_file_proof, files, proofs.files)),
     )
     data = encode(bundle)
     if len(data) > BUNDLE_BYTES_MAX:
@@ -87,15 +110,8 @@ def build_bundle(reader: Reader, index: Index, certified: Certified, question: Q
     return data
 
 
-def _inclusion(reader: Reader, size: int) -> tuple[bytes, ...]:
-    """The inclusion proof of the last of `size` leaves."""
-    tiles = TileReader(lambda level, at: reader.get(tile_key(level, at)) or b"")
-    return tuple(merkle.inclusion_proof(tiles.read_node, size - 1, size))
-
-
-def _file_proof(
-    index: Index, version: int, platform: int, handle: bytes, items: Sequence[FileItem]
-) -> FileProof:
+def _file_proof(file: tuple[int, bytes, Sequence[FileItem]], proof: bytes) -> FileProof:
+    platform, handle, items = file
     erased = check_erasures(item.leaf for item in items)
     openings = [
         _opening(item.submission, item.annotation)
@@ -107,7 +123,7 @@ def _file_proof(
         handle=handle,
         leaves=tuple(item.leaf for item in items),
         openings=tuple(openings),
-        proof=index.prove(index_key(KIND_FILE, platform, handle), version),
+        proof=proof,
     )
 
 

@@ -4,11 +4,11 @@ annotation of an outcome or a rating = [pair count, standing, retrospective]; of
 """
 
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final
 
 from ledger.batch import Submission, commitment
-from ledger.block import Seal
 from ledger.bureau.answer import Answer, Question, SubjectRole
+from ledger.bureau.basis import Basis, Certified
 from ledger.bureau.erased import check_erasures
 from ledger.bureau.evidence import READ_TYPES, Fact, OpenFile
 from ledger.bureau.score import score
@@ -26,11 +26,10 @@ from ledger.files import (
     read_summary,
 )
 from ledger.hashing import sha256
-from ledger.parameters import Parameters
 from ledger.records import TAGS, decode_record
 from ledger.records.engagement import EngagementOutcome
 from ledger.records.rating import Rating
-from ledger.rows import REPAIR, BlockRow, block_key, need_row, parameters_key
+from ledger.rows import REPAIR
 from ledger.store import Reader
 
 FILE_LEAVES_MAX: Final = 65_536
@@ -39,26 +38,10 @@ ANNOTATION_BYTES_MAX: Final = 32
 SUMMARY_BYTES_MAX: Final = 64
 NO_ANNOTATION: Final = b"\x90"  # the empty MessagePack array
 
+Closure = list[tuple[int, bytes, Sequence[FileItem]]]
+"""A subject's file and all linked ones, ascending by (platform, handle)."""
+
 _ANNOTATED: Final = frozenset({TAGS[EngagementOutcome], TAGS[Rating]})
-
-
-class Certified(Protocol):
-    """A checkpoint that a quorum has cosigned: the block it ends, its size, its note."""
-
-    @property
-    def height(self) -> int:
-        """The block's height."""
-        ...
-
-    @property
-    def size(self) -> int:
-        """The number of leaves."""
-        ...
-
-    @property
-    def note(self) -> bytes:
-        """The note: one log line, exactly q cosignature lines in the validators' order."""
-        ...
 
 
 def closure_room() -> LeafRoom:
@@ -152,19 +135,7 @@ def decode_tally(data: bytes) -> PlatformTally:
 # --- from a store ---
 
 
-def seal_of(reader: Reader, certified: Certified) -> Seal:
-    """The seal that the checkpoint ends with."""
-    return need_row(reader, BlockRow, block_key(certified.height)).seal
-
-
-def read_parameters(reader: Reader, seal: Seal) -> Parameters:
-    """The parameters that a seal names."""
-    return need_row(reader, Parameters, parameters_key(seal.parameters))
-
-
-def read_closure(
-    reader: Reader, certified: Certified, platform: int, handle: bytes
-) -> list[tuple[int, bytes, Sequence[FileItem]]]:
+def read_closure(reader: Reader, certified: Certified, platform: int, handle: bytes) -> Closure:
     """The subject's file and all linked ones at a checkpoint, ascending by subject.
 
     Raises:
@@ -173,7 +144,7 @@ def read_closure(
     row = read_subject(reader, platform, handle)
     if row is None or row.registered >= certified.size:
         raise InvalidInput(f"platform {platform} has no subject {handle.hex()}", field="subject")
-    files: list[tuple[int, bytes, Sequence[FileItem]]] = []
+    files: Closure = []
     room = closure_room()
     for number, name in closure(reader, platform, handle, certified.size):
         items = read_file(reader, number, name, certified.size, room=room)
@@ -190,32 +161,49 @@ def ask(
     role: SubjectRole = "worker",
     domain: str = "",
     as_of: int | None = None,
+    basis: Basis | None = None,
 ) -> Question:
     """The question in full: `as_of` is the seal's time unless another, earlier one is asked for.
+
+    `basis`: what the caller has read of the checkpoint already.
 
     Raises:
         InvalidInput: `as_of` lies behind the seal's time, when nothing is proven yet.
     """
-    time = seal_of(reader, certified).time
+    time = (basis or Basis(reader, certified)).seal.time
     if as_of is not None and not 0 <= as_of <= time:
         raise InvalidInput(f"{as_of} is not between 0 and the seal's time, {time}", field="as_of")
     return Question(platform, handle, role, domain, time if as_of is None else as_of)
 
 
-def answer(reader: Reader, certified: Certified, question: Question) -> Answer:
+def answer(
+    reader: Reader, certified: Certified, question: Question, *, basis: Basis | None = None
+) -> Answer:
     """The answer from a store, as of a certified checkpoint: the same that its bundle proves.
+
+    `basis`: what the caller has read of the checkpoint already.
 
     Raises:
         InvalidInput: no such subject or domain.
         Erased: the checkpoint is older than an erasure of what it needs.
         StoreDamaged: a row that is missing or not what was written.
     """
-    files = [
-        opened_file(number, name, items)
-        for number, name, items in read_closure(
-            reader, certified, question.platform, question.handle
-        )
-    ]
-    summary = read_summary(reader, KIND_PLATFORM, question.platform, b"", certified.height)
+    closure = read_closure(reader, certified, question.platform, question.handle)
+    summary = summary_at(reader, certified, question.platform)
+    return answer_of(closure, summary, basis or Basis(reader, certified), question)
+
+
+def summary_at(reader: Reader, certified: Certified, platform: int) -> bytes | None:
+    """A platform's summary as the checkpoint's index holds it."""
+    return read_summary(reader, KIND_PLATFORM, platform, b"", certified.height)
+
+
+def answer_of(closure: Closure, summary: bytes | None, basis: Basis, question: Question) -> Answer:
+    """The answer from files that were read.
+
+    Raises:
+        InvalidInput, Erased, StoreDamaged: as `answer`.
+    """
+    files = [opened_file(*each) for each in closure]
     tally = None if summary is None else decode_tally(summary)
-    return score(files, tally, read_parameters(reader, seal_of(reader, certified)), question)
+    return score(files, tally, basis.parameters, question)

@@ -15,6 +15,7 @@ from aiohttp import web
 from prometheus_client import Counter, Histogram
 
 from node.api import (
+    checkpoints,
     events,
     governance,
     handles,
@@ -95,6 +96,7 @@ def make_app(node: Node) -> web.Application:
     )
     app[NODE] = node
     app[SESSIONS] = Sessions()
+    checkpoints.prepare(app)
     events.prepare(app)
     log.prepare(app)
     app[_DOCUMENT] = msgspec.json.encode(document(ROUTES, node.origin))

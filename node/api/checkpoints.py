@@ -9,6 +9,7 @@ from typing import Final
 
 from aiohttp import web
 
+from ledger.bureau.basis import Basis
 from ledger.rows import BlockRow, block_key, need_row
 from ledger.store import Reader
 from node.api.log import RETRY_S, newest
@@ -25,6 +26,28 @@ SIZE: Final = Parameter(
     {"type": "integer", "minimum": 1},
     "the size of a checkpoint that is still held; without it, the newest",
 )
+
+BASES_KEPT_MAX: Final = 32
+"""Of so many checkpoints it is kept what all answers at them have in common."""
+_BASES: Final[web.AppKey[dict[int, Basis]]] = web.AppKey("bases", dict)
+
+
+def prepare(app: web.Application) -> None:
+    """What the routes share: what was read of checkpoints, by height."""
+    app[_BASES] = {}
+
+
+def basis_of(request: web.Request, certified: Certificate) -> Basis:
+    """What all answers at a certified checkpoint have in common."""
+    bases = request.app[_BASES]
+    found = bases.get(certified.height)
+    if found is None or found.certified is not certified:
+        found = Basis(request.app[NODE].reader, certified)
+        bases.pop(certified.height, None)
+        while len(bases) >= BASES_KEPT_MAX:
+            del bases[next(iter(bases))]
+        bases[certified.height] = found
+    return found
 
 
 def asked(request: web.Request) -> Certificate:

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from ledger.bureau.reading import Certified
+from ledger.bureau.basis import Certified
 from ledger.erasure_rows import ACKNOWLEDGE_DAYS, ErasureRow, erasure_key
 from ledger.files import file_places, read_leaf, read_subject
 from ledger.rows import BlockRow, block_key, need_row

@@ -42,6 +42,8 @@ JSON_RECORD_BYTES_MAX: Final = 16_384
 JSON_VALUE_BYTES_MAX: Final = 16 * 1_024 * 1_024
 
 _HEX: Final = re.compile(r"(?:[0-9a-f]{2})*\Z", re.ASCII)
+_ALIKE: Final = frozenset((int, str, float, bool, type(None)))
+"""What is the same in JSON."""
 _BESIDE: Final = frozenset(("type", "signatures"))
 _readers: dict[Any, Read] = {}
 
@@ -51,6 +53,8 @@ _readers: dict[Any, Read] = {}
 
 def value_to_json(value: Any) -> Any:
     """The JSON form of a value: what `msgspec.json.encode` or `json.dumps` can print."""
+    if type(value) in _ALIKE:
+        return value
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, msgspec.Struct):

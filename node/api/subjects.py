@@ -10,13 +10,15 @@ from typing import Final, cast
 import msgspec
 from aiohttp import web
 
-from ledger.bundle import build_bundle
+from ledger.bundle import assemble_bundle, prove_in_index
 from ledger.bureau import reading
 from ledger.bureau.answer import Answer, Counts, Question, SubjectRole
+from ledger.bureau.basis import Basis
 from ledger.bureau.model import Q16_ONE
 from ledger.errors import Malformed
 from ledger.files import closure, read_subject
-from node.api.checkpoints import SIZE, asked, demand_held
+from ledger.rows import SubjectRow
+from node.api.checkpoints import SIZE, asked, basis_of, demand_held
 from node.api.erasures import Erasing, erasing_of
 from node.api.files import FilePage, page_of
 from node.api.parameters import choice, code, only, parse_hash, parse_number, whole_number
@@ -82,23 +84,19 @@ async def get_score(request: web.Request) -> web.Response:
     """The score of a subject."""
     only(request, ("domain", "role", "as_of", "size"))
     node: Node = request.app[NODE]
-    certified, question = _question(request)
-    if _is_long(node, question.platform, question.handle):
-        found = await asyncio.to_thread(_score, node, certified, question)
+    certified, question, is_long = _question(request)
+    basis = basis_of(request, certified)
+    if is_long:
+        found = await asyncio.to_thread(_score, node, certified, basis, question)
         demand_held(node, certified)
     else:
-        found = _score(node, certified, question)
+        found = _score(node, certified, basis, question)
     return json_response(found)
 
 
-def _is_long(node: Node, platform: int, handle: bytes) -> bool:
-    row = read_subject(node.reader, platform, handle)
-    return row is not None and row.length > LONG_FILE_LEAVES
-
-
-def _score(node: Node, certified: Certificate, question: Question) -> ScoreShown:
-    answer = reading.answer(node.reader, certified, question)
+def _score(node: Node, certified: Certificate, basis: Basis, question: Question) -> ScoreShown:
     subjects = closure(node.reader, question.platform, question.handle, certified.size)
+    answer = reading.answer(node.reader, certified, question, basis=basis)
     erased = erasing_of(node.reader, certified, subjects, _codes(node))
     return shown(answer, certified, _code_of(node, question.platform), erased)
 
@@ -144,7 +142,7 @@ async def get_file(request: web.Request) -> web.Response:
     """A page of a subject's file, with the records where this node holds them."""
     only(request, ("from", "limit", "size"))
     node: Node = request.app[NODE]
-    certified, platform, handle = _subject(request)
+    certified, platform, handle, _ = _subject(request)
     start = whole_number(request, "from", 0, 2**32 - 1, 0)
     limit = whole_number(request, "limit", 1, PAGE_LEAVES_MAX, PAGE_LEAVES)
     page = await asyncio.to_thread(
@@ -163,8 +161,17 @@ async def get_bundle(request: web.Request) -> web.Response:
     """The proof of a whole answer."""
     only(request, ("domain", "role", "as_of", "size"))
     node: Node = request.app[NODE]
-    certified, question = _question(request)
-    data = build_bundle(node.reader, node.state.index, certified, question)
+    certified, question, is_long = _question(request)
+    basis = basis_of(request, certified)
+    # The index changes with each block: it is read at once, the file perhaps beside the event loop.
+    proofs = prove_in_index(node.reader, node.state.index, certified, question)
+    if is_long:
+        data = await asyncio.to_thread(
+            assemble_bundle, node.reader, certified, question, proofs, basis
+        )
+        demand_held(node, certified)
+    else:
+        data = assemble_bundle(node.reader, certified, question, proofs, basis)
     name = f"{_code_of(node, question.platform)}-{question.handle.hex()[:16]}.bundle"
     return web.Response(
         body=data,
@@ -173,8 +180,9 @@ async def get_bundle(request: web.Request) -> web.Response:
     )
 
 
-def _question(request: web.Request) -> tuple[Certificate, Question]:
-    certified, platform, handle = _subject(request)
+def _question(request: web.Request) -> tuple[Certificate, Question, bool]:
+    """The checkpoint, the question, and whether the subject's file is a long one."""
+    certified, platform, handle, row = _subject(request)
     as_of = request.query.get("as_of")
     question = reading.ask(
         request.app[NODE].reader,
@@ -184,11 +192,12 @@ def _question(request: web.Request) -> tuple[Certificate, Question]:
         role=cast("SubjectRole", choice(request, "role", ROLES, "worker")),
         domain=code(request, "domain") if request.query.get("domain") else "",
         as_of=None if as_of is None else parse_number(as_of, "as_of"),
+        basis=basis_of(request, certified),
     )
-    return certified, question
+    return certified, question, row.length > LONG_FILE_LEAVES
 
 
-def _subject(request: web.Request) -> tuple[Certificate, int, bytes]:
+def _subject(request: web.Request) -> tuple[Certificate, int, bytes, SubjectRow]:
     """The checkpoint, and the subject that the path names, registered below its size."""
     node: Node = request.app[NODE]
     number, handle = parse_subject(request.match_info["subject"], node)
@@ -199,7 +208,7 @@ def _subject(request: web.Request) -> tuple[Certificate, int, bytes]:
             f"platform {_code_of(node, number)} has registered no subject {handle.hex()} by the "
             f"checkpoint of {certified.size} entries"
         )
-    return certified, number, handle
+    return certified, number, handle, row
 
 
 def parse_subject(text: str, node: Node) -> tuple[int, bytes]:

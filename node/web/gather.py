@@ -1,15 +1,8 @@
 """Reading a subject's material from a node: its closure of files under the certified checkpoint."""
 
 from ledger.bureau.answer import Question
-from ledger.bureau.reading import (
-    Certified,
-    decode_tally,
-    opened_file,
-    read_closure,
-    read_parameters,
-    seal_of,
-)
-from ledger.files import KIND_PLATFORM, read_summary
+from ledger.bureau.basis import Basis, Certified
+from ledger.bureau.reading import decode_tally, opened_file, read_closure, summary_at
 from ledger.store import Reader
 from node.api.erasures import erasing_of
 from node.web.dossier import Ground, Material
@@ -26,11 +19,11 @@ def gather(
         StoreDamaged: a row is missing or not what was written.
     """
     closure = read_closure(reader, certified, question.platform, question.handle)
-    summary = read_summary(reader, KIND_PLATFORM, question.platform, b"", certified.height)
+    summary = summary_at(reader, certified, question.platform)
     return Material(
         files=[opened_file(*each) for each in closure],
         summary=None if summary is None else decode_tally(summary),
-        parameters=read_parameters(reader, seal_of(reader, certified)),
+        parameters=Basis(reader, certified).parameters,
         question=question,
         codes=codes,
         ground=ground,
