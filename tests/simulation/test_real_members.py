@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
+
 from consensus.config import Keys
 from ledger.batch import Submission, commitment
 from ledger.epochs import policy_of
@@ -10,7 +12,7 @@ from ledger.rows import BlockRow, block_key, need_row
 from tests.ledger.members import Members, Party, party
 from tests.ledger.world import World, genesis_of, key_of
 from tests.simulation.checkers import check
-from tests.simulation.cluster import Cluster, quick_bounds
+from tests.simulation.cluster import Cluster, Node, quick_bounds
 from tests.simulation.execution import RealLedger
 
 
@@ -70,25 +72,33 @@ class Federation:
 
     def ready(self, who: Party, change: bytes, lane: int) -> None:
         """What a node does that holds keys for an approved change: say so in each epoch anew."""
+        self.all_ready({change: who}, lane)
 
-        def bound() -> bool:
+    def all_ready(self, changes: dict[bytes, Party], *lanes: int) -> None:
+        """Several do so at once; what they say comes through these lanes in turn."""
+
+        def bound(who: Party) -> bool:
             return any(
                 seat == who.validator
                 for n in self.cluster.honest()
                 for seat in n.state.seats.validators
             )
 
-        said_in = 0
-        for _ in range(400):
-            if bound():
+        said_in = dict.fromkeys(changes, 0)
+        for turn in range(400):
+            waiting = {change: who for change, who in changes.items() if not bound(who)}
+            if not waiting:
                 return
-            self.look()
-            epoch = self.world.state.footing.epoch
-            if epoch != said_in:
-                said_in = epoch
-                self.say(lane, self.members.ready(who, change))
+            for change, who in waiting.items():
+                self.look()
+                epoch = self.world.state.footing.epoch
+                if epoch != said_in[change]:
+                    said_in[change] = epoch
+                    self.say(lanes[turn % len(lanes)], self.members.ready(who, change))
+            if len(changes) > 1:
+                self.work(1)
             self.cluster.run_ms(100)
-        check(bound(), "ready and approved, and not bound")
+        check(all(map(bound, changes.values())), "ready and approved, and not bound")
 
 
 def in_epoch(federation: Federation, condition: Callable[[], bool]) -> None:
@@ -143,3 +153,39 @@ def test_join_rotate_leave_and_remove_under_load() -> None:
     cluster.hear_answers()
     federation.work(1)
     cluster.settle()
+
+
+@pytest.mark.parametrize("n", [4, 7])
+def test_two_platforms_join_at_once_under_load(n: int) -> None:
+    """With f = 1 one after the other, with f = 2 at one epoch's end; both by members' lanes."""
+    federation = Federation(n, 7, 6)
+    cluster, members = federation.cluster, federation.members
+    federation.work(1)
+    joiners = [party(n + 1), party(n + 2)]
+    for who in joiners:
+        cluster.add_node(who.number, keys_of(who))
+    changes = {
+        federation.say(at, members.propose(at, who)): who for at, who in enumerate(joiners, 1)
+    }
+    for proposer, change in enumerate(changes, 1):  # all: the quorum grows with the first joiner
+        federation.agree(change, *(each for each in range(1, n + 1) if each != proposer))
+    federation.work(1)
+    federation.all_ready(changes, 2, 3)
+    federation.until(*range(1, n + 3))
+    first = [
+        min(epoch for epoch, seats in cluster.checker.sets.items() if who.number in seats.numbers)
+        for who in joiners
+    ]
+    assert (first[0] == first[1]) == (n == 7), "max(1, f) seats change at an epoch's end"
+    cluster.run_until(lambda: not any(map(_asks, cluster.nodes.values())), 20_000, "asks")
+    federation.work(3)
+    cluster.settle()
+    assert not federation.refused(), "no record was lost or judged twice"
+    tips = cluster.nodes[1].ledger.head.cut
+    for who in joiners:
+        assert tips[who.number].height > 1, "their own records are final"
+        assert who.number in {number for number, *_ in cluster.checker.votes}
+
+
+def _asks(node: Node) -> bool:
+    return node.is_asking()
