@@ -1,5 +1,6 @@
 """The peers' bench: its arithmetic with made-up systems, and a short real run of PostgreSQL."""
 
+import contextlib
 import json
 import signal
 import tempfile
@@ -110,13 +111,42 @@ def test_only_a_system_that_was_there_and_failed_fails_the_run(
     measures = {"standing": making(peers, 10, 1.0), "broken": broken, "absent": absent}
     chosen = [system(peers, last, measures[last])]
     monkeypatch.setattr(peers, "SYSTEMS", chosen)
-    before = signal.getsignal(signal.SIGTERM)
-    try:
+    with handlers_kept():
         assert peers.main(["--json", "--seconds", "1"]) == code
-    finally:
-        signal.signal(signal.SIGTERM, before)
     told = json.loads(capsys.readouterr().out)
     assert told.keys() >= {last, "ratios", "machine", "version"}
+
+
+def test_the_first_word_stops_the_run_in_order_and_a_second_does_not_disturb_it(
+    peers, monkeypatch, capsys
+):
+    ended = []
+
+    def stopped(terms, folder, say):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        finally:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGTERM)
+            ended.append(folder)
+
+    monkeypatch.setattr(peers, "SYSTEMS", [system(peers, "slow", stopped)])
+    with handlers_kept():
+        assert peers.main(["--json", "--seconds", "1"]) == 130
+    assert [folder.exists() for folder in ended] == [False]
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "everything that was started is ended" in told.err
+
+
+@contextlib.contextmanager
+def handlers_kept():
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 def test_wrong_usage_is_told(peers):

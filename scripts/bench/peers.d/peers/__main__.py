@@ -31,6 +31,7 @@ SYSTEMS: Final = (
     cometbft.SYSTEM,
     standing.SYSTEM,
 )
+STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
 SECONDS_MAX: Final = 3_600.0
 TABLE_CHARS: Final = 112  # also where the terminal is narrower, or there is none
 
@@ -38,6 +39,16 @@ TABLE_CHARS: Final = 112  # also where the terminal is narrower, or there is non
 def say(text: str) -> None:
     """Progress, on stderr."""
     print(f"peers: {text}", file=sys.stderr, flush=True)
+
+
+def stop_once(_number: int, _frame: object) -> None:
+    """Stop in order at the first word; what comes after does not disturb the stopping.
+
+    Set for Ctrl-C too, which a shell has its background jobs ignore.
+    """
+    for each in STOPPING:
+        signal.signal(each, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def judge(system: System, terms: Terms) -> Measured | str:
@@ -86,7 +97,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--seconds is from 1 to {SECONDS_MAX:g}")
     if not 0 <= options.seed < 2**63:
         parser.error("--seed is from 0 to 2^63 - 1")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for each in STOPPING:
+        signal.signal(each, stop_once)
     systems = [each for each in SYSTEMS if not options.only or each.name in options.only]
     try:
         figures = run(systems, Terms(options.seconds, seed=options.seed))

@@ -130,10 +130,8 @@ def measure(terms: Terms, folder: Path, say: Say) -> Measured:
             lone_ms += heard["lone_ms"]
         say(f"pysyncobj: full load, {terms.seconds:g} s")
         told = cluster.ask_all(do="load", run_in_s=terms.run_in_seconds, seconds=terms.seconds)
-        if any(each["failed"] for each in told):
-            raise Failed(f"commands failed: {[each['failed'] for each in told]}")
         _demand_equal(cluster)
-    final = sum(each["final"] for each in told)
+    final, failed = (sum(each[name] for each in told) for name in ("final", "failed"))
     return Measured(
         version=VERSION,
         operations=final,
@@ -144,7 +142,8 @@ def measure(terms: Terms, folder: Path, say: Say) -> Measured:
         tls=False,
         cpu_us=int(sum(each["cpu_s"] for each in told) * 1_000_000),
         how=f"{terms.streams} clients inside the {NODES} processes, at most "
-        f"{terms.window_records} commands not final; journal file on; CPU with the clients'",
+        f"{terms.window_records} commands not final; journal file on; CPU with the clients'; "
+        f"{failed} commands failed, of which nothing is counted",
     )
 
 
