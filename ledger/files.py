@@ -107,8 +107,7 @@ class FilePlace(NamedTuple):
     since: int
 
 
-@dataclass(frozen=True, slots=True)
-class FileItem:
+class FileItem(NamedTuple):
     """A leaf of a file with what opens it.
 
     `erasure`: the log index of the erasure that has taken the record by now, even if the file at

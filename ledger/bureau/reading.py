@@ -4,6 +4,8 @@ annotation of an outcome or a rating = [pair count, standing, retrospective]; of
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
+from hashlib import sha256 as _sha256
 from typing import Final
 
 from ledger.batch import Submission, commitment
@@ -25,7 +27,6 @@ from ledger.files import (
     read_subject,
     read_summary,
 )
-from ledger.hashing import sha256
 from ledger.records import TAGS, decode_record
 from ledger.records.engagement import EngagementOutcome
 from ledger.records.rating import Rating
@@ -35,6 +36,8 @@ from ledger.store import Reader
 FILE_LEAVES_MAX: Final = 65_536
 ERASING_LEAVES_MAX: Final = 2 * FILE_LEAVES_MAX  # one for each record erased, and as many besides
 ANNOTATION_BYTES_MAX: Final = 32
+ANNOTATIONS_KEPT_MAX: Final = 4_096
+"""Annotations that are kept decoded: most are one of a few."""
 SUMMARY_BYTES_MAX: Final = 64
 NO_ANNOTATION: Final = b"\x90"  # the empty MessagePack array
 
@@ -59,17 +62,21 @@ def open_leaf(leaf: FileLeaf, submission: Submission, annotation: bytes) -> Fact
     where = f"opening of leaf {leaf.log_index}"
     if commitment(submission) != leaf.commitment:
         raise BadProof(f"{where} is not what the leaf commits to")
-    if sha256(submission.salt, annotation) != leaf.annotation_hash:
+    if _sha256(submission.salt + annotation).digest() != leaf.annotation_hash:
         raise BadProof(f"the annotation in the {where} is not what the leaf commits to")
     record = decode_record(submission.record)
     if TAGS[type(record)] != leaf.type:
         raise BadProof(f"{where} is of another type than the leaf")
     if leaf.type in _ANNOTATED:
-        told = decode(Annotation, annotation, bytes_max=ANNOTATION_BYTES_MAX, what="annotation")
-        return Fact(leaf.time, record, told)
+        return Fact(leaf.time, record, _annotation_of(annotation))
     if annotation != NO_ANNOTATION:
         raise BadProof(f"the annotation in the {where} is not empty")
     return Fact(leaf.time, record, None)
+
+
+@lru_cache(maxsize=ANNOTATIONS_KEPT_MAX)
+def _annotation_of(data: bytes) -> Annotation:
+    return decode(Annotation, data, bytes_max=ANNOTATION_BYTES_MAX, what="annotation")
 
 
 def erased_fact(leaf: FileLeaf) -> Fact:

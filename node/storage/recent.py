@@ -1,4 +1,5 @@
-"""Rows that were read or written of late, as they stand: execution asks for the same ones again.
+"""Rows that were read or written of late, as they stand: execution asks for the same ones again,
+and whoever reads files for the names of batches.
 
 Only kinds of rows that execution reads one by one and that are never encrypted at rest. What is
 written is taken in at once, so a row that is here is never older than what the disk or a queue
@@ -8,9 +9,9 @@ full, it becomes the older one, and what was the older one is forgotten.
 
 from typing import Final
 
-from ledger.store import ENGAGEMENT, PAIR, RATER, SUBJECT, Changes
+from ledger.store import ENGAGEMENT, LANE, PAIR, RATER, SUBJECT, Changes
 
-KINDS: Final = frozenset(kind[0] for kind in (SUBJECT, ENGAGEMENT, PAIR, RATER))
+KINDS: Final = frozenset(kind[0] for kind in (SUBJECT, ENGAGEMENT, PAIR, RATER, LANE))
 
 UNKNOWN: Final = b"\0unknown"
 """Found in place of a row that is not here. Compare by identity."""
