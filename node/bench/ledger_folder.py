@@ -12,6 +12,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import plyvel
@@ -38,12 +39,17 @@ from ledger.membership import PURPOSES, Proofs, Validator, possession_message, q
 from ledger.note import TIME_BYTES
 from ledger.parameters import FIRST_DOMAINS, FIRST_SCALES, Parameters
 from ledger.policy import Policy
+from ledger.records import decode_checked
 from ledger.rows import CheckpointRow, CosignatureRow, HeaderRow, header_key, submission_key
 from ledger.signing import SigningKey
 from ledger.state import State, apply_block, found
 from ledger.store import CHECKPOINT, Changes
 from node.bench.load import DAY_MS, Engagement, Offer, PlatformLoad, Population
+from node.bounds import BOUNDS
+from node.naming import name_key
 from node.storage.leveldb import FORMAT, FORMAT_KEY, SLOTS_KEY
+from node.storage.picture import bounded, iterate
+from node.storage.recent import KINDS, UNKNOWN, Recent
 from node.storage.sealing import Sealing, is_sealed
 from node.storage.vault import open_vault
 
@@ -55,22 +61,30 @@ SPAN_DAYS: Final = 30
 BEHIND: Final = 2_000
 """So many opens of its platform lie between an engagement's open and its outcome."""
 
+NAMED: Final = 1
+"""The platform whose node the folder is: it remembers the names of its own records."""
+
 _NEVER_CLOSED: Final = 50
 _TWICE: Final = 1_000
-_WRITE_BUFFER_BYTES: Final = 16 * 1_024 * 1_024
+_RECENT_ROWS: Final = 1_000_000
 _BLOOM_BITS: Final = 10
 
 Progress = Callable[[int, int], None]
+OnStop = Callable[["Made"], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A ledger that was made: how much of it there is, and the policy to audit it by."""
+    """A ledger that was made: how much of it there is, and the policy to audit it by.
+
+    `engagements`: how many of each platform's load were opened, by platform number − 1.
+    """
 
     records: int
     blocks: int
     size: int
     policy: Policy
+    engagements: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,28 +102,26 @@ def make_ledger(
     *,
     seed: int = 1,
     rater_signed: bool = False,
+    population: Population | None = None,
     founders: Founders | None = None,
     on_progress: Progress = lambda _done, _total: None,
+    stops: Mapping[int, OnStop] = MappingProxyType({}),
 ) -> Made:
     """Write a ledger of so many records into a new folder, as a node's data folder.
 
-    `founders`: of a network that was founded already; without, four platforms drawn from the seed.
+    `population`: without, as many subjects as fit so many records. `founders`: of a network that
+    was founded already; without, four platforms drawn from the seed. `stops`: who is told, while
+    the folder is closed, that so many records are in it.
     """
     founders = founders or _founders(seed)
     members = len(founders.genesis.foundation.validators)
-    population = population_of(records, members, rater_signed=rater_signed)
+    population = population or population_of(records, members, rater_signed=rater_signed)
     maker = _Maker(folder, records, population, seed, founders)
     try:
-        maker.run(records, on_progress)
+        maker.run(records, on_progress, stops)
+        return maker.made
     finally:
         maker.close()
-    foundation = maker.state.foundation
-    return Made(
-        records,
-        maker.state.height,
-        maker.state.size,
-        policy_of(foundation.origin, foundation.validators),
-    )
 
 
 def population_of(records: int, members: int, *, rater_signed: bool = False) -> Population:
@@ -158,47 +170,59 @@ def _founders(seed: int) -> Founders:
 
 
 class _Rows:
-    """The new LevelDB, and in memory those rows of it that execution reads again."""
+    """The LevelDB, and in memory the rows of it that execution asks for again."""
 
     def __init__(self, folder: Path) -> None:
-        self._db: Any = plyvel.DB(
-            str(folder),
-            create_if_missing=True,
-            error_if_exists=True,
-            write_buffer_size=_WRITE_BUFFER_BYTES,
-            bloom_filter_bits=_BLOOM_BITS,
-        )
+        self._folder = folder
+        self._db = self._open(new=True)
         self._sealing = Sealing(open_vault(folder, new=True))
         self._db.put(FORMAT_KEY, FORMAT)
-        self._kept: dict[bytes, bytes] = {}
+        self._recent = Recent(_RECENT_ROWS)
+
+    def _open(self, *, new: bool) -> Any:
+        return plyvel.DB(
+            str(self._folder),
+            create_if_missing=new,
+            error_if_exists=new,
+            write_buffer_size=BOUNDS.write_buffer_bytes,
+            lru_cache_size=BOUNDS.block_cache_bytes,
+            bloom_filter_bits=_BLOOM_BITS,
+            compression=None,
+        )
 
     def get(self, key: bytes) -> bytes | None:
-        return self._kept.get(key)
+        if key[0] not in KINDS:
+            return self._db.get(key)  # type: ignore[no-any-return]
+        value = self._recent.find(key)
+        if value is UNKNOWN:
+            value = self._db.get(key)
+            self._recent.keep(key, value)
+        return value
 
     def scan(
         self, start: bytes, stop: bytes, *, reverse: bool = False
     ) -> Iterator[tuple[bytes, bytes]]:
-        found = sorted((key for key in self._kept if start <= key < stop), reverse=reverse)
-        for key in found:
-            yield key, self._kept[key]
+        with iterate(self._db, start, stop, reverse=reverse) as rows:
+            yield from bounded(rows, start, reverse=reverse)
 
     def write(self, changes: Changes) -> None:
         with self._db.write_batch() as batch:
             for key, value in changes.items():
                 if value is None:
                     batch.delete(key)
-                    self._kept.pop(key, None)
-                    continue
-                batch.put(key, self._sealing.seal(key, value) if is_sealed(key) else value)
-                if key[:1] not in _NEVER_READ:
-                    self._kept[key] = value
+                else:
+                    batch.put(key, self._sealing.seal(key, value) if is_sealed(key) else value)
+        self._recent.update(changes)
 
     def close(self) -> None:
         self._db.put(SLOTS_KEY, self._sealing.next_slot.to_bytes(8))
         self._db.close()
 
-
-_NEVER_READ: Final = frozenset({b"E", b"F", b"X", b"S", b"H", b"B", b"L", b"C", b"K"})
+    def pause(self, stopped: Callable[[], None]) -> None:
+        """Have something done while the folder is closed."""
+        self.close()
+        stopped()
+        self._db = self._open(new=False)
 
 
 @dataclass(slots=True)
@@ -209,6 +233,7 @@ class _Lane:
     offers: Iterator[Offer]
     tip: Tip | None = None
     waiting: list[tuple[bytes, Batch]] = field(default_factory=list)
+    engagements: int = 0
 
 
 class _Maker:
@@ -223,10 +248,11 @@ class _Maker:
         self._seed = seed
         self._rows = _Rows(folder)
         self.state: State
-        self.state, changes = found(genesis, window_blocks=1)
+        self.state, changes = found(genesis)
         self._rows.write(changes)
         self._chain = chain_id(foundation)
         self._salts = itertools.count()
+        self._records = 0
         self._created = self._now = foundation.created
         self._times: dict[int, int] = {}
         self._step_ms = max(1, SPAN_DAYS * DAY_MS * BATCH_RECORDS // max(1, records))
@@ -240,19 +266,30 @@ class _Maker:
     def close(self) -> None:
         self._rows.close()
 
-    def run(self, records: int, on_progress: Progress) -> None:
-        made = in_block = 0
+    @property
+    def made(self) -> Made:
+        """What is made so far."""
+        foundation, state = self.state.foundation, self.state
+        policy = policy_of(foundation.origin, foundation.validators)
+        engagements = tuple(lane.engagements for lane in self._lanes.values())
+        return Made(self._records, state.height, state.size, policy, engagements)
+
+    def run(self, records: int, on_progress: Progress, stops: Mapping[int, OnStop]) -> None:
+        ends, in_block = sorted({*stops, records}), 0
         for lane in itertools.cycle(self._lanes):
-            count = min(BATCH_RECORDS, records - made)
+            count = min(BATCH_RECORDS, ends[0] - self._records)
             if count:
                 self._batch(lane, count)
-            made, in_block = made + count, in_block + count
-            if in_block >= BLOCK_RECORDS or made == records:
+            self._records, in_block = self._records + count, in_block + count
+            if in_block >= BLOCK_RECORDS or self._records == ends[0]:
                 self._block()
                 in_block = 0
-                on_progress(made, records)
-            if made == records:
-                return
+                on_progress(self._records, records)
+            if self._records == ends[0]:
+                if told := stops.get(ends.pop(0)):
+                    self._rows.pause(lambda told=told: told(self.made))  # type: ignore[misc]
+                if not ends:
+                    return
 
     # --- records ---
 
@@ -266,6 +303,7 @@ class _Maker:
         open_ = list[Engagement]()
         for count in itertools.count():
             [engagement] = load.engagements(1)
+            self._lanes[number].engagements += 1
             offer = load.open(engagement, self._now)
             yield offer
             if count % _TWICE == _TWICE - 1:
@@ -284,22 +322,28 @@ class _Maker:
             Submission(sha256(b"salt", self._chain, next(self._salts).to_bytes(8))[:16], *offer)
             for offer in itertools.islice(lane.offers, count)
         )
+        ids = tuple([commitment(item) for item in items])
+        root = batch_root(ids)
         header = Header(
             epoch=epoch_of(self.state.height + 1, self._epoch_blocks),
             lane=number,
             height=lane.tip.height + 1 if lane.tip else 1,
             previous=lane.tip.hash if lane.tip else self._chain,
             count=len(items),
-            root=batch_root([commitment(item) for item in items]),
+            root=root,
             time=self._now,
         )
         signature = lane.key.sign(header_message(self._chain, header))
         name = header_hash(self._chain, header)
         lane.tip = Tip(number, header.height, name)
-        lane.waiting.append((name, Batch(header, signature, items)))
+        batch = Batch(header, signature, items).knowing(ids, root, is_checked=True)
+        lane.waiting.append((name, batch))
         rows: Changes = {header_key(name): encode(HeaderRow(header, signature))}
         for position, item in enumerate(items):
             rows[submission_key(name, position)] = encode(item)
+            if number == NAMED:
+                named = name_key(decode_checked(item.record))
+                rows[named] = sha256(item.record) + ids[position]
         self._rows.write(rows)
 
     def _block(self) -> None:
