@@ -13,6 +13,7 @@ from node.cli.output import print_json, stderr, stdout
 if TYPE_CHECKING:
     from node.evaluation.run import Plan
 
+_WIDTH: Final = 160
 _COLUMNS: Final = {
     "auc": "AUC",
     "auc_within_months": "months",
@@ -44,6 +45,10 @@ def score(
     only: Annotated[
         list[str] | None, typer.Option(help="Leave in this model only; may be given again.")
     ] = None,
+    attacks: Annotated[
+        bool, typer.Option(help="Make the attacks of the table, where a set has raters.")
+    ] = True,
+    seed: Annotated[int, typer.Option(min=0, max=2**53 - 1, help="Draws targets.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Predict each event of real data from earlier ones, by the score that nodes run, and measure.
@@ -56,7 +61,7 @@ def score(
     names = _names(data)
     models = None if only is None else tuple(_names(only))
     check_models(models or ())
-    plan = Plan(tuple(names), load_model(model), part, models)
+    plan = Plan(tuple(names), load_model(model), part, models, attacks, seed)
     figures = _measure(plan)
     if as_json:
         print_json(figures)
@@ -114,21 +119,41 @@ def show(figures: dict[str, Any]) -> None:
         stdout.print(f"\n[bold]{name}[/bold]: {about['title']}", soft_wrap=True)
         if about["note"]:
             stdout.print(about["note"], style="dim", soft_wrap=True)
-        stdout.print(_table("model", models))
+        _print(_table("model", models))
         if "standing" in models:
             bins = figures["by_earlier_records"][name]["standing"]
-            stdout.print(_table("standing, by earlier records", bins))
+            _print(_table("standing, by earlier records", bins))
+    if figures["attacks"]:
+        stdout.print(f"\nattacks on {', '.join(figures['attacked_sets'])}: mean of the targets")
+        _print(attacks_table(figures["attacks"]))
     if figures["checks"]:
-        stdout.print(checks_table(figures["checks"]))
+        _print(checks_table(figures["checks"]))
+
+
+def _print(table: Table) -> None:
+    """A table at its full width: where it is narrower, the terminal breaks lines, not words."""
+    stdout.print(table, width=max(stdout.width, _WIDTH))
 
 
 def _table(title: str, rows: dict[str, dict[str, Any]]) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column(title, no_wrap=True)
     for column in _COLUMNS.values():
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     for name, row in rows.items():
         table.add_row(name, *(_text(row[key]) for key in _COLUMNS))
+    return table
+
+
+def attacks_table(attacks: dict[str, dict[str, dict[str, float]]]) -> Table:
+    """Before and after, a column for each model."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("attack", no_wrap=True)
+    for name in next(iter(attacks.values())):
+        table.add_column(name, justify="right", no_wrap=True)
+    for attack, effects in attacks.items():
+        cells = (f"{each['before']:.2f} {each['after']:.2f}" for each in effects.values())
+        table.add_row(attack, *cells)
     return table
 
 
@@ -136,7 +161,7 @@ def checks_table(checks: list[dict[str, Any]]) -> Table:
     """Figures beside what they must reach, and the aims."""
     table = Table(box=None, pad_edge=False)
     for column in ("check", "is", "must", "", "aim", ""):
-        table.add_column(column)
+        table.add_column(column, no_wrap=True)
     for check in checks:
         aimed = {None: "", True: "reached", False: "not yet"}[check["aim_met"]]
         value = _text(check["value"])

@@ -11,6 +11,7 @@ from math import log
 from typing import Final
 
 from node.evaluation.coverage import coverage_90
+from node.evaluation.events import Event
 
 CLIP: Final = 1 / 65_536
 """No prediction counts as surer than the score can say."""
@@ -31,7 +32,7 @@ class Prediction:
 
     `earlier`: results of the same subject before; `low`, `high`: the 90 % interval, or None where
     the model gives none; `ahead_good`, `ahead`: of the subject's next events, this one included,
-    how many are good, and how many there are.
+    how many are good, and how many there are; `event`: which one it was.
     """
 
     probability: float
@@ -42,6 +43,7 @@ class Prediction:
     high: float | None = None
     ahead_good: int = 0
     ahead: int = 0
+    event: Event | None = None
 
 
 @dataclass(frozen=True, slots=True)

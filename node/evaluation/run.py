@@ -1,19 +1,22 @@
 """A whole evaluation: sets read, predicted, measured, and put beside what is to be reached."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ledger.bureau.model import Model
 from ledger.errors import Misconfigured
+from node.evaluation.attack_table import Table, attack_all, checks_of, figures_of_tables
+from node.evaluation.attacks import attacks_on
 from node.evaluation.baselines import BASELINES, baselines_of
 from node.evaluation.events import DataSet, Part
 from node.evaluation.measures import Prediction, by_earlier, measures
 from node.evaluation.models import Forecast, Standing
 from node.evaluation.prequential import predict
 from node.evaluation.reading import data_root, read_set, sets_of
-from node.evaluation.targets import OWN, checks_of_sets
+from node.evaluation.scene import scene_of
+from node.evaluation.targets import OWN, Check, checks_of_sets
 
 EVENTS_MIN = 20
 Progress = Callable[[str, float], None]
@@ -27,14 +30,17 @@ class Plan:
     model: Model
     part: Part = "test"
     models: tuple[str, ...] | None = None
+    attacks: bool = True
+    seed: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One set, and every model's predictions of its part."""
+    """One set, every model's predictions of its part, and what attacks do to it (if they can)."""
 
     data: DataSet
     predictions: dict[str, list[Prediction]]
+    attacks: Table
 
 
 def check_models(names: Sequence[str]) -> None:
@@ -76,9 +82,19 @@ def measure_set(
     models: dict[str, Forecast] = {OWN: Standing(data, plan.model), **baselines_of(data)}
     if plan.models is not None:
         models = {name: model for name, model in models.items() if name in plan.models}
-    made = predict(data, models, plan.part, lambda share: progress(data.name, share))
+    table: Table = {}
+    scene = scene_of(data, plan.seed) if plan.attacks and plan.part == "test" else None
+
+    def attack(learned: Mapping[str, Forecast], now_ms: int) -> None:
+        assert scene is not None, "attacks are made where there is a scene"
+        stage = f"{data.name}, attacks"
+        made = attacks_on(scene, plan.seed)
+        table.update(attack_all(learned, made, now_ms, lambda share: progress(stage, share)))
+
+    visits = [] if scene is None else [(scene.place, attack)]
+    made = predict(data, models, plan.part, visits, lambda share: progress(data.name, share))
     progress(data.name, 1.0)
-    return Measured(data, made)
+    return Measured(data, made, table)
 
 
 def figures_of(measured: Sequence[Measured], plan: Plan) -> dict[str, Any]:
@@ -91,11 +107,21 @@ def figures_of(measured: Sequence[Measured], plan: Plan) -> dict[str, Any]:
         each.data.name: {name: by_earlier(made) for name, made in each.predictions.items()}
         for each in measured
     }
-    checks = checks_of_sets(sets) if plan.part == "test" else []
+    attacked = [each for each in measured if each.attacks]
+    checks: list[Check] = []
+    if plan.part == "test":
+        checks = checks_of_sets(sets)
+        checks += [
+            replace(check, name=f"{each.data.name} {check.name}")
+            for each in attacked
+            for check in checks_of(each.attacks)
+        ]
     return {
         "model": plan.model.id,
         "part": plan.part,
         "sets": sets,
+        "attacks": figures_of_tables([each.attacks for each in attacked]),
+        "attacked_sets": [each.data.name for each in attacked],
         "by_earlier_records": bins,
         "about": {
             each.data.name: {

@@ -17,7 +17,8 @@ good, less twice that of those who found it bad, plus 10 if it is verified. r is
 import copy
 from collections import defaultdict
 from collections.abc import Sequence
-from math import log, sqrt
+from functools import lru_cache
+from math import log, log2, sqrt
 from typing import Final, Self
 
 from node.evaluation.baselines.recalibration import Recalibration
@@ -32,6 +33,7 @@ WINDOW: Final = 400
 HALF_LIFE_DAYS: Final = 60
 SEVERITY: Final = 4.0
 _Z: Final = 1.96
+_GRID: Final = 32
 
 
 class Newcomers:
@@ -50,6 +52,12 @@ class Newcomers:
             self._all += 1
             if self._all >= WINDOW:
                 self._good, self._all = self._good / 2, self._all / 2
+
+    def branch(self) -> Self:
+        """A copy that goes on by itself."""
+        other = copy.copy(self)
+        other._results = self._results.copy()  # noqa: SLF001 - its own
+        return other
 
     @property
     def rate(self) -> float:
@@ -82,13 +90,13 @@ class Counting:
         """Nothing waits."""
 
     def branch(self) -> Self:
-        """A copy that goes on by itself; what they share is never changed."""
-        data, self.data = self.data, None  # type: ignore[assignment]  # not copied
-        try:
-            other = copy.deepcopy(self)
-        finally:
-            self.data = data
-        other.data = data
+        """A copy that goes on by itself; the values in all tables are never changed in place."""
+        other = copy.copy(self)
+        for name, value in vars(self).items():
+            if isinstance(value, dict):
+                setattr(other, name, value.copy())
+            elif isinstance(value, Newcomers | Recalibration):
+                setattr(other, name, value.branch())
         return other
 
     def learn(self, events: Sequence[Event]) -> None:
@@ -103,8 +111,14 @@ class Counting:
 
     def beta(self, a: float, b: float) -> Expected:
         """The mean of Beta(a, b) with its interval."""
-        low, high = beta_interval(a, b)
+        low, high = near_interval(round(log2(a) * _GRID), round(log2(b) * _GRID))
         return a / (a + b), low, high
+
+
+@lru_cache(maxsize=262_144)
+def near_interval(a: int, b: int) -> tuple[float, float]:
+    """The interval of a Beta whose numbers are given as 32nds of their binary logarithm."""
+    return beta_interval(2.0 ** (a / _GRID), 2.0 ** (b / _GRID))
 
 
 class RawMean(Counting):

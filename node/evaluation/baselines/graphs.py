@@ -9,7 +9,7 @@ they are fitted anew at the first question of a month only, from where the last 
 w is the grade, −1 … 1 (a result without grade: 1 or −1). Both are recalibrated.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from math import log
 from typing import Final
@@ -19,7 +19,7 @@ from node.evaluation.baselines.recalibration import MONTH_MS, Recalibration
 from node.evaluation.events import DataSet, Event
 from node.evaluation.models import Expected
 
-ROUNDS: Final = 8
+ROUNDS: Final = 4
 JUMP: Final = 0.15
 _FLOOR: Final = 1e-9
 
@@ -73,47 +73,43 @@ class GraphScore(Counting):
             self.fit()
 
 
-def _one() -> float:
-    return 1.0
-
-
 class FairnessGoodness(GraphScore):
     """How good everybody is in the eyes of fair raters."""
 
     def __init__(self, data: DataSet) -> None:
         super().__init__(data)
-        self._sums: dict[Key, list[float]] = {}
-        self._fairness: defaultdict[Key, float] = defaultdict(_one)
+        self._sums: dict[Key, tuple[float, int]] = {}
+        self._fairness: dict[Key, float] = {}
 
     def score(self, key: Key) -> float | None:
         """Goodness, −1 … 1."""
-        total, count = self._sums.get(key, (0.0, 0.0))
+        total, count = self._sums.get(key, (0.0, 0))
         return total / count if count else None
 
     def add(self, rater: Key, rated: Key, weight: float) -> None:
         """Keep an edge, and let it count in the goodness."""
         super().add(rater, rated, weight)
-        both = self._sums.setdefault(rated, [0.0, 0.0])
-        both[0] += self._fairness[rater] * weight
-        both[1] += 1
+        total, count = self._sums.get(rated, (0.0, 0))
+        self._sums[rated] = (total + self._fairness.get(rater, 1.0) * weight, count + 1)
 
     def fit(self) -> None:
         """Goodness and fairness in turn."""
+        edges = [(u, v, max(-1.0, min(1.0, weight))) for (u, v), weight in self.edges.items()]
+        given = Counter(rater for rater, _, _ in edges)
+        taken = Counter(rated for _, rated, _ in edges)
+        fairness = self._fairness
+        sums: dict[Key, float] = {}
         for _ in range(ROUNDS):
-            sums: dict[Key, list[float]] = {}
-            for (rater, rated), weight in self.edges.items():
-                both = sums.setdefault(rated, [0.0, 0.0])
-                both[0] += self._fairness[rater] * max(-1.0, min(1.0, weight))
-                both[1] += 1
-            goodness = {key: total / count for key, (total, count) in sums.items()}
-            self._sums = sums
-            offs: defaultdict[Key, list[float]] = defaultdict(lambda: [0.0, 0.0])
-            for (rater, rated), weight in self.edges.items():
-                both = offs[rater]
-                both[0] += abs(max(-1.0, min(1.0, weight)) - goodness[rated]) / 2
-                both[1] += 1
-            for key, (total, count) in offs.items():
-                self._fairness[key] = 1 - total / count
+            sums = dict.fromkeys(taken, 0.0)
+            for rater, rated, weight in edges:
+                sums[rated] += fairness.get(rater, 1.0) * weight
+            goodness = {key: total / taken[key] for key, total in sums.items()}
+            offs = dict.fromkeys(given, 0.0)
+            for rater, rated, weight in edges:
+                offs[rater] += abs(weight - goodness[rated])
+            fairness = {key: 1 - total / (2 * given[key]) for key, total in offs.items()}
+        self._fairness = fairness
+        self._sums = {key: (total, taken[key]) for key, total in sums.items()}
 
 
 class EigenTrust(GraphScore):

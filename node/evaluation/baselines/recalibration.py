@@ -5,9 +5,10 @@ month (30 days) the line logit p = a + b · score is fitted to the newest 10,000
 slightly drawn to no effect. Who had no score yet gets the rate of those who had none.
 """
 
+import copy
 from collections import deque
 from math import exp, log, log1p, sqrt
-from typing import Final
+from typing import Final, Self
 
 KEPT_MAX: Final = 10_000
 MONTH_MS: Final = 30 * 86_400_000
@@ -31,6 +32,12 @@ class Recalibration:
         self._a, self._b = 0.0, 1.0
         self._month = -1
         self._unknown_good, self._unknown = 1.0, 2.0
+
+    def branch(self) -> Self:
+        """A copy that goes on by itself."""
+        other = copy.copy(self)
+        other._pairs = self._pairs.copy()  # noqa: SLF001 - its own
+        return other
 
     def learn(self, score: float | None, good: bool, time_ms: int) -> None:
         """Keep what a score was worth."""
