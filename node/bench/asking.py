@@ -1,6 +1,6 @@
-"""Asking a node over HTTP, with little work of one's own: what `standing bench query` asks with.
+"""Asking a node over HTTP, with little work of one's own: `standing bench query` and `submit`.
 
-Each connection sends one GET, waits for its whole answer, and sends the next (HTTP/1.1, kept
+Each connection sends one request, waits for its whole answer, and sends the next (HTTP/1.1, kept
 alive), so as many requests are under way as there are connections. Bodies are counted, not kept. A
 client library would take more processor time than the node that answers.
 """
@@ -36,10 +36,10 @@ def request_of(path: str, host: str, token: str) -> bytes:
 async def ask(
     host: str, port: int, requests: Iterator[bytes], *, connections: int, seconds: float
 ) -> Asked:
-    """Ask for so long over so many connections; the requests are taken in turn.
+    """Ask for so long over so many connections, or until there are no more requests.
 
     Raises:
-        LoadFailed: an answer is not 200, or not in the form that a node answers in.
+        LoadFailed: an answer is not 200 or 202, or not in the form that a node answers in.
         OSError: the node does not answer.
     """
     loop = asyncio.get_running_loop()
@@ -86,12 +86,13 @@ class _Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by class
 
     def begin(self) -> None:
-        """Send a request, or end if the time is over."""
+        """Send a request, or end if the time is over or there is none."""
         self._sent = time.perf_counter()
-        if self._sent >= self._until:
+        request = next(self._requests, None) if self._sent < self._until else None
+        if request is None:
             self._finish(None)
-            return
-        self._transport.write(next(self._requests))
+        else:
+            self._transport.write(request)
 
     def data_received(self, data: bytes) -> None:
         if self._left:
@@ -143,9 +144,9 @@ def _body_bytes(head: bytes) -> int:
     """Bytes of the body that follow a head.
 
     Raises:
-        LoadFailed: the status is not 200, or no length is given.
+        LoadFailed: the status is neither 200 nor 202, or no length is given.
     """
-    if not head.startswith(b"HTTP/1.1 200 "):
+    if not head.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 202 ")):
         raise LoadFailed(f"the node answers {head[:40].decode('latin-1')!r}")
     at = head.lower().find(_LENGTH)
     if at < 0:

@@ -1,19 +1,22 @@
 """`standing bench`: figures of this machine, each with one command."""
 
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ledger.errors import Misconfigured
 from node import federation
-from node.cli import evaluation
+from node.cli import evaluation, growth
 from node.cli.output import print_json, stderr, stdout
+from node.cli.stages import ProgressOf, stages
+
+if TYPE_CHECKING:
+    from node.bench.cluster import Plan
 
 app = typer.Typer(
     help="Figures of this machine, each with one command.",
@@ -22,11 +25,11 @@ app = typer.Typer(
 )
 
 app.command()(evaluation.score)
+app.command()(growth.growth)
 
 NODES_MAX: Final = 26
+PRELOADED_NODES: Final = 4
 
-ProgressOf = Callable[[str, float], None]
-"""Told the stage of a measurement, and how much of it is done."""
 Measure = Callable[[federation.Federation, ProgressOf], Awaitable[dict[str, Any]]]
 
 
@@ -40,7 +43,13 @@ def cluster(
     *,
     nodes: Annotated[int, typer.Option(min=1, max=NODES_MAX, help="Platforms, a node each.")] = 4,
     seconds: Annotated[float, typer.Option(min=1.0, help="Measured time at full load.")] = 60.0,
-    preload: Annotated[int, typer.Option(min=0, help="Records fed before measuring.")] = 0,
+    preload: Annotated[
+        int, typer.Option(min=0, max=20_000_000, help="Records in the ledger beforehand.")
+    ] = 0,
+    kept: Annotated[
+        Path | None,
+        typer.Option("--kept", help="Folder of made ledgers: a later --preload takes them again."),
+    ] = None,
     rater_signed: Annotated[
         bool, typer.Option("--rater-signed", help="Ratings carry the rater's own signature.")
     ] = False,
@@ -61,6 +70,8 @@ def cluster(
     from node.bench.cluster import Plan, measure_cluster  # noqa: PLC0415 - loads the HTTP client
     from node.bench.load import Population  # noqa: PLC0415
 
+    if preload and nodes != PRELOADED_NODES:
+        raise Misconfigured(f"--preload: the made ledger is one of {PRELOADED_NODES} platforms")
     earlier = _earlier(compare)
     plan = Plan(
         seconds=seconds,
@@ -69,9 +80,12 @@ def cluster(
         population=Population(workers, clients, rater_signed=rater_signed),
     )
     codes = [chr(ord("a") + place) for place in range(nodes)]
-    figures = _on_federation(
-        folder, codes, lambda running, progress: measure_cluster(running, plan, progress)
-    )
+    if preload:
+        figures = _on_preloaded(folder, kept, plan)
+    else:
+        figures = _on_federation(
+            folder, codes, lambda running, progress: measure_cluster(running, plan, progress)
+        )
     if as_json:
         print_json(figures)
     else:
@@ -100,7 +114,7 @@ def audit(
 
     if folder is not None and folder.exists():
         raise Misconfigured(f"{folder} is there already: name a new folder")
-    with tempfile.TemporaryDirectory(prefix="standing-bench-") as temporary, _stages() as progress:
+    with tempfile.TemporaryDirectory(prefix="standing-bench-") as temporary, stages() as progress:
         place = folder or Path(temporary) / "ledger"
         place.mkdir(parents=True)
         figures = measure_audit(
@@ -225,6 +239,37 @@ def sync(
 
 
 @app.command()
+def submit(
+    *,
+    nodes: Annotated[int, typer.Option(min=1, max=NODES_MAX, help="Platforms, a node each.")] = 4,
+    records: Annotated[
+        int, typer.Option(min=300, max=10_000_000, help="Records by stream, in each form.")
+    ] = 60_000,
+    singles: Annotated[
+        int, typer.Option(min=100, max=1_000_000, help="Records of one POST each.")
+    ] = 6_000,
+    streams: Annotated[int, typer.Option(min=1, max=64, help="Streams at a time.")] = 2,
+    connections: Annotated[
+        int, typer.Option(min=1, max=256, help="Connections for single records.")
+    ] = 32,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of the load.")] = 1,
+    folder: Annotated[
+        Path | None, typer.Option("--dir", help="New folder for the nodes, kept afterwards.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """How many records become final that come in through one node: by streams, and one by one."""
+    from node.bench.submit import Plan, measure_submit  # noqa: PLC0415 - loads the HTTP client
+
+    plan = Plan(records, singles, streams, connections, seed)
+    codes = [chr(ord("a") + place) for place in range(nodes)]
+    figures = _on_federation(
+        folder, codes, lambda running, progress: measure_submit(running, plan, progress)
+    )
+    _show(figures, as_json=as_json)
+
+
+@app.command()
 def query(
     *,
     records: Annotated[
@@ -244,7 +289,7 @@ def query(
     from node.bench.query import Plan, measure_query, prepare  # noqa: PLC0415
 
     plan = Plan(records=records, seconds=seconds, connections=connections, seed=seed)
-    with tempfile.TemporaryDirectory(prefix="standing-bench-") as temporary, _stages() as progress:
+    with tempfile.TemporaryDirectory(prefix="standing-bench-") as temporary, stages() as progress:
         place = folder or Path(temporary) / "federation"
         prepare(place, plan, progress)
         figures = uvloop.run(measure_query(place, plan, progress))
@@ -253,19 +298,37 @@ def query(
 
 def _on_federation(folder: Path | None, codes: Sequence[str], measure: Measure) -> dict[str, Any]:
     """What is measured on a new federation: in a folder that is kept, or in a temporary one."""
-    import uvloop  # noqa: PLC0415
-
-    with tempfile.TemporaryDirectory(prefix="standing-bench-") as temporary, _stages() as progress:
+    with tempfile.TemporaryDirectory(prefix="standing-bench-") as temporary, stages() as progress:
         place = folder or Path(temporary) / "federation"
         federation.create(place, codes)
+        return _run(place, measure, progress)
 
-        async def run() -> dict[str, Any]:
-            progress("starting", 0.0)
-            async with federation.Federation.at(place) as running:
-                progress("starting", 1.0)
-                return await measure(running, progress)
 
-        return uvloop.run(run())
+def _on_preloaded(folder: Path | None, kept: Path | None, plan: "Plan") -> dict[str, Any]:
+    """The load on a federation whose nodes begin with a made ledger."""
+    from node.bench.cluster import measure_cluster  # noqa: PLC0415
+    from node.bench.preload import Kept  # noqa: PLC0415
+
+    with tempfile.TemporaryDirectory(prefix="standing-bench-") as temporary, stages() as progress:
+        ledgers = Kept.under(kept or Path(temporary) / "kept", plan.population, plan.seed)
+        ledgers.make([plan.preload], progress)
+        place = folder or Path(temporary) / "federation"
+        made = ledgers.lay_out(plan.preload, place)
+        whole = replace(plan, preload=made.records, engagements=made.engagements)
+        return _run(place, lambda running, told: measure_cluster(running, whole, told), progress)
+
+
+def _run(place: Path, measure: Measure, progress: ProgressOf) -> dict[str, Any]:
+    """What is measured while the federation of a folder runs."""
+    import uvloop  # noqa: PLC0415
+
+    async def run() -> dict[str, Any]:
+        progress("starting", 0.0)
+        async with federation.Federation.at(place) as running:
+            progress("starting", 1.0)
+            return await measure(running, progress)
+
+    return uvloop.run(run())
 
 
 def _show(figures: dict[str, Any], *, as_json: bool) -> None:
@@ -274,28 +337,6 @@ def _show(figures: dict[str, Any], *, as_json: bool) -> None:
         return
     for name, value in figures.items():
         stdout.print(f"{name:26} {value}", soft_wrap=True)
-
-
-@contextmanager
-def _stages() -> Iterator[ProgressOf]:
-    """A bar for each stage of a measurement, on stderr."""
-    columns = (
-        TextColumn("{task.description:16}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeElapsedColumn(),
-    )
-    tasks: dict[str, Any] = {}
-    with Progress(*columns, console=stderr) as bar:
-
-        def progress(stage: str, share: float) -> None:
-            if stage not in tasks:
-                for earlier in tasks.values():
-                    bar.update(earlier, completed=1.0)
-                tasks[stage] = bar.add_task(stage, total=1.0)
-            bar.update(tasks[stage], completed=min(share, 1.0))
-
-        yield progress
 
 
 def _earlier(path: Path | None) -> dict[str, Any] | None:
