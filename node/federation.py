@@ -233,6 +233,12 @@ class Federation:
         process.kill()
         process.wait()
 
+    async def stop_one(self, code: str) -> None:
+        """Ask one node to stop; end it if it does not within the time."""
+        process = self._processes.pop(code)
+        process.terminate()
+        await asyncio.to_thread(_end, process)
+
     async def stop(self) -> None:
         """Ask every node to stop; end those that do not within the time."""
         processes = list(self._processes.values())

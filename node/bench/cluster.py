@@ -1,9 +1,10 @@
 """`standing bench cluster`: a federation of processes under the fixed load.
 
-In order: create and start the nodes; register the population; preload; lone records on the idle
-network; as many records as the nodes take (`seconds`, after a run-in); half of that rate with lone
-records in between. The load comes from this one process through the nodes' HTTP API, MessagePack,
-on the same cores; its own CPU is measured apart.
+In order: create and start the nodes; register the population, unless the nodes were started with a
+ledger that has it (`node/bench/preload.py`); lone records on the idle network; as many records as
+the nodes take (`seconds`, after a run-in); half of that rate with lone records in between. The load
+comes from this one process through the nodes' HTTP API, MessagePack, on the same cores; its own CPU
+is measured apart.
 
 A record counts when a node tells it under its newest certified checkpoint (q cosignatures); of the
 nodes' counts the smallest is taken. CPU is user + system time of the node processes over the
@@ -40,9 +41,11 @@ Progress = Callable[[str, float], None]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is measured: `seconds` at full load, `preload` records before it.
+    """What is measured: `seconds` at full load.
 
-    `run_in_seconds` pass at full load before that, once all kinds of records flow.
+    `run_in_seconds` pass at full load before that, once all kinds of records flow. `preload`
+    records are in the ledger before, with so many `engagements` of each platform's load; without
+    any, nobody is registered yet.
     """
 
     seconds: float = 60.0
@@ -50,6 +53,7 @@ class Plan:
     half_load_seconds: float = 20.0
     lone_samples: int = 100
     preload: int = 0
+    engagements: tuple[int, ...] = ()
     seed: int = 1
     chunk_records: int = CHUNK_RECORDS
     streams: int = STREAMS
@@ -129,16 +133,20 @@ async def measure_cluster(federation: Federation, plan: Plan, progress: Progress
             for place, seat in enumerate(federation.seats)
         ]
         cluster = Cluster(federation, feeders, plan)
-        await _register(cluster, progress)
-        if plan.preload:
-            await _preload(cluster, progress)
+        if plan.engagements:
+            for feeder, engagements in zip(feeders, plan.engagements, strict=True):
+                feeder.load.skip(engagements)
+        else:
+            await _register(cluster, progress)
         lone_ms = await _lone(cluster, progress)
         full = await _full_load(cluster, progress)
-        half_ms = await _half_load(cluster, full["final_records_per_s"] / 2, progress)
+        latencies = {"lone_latency_ms": measure.percentiles(lone_ms)}
+        if plan.half_load_seconds:
+            half_ms = await _half_load(cluster, full["final_records_per_s"] / 2, progress)
+            latencies["half_load_latency_ms"] = measure.percentiles(half_ms)
         return {
             **full,
-            "lone_latency_ms": measure.percentiles(lone_ms),
-            "half_load_latency_ms": measure.percentiles(half_ms),
+            **latencies,
             "nodes": count,
             "tls": await _all_tls(federation),
             "load": asdict(plan),
@@ -159,15 +167,6 @@ async def _register(cluster: Cluster, progress: Progress) -> None:
     finally:
         for task in tasks:
             task.cancel()
-
-
-async def _preload(cluster: Cluster, progress: Progress) -> None:
-    begun = (await cluster.certified()).records
-    async with cluster.fed():
-        while (done := (await cluster.certified()).records - begun) < cluster.plan.preload:
-            progress("preloading", done / cluster.plan.preload)
-            await asyncio.sleep(0.5)
-            cluster.federation.check_alive()
 
 
 async def _settle(cluster: Cluster) -> None:

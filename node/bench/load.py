@@ -123,6 +123,10 @@ class PlatformLoad:
         """The next engagements of the seeded sequence."""
         return list(itertools.islice(self._draws, count))
 
+    def skip(self, count: int) -> None:
+        """Leave out the next engagements: they are in the ledger already."""
+        next(itertools.islice(self._draws, count, count), None)
+
     def open(self, engagement: Engagement, now_ms: int) -> Offer:
         """The engagement's open."""
         record = EngagementOpen(

@@ -47,6 +47,12 @@ def rss_mib(pid: int) -> float:
     return _status_mib(pid, "VmRSS:")
 
 
+def anonymous_mib(pid: int) -> float:
+    """The memory that a process holds itself: without pages of files, which the system may take
+    back at any time."""
+    return _status_mib(pid, "RssAnon:")
+
+
 def _status_mib(pid: int, name: str) -> float:
     for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines():
         if line.startswith(name):
