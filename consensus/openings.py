@@ -6,7 +6,9 @@ if it has the hash that its `L` row tells, names the one below it, its lane's ke
 its root holds: as at the first gate. Block by block, once all that it adds has come: the highest
 batch of each lane is the one that the block names, and the commitments, in order, are those of the
 block's leaves (`E`) and refusals. Rows `H`, `S`, `Y`. What has come before its block waits in
-memory, bounded per lane.
+memory, bounded per lane and in all, however many lanes there are: an answer that is awaited is
+counted as full, and what goes beyond is dropped and asked for again, but for the batches that the
+next block needs (a cut's bytes at most). So no lane that is ahead can keep out one that is not.
 
 What remains of a batch with residues needs f + 1 members that give the same (consensus/claims.py),
 unless the whole batch comes. A record that the state says is erased may still come as its opening
@@ -102,10 +104,11 @@ class Openings:
         members: frozenset[int],
         witnesses: int,
         lane_bytes_max: int,
+        waiting_bytes_max: int,
     ) -> None:
         """`opened`: up to which block an earlier run has come; `members`: whose word on residues
-        counts, and `witnesses`: f + 1 of them; `lane_bytes_max`: of batches that wait for their
-        blocks, beyond which no more is asked for.
+        counts, and `witnesses`: f + 1 of them; `lane_bytes_max`, `waiting_bytes_max`: of batches of
+        a lane, and of all, that wait for their blocks.
 
         Raises:
             Unfit, StoreDamaged: rows of the state are missing, or contradict each other.
@@ -114,7 +117,8 @@ class Openings:
         self._sets = Sets(config, reader)
         self._claims = Claims(config.limits.residue_claims_max)
         self._members, self._witnesses = members, witnesses
-        self._lane_bytes_max = lane_bytes_max
+        self._lane_bytes_max, self._waiting_bytes_max = lane_bytes_max, waiting_bytes_max
+        self._needed: tuple[int, dict[int, int]] = (0, {})  # block → its tips, by lane
         self.height, self.opened = height, opened
         self._last_epoch = epoch_at(config, height)
         self._lanes = {tip.lane: self._walk(tip) for tip in cut}
@@ -142,14 +146,35 @@ class Openings:
         return lane
 
     def ask(self, now_ms: int) -> Iterator[Effect]:
-        """Ask for whatever is missing, within bounds."""
-        for lane in self._lanes.values():
+        """Ask for whatever is missing, within bounds: first for what the next block needs."""
+        asked = [self._asking.is_asked(("batches", number)) for number in self._lanes]
+        answer = self._config.limits.answer_bytes_max
+        expected = self.waiting_bytes + answer * sum(asked)
+        for lane in sorted(self._lanes.values(), key=lambda each: not self._is_needed(each)):
             if lane.top.height >= lane.final.height or lane.bytes >= self._lane_bytes_max:
+                continue
+            if not self._is_needed(lane) and expected + answer > self._waiting_bytes_max:
                 continue
             among = self._others(lane) or self._asking.peers()
             peer = self._asking.choose(("batches", lane.number), among, now_ms)
             if peer:
+                expected += answer
                 yield Send(peer, FetchBatches(lane.number, lane.top.height, lane.final))
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Of all batches that wait for their blocks."""
+        return sum(lane.bytes for lane in self._lanes.values())
+
+    def _is_needed(self, lane: _Walk) -> bool:
+        """Whether the next block waits for a lane's next batch."""
+        following = self.opened + 1
+        if following > self.height:
+            return False
+        if self._needed[0] != following:
+            tips = need_row(self._reader, BlockRow, block_key(following)).block.tips
+            self._needed = following, {tip.lane: tip.height for tip in tips}
+        return lane.top.height < self._needed[1].get(lane.number, 0)
 
     def take(self, peer: int, message: Batches | RemainsMessage) -> Iterator[Effect]:
         """Upon batches, whoever was asked for them: what fits is kept for its block."""
@@ -168,6 +193,9 @@ class Openings:
             if header.height <= lane.top.height or header.height > lane.final.height:
                 continue
             size = len(encode(form_of(batch) if isinstance(batch, Remains) else batch))
+            if self.waiting_bytes + size > self._waiting_bytes_max and not self._is_needed(lane):
+                self._asking.came(("batches", lane.number))
+                return
             hash_ = header_hash(self._config.chain, header)
             reason = self._fault(lane, batch, hash_, size)
             if reason:

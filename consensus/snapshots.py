@@ -370,6 +370,7 @@ class Taker:
             members=self._agreement.members,
             witnesses=self._agreement.needed,
             lane_bytes_max=self._terms.lane_bytes_max,
+            waiting_bytes_max=self._terms.waiting_bytes_max,
         )
 
     def _number(self, key: bytes) -> int:

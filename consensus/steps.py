@@ -54,6 +54,9 @@ class Terms:
     at_once_max: int = 2
     """Requests under way per peer."""
     lane_bytes_max: int = 8 * 1_024 * 1_024
+    """Of batches of one lane that wait for their blocks …"""
+    waiting_bytes_max: int = 64 * 1_024 * 1_024
+    """… and of those of all lanes. What the next block needs is taken even so: one cut's bytes."""
 
 
 @dataclass(frozen=True, slots=True)

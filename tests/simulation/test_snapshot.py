@@ -22,6 +22,7 @@ from consensus.messages import (
     Message,
     RemainsMessage,
 )
+from consensus.openings import Openings
 from consensus.safety import FinalRow, final_key
 from consensus.steps import CHUNK, Terms
 from ledger import snapshot
@@ -109,6 +110,41 @@ def test_a_node_joins_by_snapshot_and_takes_part() -> None:
     assert head.height % 4 == 0
     assert taking.count(FetchChunk) > 4
     market.end()
+
+
+@pytest.mark.parametrize("is_bounded", [False, True])
+def test_what_waits_is_bounded_in_all_however_many_lanes_there_are(
+    monkeypatch: pytest.MonkeyPatch, *, is_bounded: bool
+) -> None:
+    """All but what the next block needs; without the bound the lanes' batches wait all together."""
+    bound = 2_000
+    peaks = []
+    take = Openings.take
+
+    def taken(openings: Openings, *given):  # type: ignore[no-untyped-def]
+        steps = list(take(openings, *given))
+        needed = {tip.lane for tip in _tips(openings)}
+        ahead = [lane for number, lane in openings._lanes.items() if number not in needed]
+        peaks.append(sum(lane.bytes for lane in ahead))
+        return iter(steps)
+
+    monkeypatch.setattr(Openings, "take", taken)
+    market = Ahead(8).busy(56)
+    terms = with_fields(QUICK, waiting_bytes_max=bound if is_bounded else 2**30)
+    taking = market.take(terms).start()
+    assert taking.run() == "snapshot"
+    assert taking.refused == []
+    assert (max(peaks) <= bound) is is_bounded
+    market.end()
+
+
+def _tips(openings: Openings):  # type: ignore[no-untyped-def]
+    height = openings.opened + 1
+    if height > openings.height:
+        return ()
+    row = read_row(openings._reader, BlockRow, block_key(height))
+    assert row is not None
+    return row.block.tips
 
 
 # --- hostile givers ---
