@@ -11,14 +11,16 @@ from typer.testing import CliRunner
 from ledger.checkpoint import verify_checkpoint_strict
 from ledger.genesis import chain_id
 from ledger.policy import Policy
-from ledger.records.membership import MemberLeave, MemberRemove
+from ledger.records.membership import MemberLeave, MemberPropose, MemberRemove
 from ledger.signing import SigningKey
 from node import membership
+from node.address import Address
 from node.cli import app
 from node.config import load_config
 from node.demo.changes import FOUNDERS, JOINER, tell_story
+from node.home import Plan
 from node.intake import Closed, Offer
-from node.joining import make_rotation, rotation_of
+from node.joining import make_home, make_rotation, rotation_of
 from node.keyring import read_observing
 from node.keystore import SIGNING, key_path, read_seed
 from tests.node.running_net import Net, now_ms, register, running, until
@@ -258,3 +260,50 @@ async def test_others_change_their_keys_while_a_member_is_away(
         await net.ready("d")
         await net.final("d", count=2)
         await until(net.same)
+
+
+async def test_two_platforms_join_at_once_under_load_and_find_each_other(tmp_path: Path) -> None:
+    """Each knows one member's address, and nobody's else."""
+    async with running(tmp_path / "net", "abcd", epoch_blocks=24) as net:
+        await net.final("a", count=2)
+        foundation = net.nodes["a"].genesis.foundation
+        genesis = (net.folder / "genesis.json").read_bytes()
+        known = {"a": load_config(net.folder / "a" / "node.toml").peers_listen}
+        feeding = [asyncio.create_task(_feed(net, code)) for code in "abcd"]
+        try:
+            for nth, (code, proposer) in enumerate((("e", "a"), ("f", "b"))):
+                api, peers = (Address("127.0.0.1", net.free_port(2 * nth + at)) for at in (0, 1))
+                plan = Plan(5 + nth, code, api, peers, known)
+                made = make_home(net.folder / code, plan, foundation, genesis=genesis, epochs=None)
+                node = net.nodes[proposer]
+                record = MemberPropose(node.number, now_ms(), made.validator, made.proofs)
+                await net.final(proposer, record)
+            # All approve: with the first joiner, whichever that is, the quorum is 4.
+            await asyncio.gather(
+                net.approve("b", "c", "d", number=5), net.approve("a", "c", "d", number=6)
+            )
+            await net.start("e", "f")
+            await until(lambda: all(_seats(net, code) == 6 for code in net.nodes))
+            await net.ready()
+            await until(lambda: all(len(net.nodes[code].linked) == 5 for code in net.nodes))
+            await until(lambda: {each.role for each in net.nodes.values()} == {"validator"})
+            await net.ready()
+            for code in "ef":
+                await net.final(code, count=3)
+        finally:
+            fed = [task.result() for task in feeding if task.done()]
+            for task in feeding:
+                task.cancel()
+            await asyncio.gather(*feeding, return_exceptions=True)
+        assert not fed, "they go on handing in, and everything becomes final"
+        await until(net.same)
+
+
+def _seats(net: Net, code: str) -> int:
+    return len(net.nodes[code].validators)
+
+
+async def _feed(net: Net, code: str) -> None:
+    while True:
+        await net.final(code, count=2)
+        await asyncio.sleep(0.02)
