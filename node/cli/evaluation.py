@@ -119,18 +119,18 @@ def show(figures: dict[str, Any]) -> None:
         stdout.print(f"\n[bold]{name}[/bold]: {about['title']}", soft_wrap=True)
         if about["note"]:
             stdout.print(about["note"], style="dim", soft_wrap=True)
-        _print(_table("model", models))
+        show_wide(_table("model", models))
         if "standing" in models:
             bins = figures["by_earlier_records"][name]["standing"]
-            _print(_table("standing, by earlier records", bins))
+            show_wide(_table("standing, by earlier records", bins))
     if figures["attacks"]:
         stdout.print(f"\nattacks on {', '.join(figures['attacked_sets'])}: mean of the targets")
-        _print(attacks_table(figures["attacks"]))
+        show_wide(attacks_table(figures["attacks"]))
     if figures["checks"]:
-        _print(checks_table(figures["checks"]))
+        show_wide(checks_table(figures["checks"]))
 
 
-def _print(table: Table) -> None:
+def show_wide(table: Table) -> None:
     """A table at its full width: where it is narrower, the terminal breaks lines, not words."""
     stdout.print(table, width=max(stdout.width, _WIDTH))
 

@@ -13,6 +13,7 @@ from node.evaluation.baselines import BASELINES, baselines_of
 from node.evaluation.events import DataSet, Part
 from node.evaluation.measures import Prediction, by_earlier, measures
 from node.evaluation.models import Forecast, Standing
+from node.evaluation.newcomers import turned_away
 from node.evaluation.prequential import predict
 from node.evaluation.reading import data_root, read_set, sets_of
 from node.evaluation.scene import scene_of
@@ -123,6 +124,12 @@ def figures_of(measured: Sequence[Measured], plan: Plan) -> dict[str, Any]:
         "attacks": figures_of_tables([each.attacks for each in attacked]),
         "attacked_sets": [each.data.name for each in attacked],
         "by_earlier_records": bins,
+        "newcomers": {
+            each.data.name: {
+                name: asdict(turned_away(made)) for name, made in each.predictions.items()
+            }
+            for each in measured
+        },
         "about": {
             each.data.name: {
                 "title": each.data.title,

@@ -1,0 +1,190 @@
+"""What points cost: a seeded search for the cheapest way to buy 50 of them for a bad worker.
+
+A *purchase* is a number of fake accounts, the genuine good deals that each of them has first, a
+number of established accomplices, how often each of them praises the target, and over how many
+days all is spread. It is carried out through records, behind the scene's history, for one target;
+what it gains is the target's points at its end, with it less without it.
+
+The cost model, in units of one fake account opened:
+
+    account 1    fake deal 0.1    genuine deal 5    accomplice won over 20    week 1
+
+The search draws purchases, then changes the best one in single parts; what gains enough is better
+the cheaper it is, what does not is better the more it gains. Equal seeds, equal searches.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final
+
+from node.evaluation.attacks import play
+from node.evaluation.models import Standing
+from node.evaluation.scene import Scene, Script, Who
+
+WANTED_POINTS: Final = 50
+COSTS: Final = {
+    "account": 1.0,
+    "fake_deal": 0.1,
+    "genuine_deal": 5.0,
+    "accomplice": 20.0,
+    "week": 1.0,
+}
+FAKES: Final = (0, 1, 2, 3, 5, 8, 12, 20, 40, 80, 150, 300)
+GENUINE: Final = (0, 1, 2, 3, 4, 6, 8, 10, 12)
+ACCOMPLICES: Final = (0, 1, 2, 3, 4, 5)
+PRAISES: Final = (1, 2, 3, 5, 10)
+DAYS: Final = (1, 7, 28, 84, 168)
+HONEST_DEALS_MAX: Final = 40
+HONEST_DAYS: Final = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Purchase:
+    """One way to buy points."""
+
+    fakes: int
+    genuine: int
+    accomplices: int
+    praises: int
+    days: int
+
+    @property
+    def cost(self) -> float:
+        """By the cost model."""
+        accounts = self.fakes * (COSTS["account"] + self.genuine * COSTS["genuine_deal"])
+        deals = (self.fakes + self.accomplices * self.praises) * COSTS["fake_deal"]
+        bribes = self.accomplices * COSTS["accomplice"]
+        return accounts + deals + bribes + self.days / 7 * COSTS["week"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A purchase and what it gained."""
+
+    purchase: Purchase
+    points: float
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether it gains what is wanted."""
+        return self.points >= WANTED_POINTS
+
+    def beats(self, other: "Tried") -> bool:
+        """Whether it is the better purchase."""
+        if self.is_enough != other.is_enough:
+            return self.is_enough
+        if self.is_enough:
+            return self.purchase.cost < other.purchase.cost
+        return self.points > other.points
+
+
+Try = Callable[[Purchase], Tried]
+Progress = Callable[[float], None]
+
+
+def search(attempt: Try, seed: int, tries: int, on_progress: Progress) -> Tried:
+    """The best purchase found in so many tries (at least one)."""
+    draw = random.Random(seed)  # noqa: S311 - a search, not a secret
+    known: dict[Purchase, Tried] = {}
+    best = attempt(Purchase(20, 0, 0, 1, 1))
+    for nth in range(1, tries):
+        purchase = _drawn(draw) if nth < tries // 2 else _changed(draw, best.purchase)
+        if purchase not in known and not (best.is_enough and purchase.cost >= best.purchase.cost):
+            known[purchase] = attempt(purchase)
+            if known[purchase].beats(best):
+                best = known[purchase]
+        on_progress(nth / tries)
+    return best
+
+
+def _drawn(draw: random.Random) -> Purchase:
+    return Purchase(*(draw.choice(each) for each in (FAKES, GENUINE, ACCOMPLICES, PRAISES, DAYS)))
+
+
+def _changed(draw: random.Random, purchase: Purchase) -> Purchase:
+    """One or two parts a step up or down."""
+    parts: dict[str, tuple[int, ...]] = {
+        "fakes": FAKES,
+        "genuine": GENUINE,
+        "accomplices": ACCOMPLICES,
+        "praises": PRAISES,
+        "days": DAYS,
+    }
+    changes = {}
+    for name in draw.sample(sorted(parts), draw.choice((1, 2))):
+        values = parts[name]
+        at = values.index(getattr(purchase, name)) + draw.choice((-1, 1))
+        changes[name] = values[min(len(values) - 1, max(0, at))]
+    return replace(purchase, **changes)
+
+
+class Market:
+    """Where purchases are tried: the node's own model with the history learned and settled."""
+
+    def __init__(self, model: Standing, scene: Scene, target: Who, seed: int) -> None:
+        self._model = model
+        self._scene = scene
+        self._target = target
+        self._seed = seed
+
+    def attempt(self, purchase: Purchase) -> Tried:
+        """Carry a purchase out on a branch of its own."""
+        script = Script(self._scene, self._seed)
+        fakes = script.fakes(purchase.fakes)
+        platform = self._target[0]
+        praised_from = 7.0 * purchase.genuine
+        for nth, name in enumerate(fakes):
+            genuine = min(purchase.genuine, len(self._scene.established))
+            for step, (_, honest) in enumerate(
+                script.draw.sample(self._scene.established, genuine)
+            ):
+                script.deal(honest, (platform, name), 7.0 * step + nth / len(fakes), good=True)
+            share = nth / len(fakes)
+            script.deal(name, self._target, praised_from + purchase.days * share, good=True)
+        for nth, (_, name) in enumerate(self._scene.established[: purchase.accomplices]):
+            for praise in range(purchase.praises):
+                day = purchase.days * (praise + nth / 10) / purchase.praises
+                script.deal(name, self._target, praised_from + day, good=True)
+        return Tried(purchase, self._gain(script))
+
+    def honest_deals(self) -> int | None:
+        """How many genuine good deals, a week apart, each with another established counterparty,
+        gain as much; None if more than HONEST_DEALS_MAX."""
+        for count in range(1, HONEST_DEALS_MAX + 1):
+            script = Script(self._scene, self._seed)
+            for nth, (_, name) in enumerate(self._scene.established[:count]):
+                script.deal(name, self._target, HONEST_DAYS * nth, good=True)
+            if self._gain(script) >= WANTED_POINTS:
+                return count
+        return None
+
+    def _gain(self, script: Script) -> float:
+        events = script.events()
+        if not events:
+            return 0.0
+        end_ms = events[-1].time_ms + 1
+        branch = self._model.branch()
+        play(branch, events, self._scene.now_ms)
+        branch.settle(end_ms)
+        return self._points(branch, end_ms) - self._points(self._model, end_ms)
+
+    def _points(self, model: Standing, as_of_ms: int) -> int:
+        told = model.course.ask(*self._target, as_of_ms)
+        assert told.points is not None, "without a thin-file line nothing is thin"
+        return told.points
+
+
+def told_of(best: Tried, honest: int | None) -> dict[str, Any]:
+    """A search's end as figures."""
+    return {
+        "wanted_points": WANTED_POINTS,
+        "reached": best.is_enough,
+        "purchase": asdict(best.purchase),
+        "points": best.points,
+        "cost": round(best.purchase.cost, 2),
+        "cost_per_point": round(best.purchase.cost / best.points, 3) if best.points > 0 else None,
+        "cost_model": COSTS,
+        "honest_deals": honest,
+        "honest_cost": None if honest is None else honest * COSTS["genuine_deal"] + honest,
+    }
