@@ -33,6 +33,7 @@ from ledger.records import (
     encode_record,
 )
 from ledger.signing import SIGNATURE_BYTES
+from node.api.json_common import read_common
 from node.api.json_text import Duplicate, Oversize, parse_json
 
 T = TypeVar("T")
@@ -89,6 +90,16 @@ def record_from_json(data: bytes | str | Mapping[str, Any]) -> tuple[bytes, byte
 
     Raises:
         Malformed: not JSON, an unknown type, or not the fields of its type; `field` is the path.
+    """
+    common = read_common(data) if isinstance(data, bytes) else None
+    return read_strictly(data) if common is None else common
+
+
+def read_strictly(data: bytes | str | Mapping[str, Any]) -> tuple[bytes, bytes]:
+    """`record_from_json` of any record, and of what is none: field by field.
+
+    Raises:
+        Malformed: as `record_from_json`.
     """
     if isinstance(data, bytes | str):
         data = parse_json(data, bytes_max=JSON_RECORD_BYTES_MAX, what="the record")
