@@ -18,14 +18,13 @@ reached; a batch that comes in between waits here until the new key may seal.
 """
 
 import asyncio
-import os
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from consensus.effects import BatchResealed, BatchSealed, BatchVoid
-from ledger.batch import SALT_BYTES, Submission, commitment
+from ledger.batch import Submission, commitment
 from ledger.errors import Malformed, Refused
 from ledger.hashing import sha256
 from ledger.record_rows import find_record
@@ -38,6 +37,7 @@ from node.bounds import Bounds
 from node.foresight import Foresight
 from node.naming import name_key
 from node.open_batch import OpenBatch
+from node.salts import Salts
 from node.shares import Shares
 
 YIELD_OFFERS: Final = 128
@@ -138,6 +138,7 @@ class Intake:
         self._unsealed: deque[OpenBatch] = deque()  # to be sealed again by `go_on`
         self._leaving = b""
         self._shares = Shares()
+        self._salts = Salts()
         self._names: dict[bytes, bytes] = {}
         self.places: dict[bytes, tuple[int, int]] = {}
         """Own records that are durable and not executed: id → (batch height, position)."""
@@ -242,7 +243,7 @@ class Intake:
                 wait_ms *= LOADED_FACTOR
             loop = asyncio.get_running_loop()
             loop.call_later(wait_ms / 1_000, self._seal_if_open, batch)
-        submission = Submission(os.urandom(SALT_BYTES), offer.record, offer.signatures)
+        submission = Submission(self._salts.draw(), offer.record, offer.signatures)
         record_id = commitment(submission)
         batch.submissions.append(submission)
         batch.ids.append(record_id)

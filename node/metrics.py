@@ -1,5 +1,6 @@
 """What a node counts, in one registry of its own (Prometheus, served at /metrics)."""
 
+from collections import Counter as Counted
 from collections.abc import Callable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -74,8 +75,9 @@ class Metrics:
 
     def count_offers(self, results: Sequence[object]) -> None:
         """Count the answers to offers by their kind, and refusals by rule."""
+        for kind, count in Counted(map(type, results)).items():
+            self.offers.labels(kind.__name__.lower()).inc(count)
         for result in results:
-            self.offers.labels(type(result).__name__.lower()).inc()
             if isinstance(result, RefusedOffer):
                 self.refusals.labels(result.rule).inc()
 

@@ -151,11 +151,15 @@ def guarded(route: Route) -> Handler:
 
 
 class Admission:
-    """Which records whoever sent a request may hand in. Behind a guarded route only."""
+    """Which records a token's or signer's holder may hand in."""
 
-    def __init__(self, request: web.Request) -> None:
-        holder = request[_HOLDER]
+    def __init__(self, holder: "Token | Signer") -> None:
         self.name, self._may = holder.name, holder.may
+
+    @classmethod
+    def of(cls, request: web.Request) -> "Admission":
+        """Of whoever sent a request, behind a guarded route only."""
+        return cls(request[_HOLDER])
 
     def admit(self, offer: "Offer") -> "Offer":
         """The offer, if its type may be handed in.
@@ -163,9 +167,10 @@ class Admission:
         Raises:
             Forbidden: names the type and the right that it takes.
         """
-        if tag_in(offer.record) in SELF_SIGNED:
+        tag = tag_in(offer.record)
+        if tag in SELF_SIGNED:
             return offer
-        governed = governed_type(offer.record)
+        governed = GOVERNED.get(tag, "")
         needed: Right = "govern" if governed else "write"
         if needed not in self._may:
             what = f"a record of type {governed}" if governed else "a record of this type"

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from ledger.errors import InvalidInput, Malformed
 from node.api.auth import GOVERNED, Admission
+from node.api.json_common import read_common
 from node.api.json_records import record_from_json
 from node.api.json_text import Duplicate, parse_json
 from node.api.log import newest
@@ -79,12 +80,13 @@ async def post_records(request: web.Request) -> web.StreamResponse:
 
 
 async def _answer_json(request: web.Request, wait_s: float) -> web.Response:
-    parsed = parse_json(await request.read(), bytes_max=JSON_BODY_BYTES_MAX, what="the body")
-    node = request.app[NODE]
+    body, node = await request.read(), request.app[NODE]
+    common = read_common(body)
+    parsed: Any = common or parse_json(body, bytes_max=JSON_BODY_BYTES_MAX, what="the body")
     many = isinstance(parsed, list)
     if many and not 0 < len(parsed) <= JSON_RECORDS_MAX:
         raise Malformed(f"an array has 1 to {JSON_RECORDS_MAX} records; NDJSON takes any number")
-    admission = Admission(request)
+    admission = Admission.of(request)
     items = await _read(parsed if many else [parsed], admission)
     if not many and isinstance(items[0], Problem):
         return problem_response(items[0])
@@ -120,6 +122,8 @@ async def _read(values: list[Any], admission: Admission) -> list[Offer | Problem
 
 
 def _offer(value: Any) -> Offer:
+    if isinstance(value, tuple):  # a common record that has been read already
+        return offer_of(*value)
     if not isinstance(value, dict | Duplicate):
         raise Malformed("a record is an object")
     return offer_of(*record_from_json(value))  # type: ignore[arg-type]

@@ -11,11 +11,12 @@ array of answers, in order. A body that loses its framing gets one last line wit
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgpack
 import msgspec
-from aiohttp import StreamReader, web
+from aiohttp import web
+from msgspec.structs import replace
 
 from ledger.errors import InvalidInput, Malformed
 from node.api.auth import Admission
@@ -35,43 +36,78 @@ PATIENCE_S: Final = 30.0
 # After so many records a reader lets other work of the node go first.
 YIELD_RECORDS: Final = 128
 
-_encode: Final = msgspec.json.encode
+_encoder: Final = msgspec.json.Encoder()
+_encode, _encode_lines = _encoder.encode, _encoder.encode_lines
+
+
+class Body(Protocol):
+    """A request's body as it comes in; an aiohttp `StreamReader` is one."""
+
+    total_bytes: int
+
+    def iter_any(self) -> AsyncIterator[bytes]:
+        """The pieces, as they come."""
+        ...
 
 
 async def answer_ndjson(request: web.Request, wait_s: float) -> web.StreamResponse:
     """Read records line by line; answer line by line."""
-    node, admission = request.app[NODE], Admission(request)
+    node, admission = request.app[NODE], Admission.of(request)
     response: web.StreamResponse | None = None
-    async for piece in numbered_lines(request.content):
+    async for answers in taken_lines(node, request.content, admission, wait_s):
+        response = response or await _begin(request)
+        await response.write(answers)
+    return await _end(response)
+
+
+async def taken_lines(
+    node: Node, content: Body, admission: Admission, wait_s: float = 0.0
+) -> AsyncIterator[bytes]:
+    """Hand in the records of a body of lines, piece by piece; the answers to each piece."""
+    async for piece in numbered_lines(content):
         items = await _read_all([line for _, line in piece], _offer_of_line, admission)
         answers = await _handed_in(node, items, admission.name, wait_s, PATIENCE_S)
-        response = response or await _begin(request)
-        lines = [
-            _encode(msgspec.structs.replace(answer, line=number))
-            for (number, _), answer in zip(piece, answers, strict=True)
-        ]
-        await response.write(b"\n".join(lines) + b"\n")
-    return await _end(response)
+        yield _encode_lines(
+            [
+                replace(answer, line=number)
+                for (number, _), answer in zip(piece, answers, strict=True)
+            ]
+        )
 
 
 async def answer_msgpack(request: web.Request, wait_s: float) -> web.StreamResponse:
     """Read arrays of records; answer a line per array."""
-    node, admission = request.app[NODE], Admission(request)
+    node, admission = request.app[NODE], Admission.of(request)
     response: web.StreamResponse | None = None
     try:
-        async for array in arrays(request.content):
-            items = await _read_all(array, _offer_of_pair, admission)
-            patience_s = PATIENCE_S if response else 0.0
-            answers = await _handed_in(node, items, admission.name, wait_s, patience_s)
-            if response is None:
-                push_back_if_all_busy(answers)
-                response = await _begin(request)
-            await response.write(_encode(answers) + b"\n")
+        async for answers in taken_arrays(node, request.content, admission, wait_s):
+            response = response or await _begin(request)
+            await response.write(answers)
     except InvalidInput as error:
         if response is None:
             raise
         await response.write(_encode([RecordAnswer(problem=problem_of(error))]) + b"\n")
     return await _end(response)
+
+
+async def taken_arrays(
+    node: Node, content: Body, admission: Admission, wait_s: float = 0.0
+) -> AsyncIterator[bytes]:
+    """Hand in the records of a body of arrays, array by array; the answers to each.
+
+    Raises:
+        InvalidInput: the body has lost its framing.
+        TryLater: all of the first array is pushed back.
+    """
+    is_first = True
+    async for array in arrays(content):
+        items = await _read_all(array, _offer_of_pair, admission)
+        patience_s = 0.0 if is_first else PATIENCE_S
+        answers = await _handed_in(node, items, admission.name, wait_s, patience_s)
+        if is_first:
+            push_back_if_all_busy(answers)
+        is_first = False
+        yield _encode(answers) + b"\n"
 
 
 async def _handed_in(
@@ -157,7 +193,7 @@ async def _end(response: web.StreamResponse | None) -> web.StreamResponse:
 # --- framing ---
 
 
-async def numbered_lines(content: StreamReader) -> AsyncIterator[list[tuple[int, bytes | None]]]:
+async def numbered_lines(content: Body) -> AsyncIterator[list[tuple[int, bytes | None]]]:
     """Runs of lines, numbered from 1, without empty ones; None for one that is too long."""
     number, rest, skipping = 0, b"", False
     async for data in content.iter_any():
@@ -190,7 +226,7 @@ def _pieces(
         yield found[start : start + PIECE_RECORDS_MAX]
 
 
-async def arrays(content: StreamReader) -> AsyncIterator[list[Any]]:
+async def arrays(content: Body) -> AsyncIterator[list[Any]]:
     """The arrays of a MessagePack stream.
 
     Raises:
