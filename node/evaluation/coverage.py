@@ -26,7 +26,9 @@ CLIP: Final = 1 / 1_024
 _Z: Final = 1.645
 _STEPS: Final = 10
 _CLOSE: Final = 0.005
-_HALVINGS: Final = 18
+_STEPS_MAX: Final = 40
+_SLOPE_MAX: Final = 300.0
+_NEAR: Final = 1e-5
 _GRID: Final = 1_024
 _TERMS: Final = 512
 _WEIGHT_MIN: Final = 0.02
@@ -123,15 +125,21 @@ def beta_interval(a: float, b: float) -> tuple[float, float]:
 
 
 def beta_quantile(share: float, a: float, b: float) -> float:
-    """The place below which this share of Beta(a, b) lies, by halving."""
-    low, high = 0.0, 1.0
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        if beta_share(middle, a, b) < share:
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2
+    """The place below which this share of Beta(a, b) lies: Newton's steps, halving where they leave
+    the bracket."""
+    low, high, whole = 0.0, 1.0, log_beta(a, b)
+    place = 0.5
+    for _ in range(_STEPS_MAX):
+        off = beta_share(place, a, b) - share
+        low, high = (low, place) if off > 0 else (place, high)
+        log_slope = (a - 1) * log(place) + (b - 1) * log1p(-place) - whole
+        following = place - off / exp(log_slope) if abs(log_slope) < _SLOPE_MAX else low
+        if not low < following < high:
+            following = (low + high) / 2
+        if abs(following - place) < _NEAR:
+            return following
+        place = following
+    return place
 
 
 def beta_share(x: float, a: float, b: float) -> float:

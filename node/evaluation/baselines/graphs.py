@@ -9,7 +9,6 @@ they are fitted anew at the first question of a month only, from where the last 
 w is the grade, −1 … 1 (a result without grade: 1 or −1). Both are recalibrated.
 """
 
-from collections import Counter, defaultdict
 from collections.abc import Sequence
 from math import log
 from typing import Final
@@ -25,11 +24,12 @@ _FLOOR: Final = 1e-9
 
 
 class GraphScore(Counting):
-    """The edges so far, and a score for each node of them, fitted monthly."""
+    """The edges so far between numbered nodes, and a score for each node, fitted monthly."""
 
     def __init__(self, data: DataSet) -> None:
         super().__init__(data)
-        self.edges: dict[tuple[Key, Key], float] = {}
+        self.nodes: dict[Key, int] = {}
+        self.edges: dict[tuple[int, int], float] = {}
         self._calibration = Recalibration()
         self._month = -1
 
@@ -46,17 +46,18 @@ class GraphScore(Counting):
             self._calibration.learn(self.score(key), event.good, event.time_ms)
         for event in events:
             grade = grade_of(self.data, event)
-            rater, rated = (event.platform, event.rater), (event.platform, event.rated)
+            rater = self._node((event.platform, event.rater))
+            rated = self._node((event.platform, event.rated))
             self.add(rater, rated, grade if event.good else grade or -1.0)
-
-    def add(self, rater: Key, rated: Key, weight: float) -> None:
-        """Keep an edge; several between two nodes add up."""
-        self.edges[rater, rated] = self.edges.get((rater, rated), 0.0) + weight
 
     def settle(self, now_ms: int) -> None:
         """Fit now: what was learned since the month began counts at once."""
         self._month = now_ms // MONTH_MS
         self.fit()
+
+    def add(self, rater: int, rated: int, weight: float) -> None:
+        """Keep an edge; several between two nodes add up."""
+        self.edges[rater, rated] = self.edges.get((rater, rated), 0.0) + weight
 
     def score(self, key: Key) -> float | None:
         """The score of a node, or None where it has none."""
@@ -65,6 +66,9 @@ class GraphScore(Counting):
     def fit(self) -> None:
         """Fit all scores to the edges."""
         raise NotImplementedError
+
+    def _node(self, key: Key) -> int:
+        return self.nodes.setdefault(key, len(self.nodes))
 
     def _fit_monthly(self, now_ms: int) -> None:
         month = now_ms // MONTH_MS
@@ -78,38 +82,43 @@ class FairnessGoodness(GraphScore):
 
     def __init__(self, data: DataSet) -> None:
         super().__init__(data)
-        self._sums: dict[Key, tuple[float, int]] = {}
-        self._fairness: dict[Key, float] = {}
+        self._sums: dict[int, tuple[float, int]] = {}
+        self._fairness: list[float] = []
 
     def score(self, key: Key) -> float | None:
         """Goodness, −1 … 1."""
-        total, count = self._sums.get(key, (0.0, 0))
+        node = self.nodes.get(key)
+        total, count = (0.0, 0) if node is None else self._sums.get(node, (0.0, 0))
         return total / count if count else None
 
-    def add(self, rater: Key, rated: Key, weight: float) -> None:
+    def add(self, rater: int, rated: int, weight: float) -> None:
         """Keep an edge, and let it count in the goodness."""
         super().add(rater, rated, weight)
         total, count = self._sums.get(rated, (0.0, 0))
-        self._sums[rated] = (total + self._fairness.get(rater, 1.0) * weight, count + 1)
+        fair = self._fairness[rater] if rater < len(self._fairness) else 1.0
+        self._sums[rated] = (total + fair * weight, count + 1)
 
     def fit(self) -> None:
         """Goodness and fairness in turn."""
         edges = [(u, v, max(-1.0, min(1.0, weight))) for (u, v), weight in self.edges.items()]
-        given = Counter(rater for rater, _, _ in edges)
-        taken = Counter(rated for _, rated, _ in edges)
-        fairness = self._fairness
-        sums: dict[Key, float] = {}
+        count = len(self.nodes)
+        given, taken = [0] * count, [0] * count
+        for rater, rated, _ in edges:
+            given[rater] += 1
+            taken[rated] += 1
+        fairness = self._fairness + [1.0] * (count - len(self._fairness))
+        sums: list[float] = []
         for _ in range(ROUNDS):
-            sums = dict.fromkeys(taken, 0.0)
+            sums = [0.0] * count
             for rater, rated, weight in edges:
-                sums[rated] += fairness.get(rater, 1.0) * weight
-            goodness = {key: total / taken[key] for key, total in sums.items()}
-            offs = dict.fromkeys(given, 0.0)
+                sums[rated] += fairness[rater] * weight
+            goodness = [total / (n or 1) for total, n in zip(sums, taken, strict=True)]
+            offs = [0.0] * count
             for rater, rated, weight in edges:
                 offs[rater] += abs(weight - goodness[rated])
-            fairness = {key: 1 - total / (2 * given[key]) for key, total in offs.items()}
+            fairness = [1 - off / (2 * (n or 1)) for off, n in zip(offs, given, strict=True)]
         self._fairness = fairness
-        self._sums = {key: (total, taken[key]) for key, total in sums.items()}
+        self._sums = {node: (sums[node], n) for node, n in enumerate(taken) if n}
 
 
 class EigenTrust(GraphScore):
@@ -117,28 +126,35 @@ class EigenTrust(GraphScore):
 
     def __init__(self, data: DataSet) -> None:
         super().__init__(data)
-        self._trust: dict[Key, float] = {}
+        self._trust: list[float] = []
 
     def score(self, key: Key) -> float | None:
         """ln of the trust relative to an even share, or None before the first fit."""
-        trust = self._trust.get(key)
-        return None if trust is None else log(max(_FLOOR, trust) * len(self._trust))
+        node = self.nodes.get(key)
+        if node is None or node >= len(self._trust):
+            return None
+        return log(max(_FLOOR, self._trust[node]) * len(self._trust))
 
     def fit(self) -> None:
         """Rounds of the power iteration from the last trust."""
-        nodes = {node for edge in self.edges for node in edge}
-        given: defaultdict[Key, float] = defaultdict(float)
-        positive = [(edge, weight) for edge, weight in self.edges.items() if weight > 0]
-        for (rater, _), weight in positive:
-            given[rater] += weight
-        roots = [node for node in nodes if node[1] in self.data.verified] or list(nodes)
-        trust = self._trust or dict.fromkeys(roots, 1 / len(roots))
+        count = len(self.nodes)
+        given = [0.0] * count
+        for (rater, _), weight in self.edges.items():
+            given[rater] += max(0.0, weight)
+        flows = [(u, v, (1 - JUMP) * w / given[u]) for (u, v), w in self.edges.items() if w > 0]
+        verified = self.data.verified
+        roots = [node for key, node in self.nodes.items() if key[1] in verified]
+        roots = roots or list(range(count))
+        trust = self._trust + [0.0] * (count - len(self._trust))
+        if not self._trust:
+            for root in roots:
+                trust[root] = 1 / len(roots)
         for _ in range(ROUNDS):
-            following: dict[Key, float] = dict.fromkeys(nodes, 0.0)
-            for (rater, rated), weight in positive:
-                following[rated] += (1 - JUMP) * trust.get(rater, 0.0) * weight / given[rater]
-            lost = 1 - sum(following.values())  # the jump, and the trust of those who rate nobody
-            for root in sorted(roots):
+            following = [0.0] * count
+            for rater, rated, share in flows:
+                following[rated] += trust[rater] * share
+            lost = 1 - sum(following)  # the jump, and the trust of those who rate nobody
+            for root in roots:
                 following[root] += lost / len(roots)
             trust = following
         self._trust = trust

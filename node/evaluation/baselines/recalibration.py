@@ -1,7 +1,7 @@
 """What a score that is no probability has been worth so far: logistic regression on earlier events.
 
 Each event's score, as it stood before, and its result are kept; at the first question of a calendar
-month (30 days) the line logit p = a + b · score is fitted to the newest 10,000 of them, b ≥ 0,
+month (30 days) the line logit p = a + b · score is fitted to the newest 5,000 of them, b ≥ 0,
 slightly drawn to no effect. Who had no score yet gets the rate of those who had none.
 """
 
@@ -10,7 +10,7 @@ from collections import deque
 from math import exp, log, log1p, sqrt
 from typing import Final, Self
 
-KEPT_MAX: Final = 10_000
+KEPT_MAX: Final = 5_000
 MONTH_MS: Final = 30 * 86_400_000
 _ROUNDS: Final = 12
 _HALVINGS: Final = 8
