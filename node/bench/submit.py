@@ -5,10 +5,6 @@ of records in each form: *ndjson* and *msgpack* as streams of one POST each, *si
 record per POST over connections that are kept alive. Only the first node is fed, the others agree.
 Requests are made before the clock starts. The clock stops when all records stand under the newest
 checkpoint of the node. CPU is user + system time of all node processes over that span.
-
-*intake* is the receiving node's own part without the rest of a node, in this process: lines or
-arrays are taken apart, read, judged, salted, placed in batches and sealed under a signature; there
-is no socket, no disk and nobody to agree with.
 """
 
 import asyncio
@@ -21,17 +17,21 @@ from typing import Any, Final
 import aiohttp
 import msgspec
 
+from ledger.genesis import Genesis, chain_id
 from node.api.json_records import record_to_json
 from node.bench import measure
 from node.bench.asking import ask
 from node.bench.feeder import Feeder, LoadFailed
+from node.bench.intake import LANE, measure_intake
 from node.bench.load import Offer, PlatformLoad, Population
 from node.client import Client
 from node.federation import Federation, Seat
+from node.network import GENESIS_FILE, load_genesis
 
 WINDOW_RECORDS: Final = 8_192
 PIECE_LINES: Final = 256
 ARRAY_RECORDS: Final = 512
+INTAKE_RECORDS_MAX: Final = 60_000
 POLL_S: Final = 0.05
 FINAL_SECONDS_MAX: Final = 300.0
 
@@ -64,13 +64,26 @@ async def measure_submit(federation: Federation, plan: Plan, progress: Progress)
         await feeder.register(window_records=WINDOW_RECORDS)
         gate = _Gate(federation, feeder, progress)
         made = {name: await gate.measure(name, plan, form) for name, form in FORMS.items()}
+    progress("intake", 0.0)
+    genesis = load_genesis(federation.folder / GENESIS_FILE)
+    intake = {name: await asyncio.to_thread(_intake, name, plan, genesis) for name in STREAMED}
+    progress("intake", 1.0)
     return {
         **_turned(made),
+        "intake_cpu_us_per_record": intake,
         "nodes": len(federation.seats),
         "streams": plan.streams,
         "connections": plan.connections,
         "load_average": round(os.getloadavg()[0], 2),
     }
+
+
+def _intake(name: str, plan: Plan, genesis: Genesis) -> float:
+    """What the intake alone takes for a record, in this process, which does nothing else."""
+    load = PlatformLoad(chain_id(genesis.foundation), LANE, (0, 1), plan.population, plan.seed)
+    offers = records_of(load, min(plan.records, INTAKE_RECORDS_MAX))
+    pieces = STREAMED[name][1](offers)
+    return measure_intake(name, pieces, len(offers), load, genesis)
 
 
 def records_of(load: PlatformLoad, count: int) -> list[Offer]:
