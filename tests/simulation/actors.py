@@ -5,6 +5,7 @@ faulty node's own state goes on as if it had behaved.
 """
 
 from collections.abc import Callable
+from hashlib import sha256
 
 from msgspec.structs import replace
 
@@ -52,6 +53,17 @@ def sign_vote(node: Node, kind: int, epoch: int, view: int, hash_: bytes) -> Vot
 def sign_root(key: Signer, height: int, size: int, root: bytes, time_s: int) -> Cosignature:
     message = cosignature_message(time_s, Checkpoint(ORIGIN, size, root).text())
     return Cosignature(height, size, root, time_s, key.sign(message), False)
+
+
+def root_forker(node: Node, target: int, message: Message) -> list[Message]:
+    """Cosigns another root of the same size, too, and tells odd platforms both."""
+    if not isinstance(message, Cosignature) or message.again or not target % 2:
+        return [message]
+    key, other = node.state.keys, sha256(message.root).digest()
+    if key is None:
+        return [message]
+    told = sign_root(key.cosigner, message.height, message.size, other, message.time_s)
+    return [message, told]
 
 
 def forged_row(height: int, size: int, root: bytes, numbers: tuple[int, ...]) -> CheckpointMessage:
@@ -347,6 +359,7 @@ ACTORS: dict[str, Callable[[], Outgoing]] = {
     "impersonator": lambda: impersonator,
     "hint_liar": lambda: hint_liar,
     "replayer": replayer,
+    "root_forker": lambda: root_forker,
     "lane_forker": lambda: lane_forker(lambda target: target % 2 == 0),
     "epoch_shifter": epoch_shifter,
     "withholder": lambda: withholder({1}),

@@ -3,7 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from consensus.certificate import (
     FINALIZE,
@@ -26,6 +26,7 @@ from consensus.effects import (
     Halt,
     Send,
 )
+from consensus.evidence import TWO_BATCHES, TWO_ROOTS
 from consensus.lanes import Lanes
 from consensus.messages import (
     Batches,
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
 VOTE = "vote_key"
 COSIGNER = "cosigner_key"
 VIEWS_AHEAD = Limits().views_ahead_max
+AHEAD = Limits().uncertified_heights_max
 
 
 def statement(chain: bytes, vote: Vote) -> bytes:
@@ -98,6 +100,16 @@ def _statement_of(message: Message, chain: bytes) -> tuple[int, int, int, bytes,
             return PROPOSE, block.epoch, block.view, block_hash(chain, block), signature
         case _:
             return None
+
+
+class Stood(NamedTuple):
+    """Where a node stood before it heard something."""
+
+    epoch: int
+    final_view: int
+    view: int
+    certified: int
+    executed: int
 
 
 class Checker:
@@ -146,8 +158,8 @@ class Checker:
         self.may_forget: set[int] = set()
         """Nodes whose stores were lost or set back."""
         self.losses: dict[int, int] = defaultdict(int)
-        """Node → losses of its store after which it has not fallen silent for good yet: each
-        explains that once, and not for the keys that it is given afterwards."""
+        """Node → how often it may yet fall silent for good: once for each loss of its store and
+        each generation of keys that it held then, and not for those that it is given later."""
         self.unsure: set[int] = set()
         """Nodes that have lost rows: should they sign before anybody shows them what they signed,
         they are faulty (`excused`)."""
@@ -155,6 +167,8 @@ class Checker:
         self.checked: set[Certificate] = set()
         self.said: dict[int, dict[tuple[int, int, int], dict[int, bytes]]] = defaultdict(dict)
         """Node → (liar, epoch, view) → what it was told in this life, by kind, the first each."""
+        self.roots_said: dict[int, dict[tuple[int, int], tuple[int, bytes]]] = defaultdict(dict)
+        """Node → (liar, height) → the size and root that it was first told in this life."""
         self.forgotten: dict[int, str] = {}
         self.halts: dict[int, str] = {}
 
@@ -386,15 +400,57 @@ class Checker:
 
     # --- what liars say ---
 
-    def heard(self, node: "Node", peer: int, message: Message, stood: tuple[int, int, int]) -> None:
+    def heard(self, node: "Node", peer: int, message: Message, stood: Stood) -> None:
         """Whoever was told two things that one key must not sign both has evidence of it. `stood`:
-        the epoch, the last final view and the view that the node was in."""
+        where the node stood before."""
+        if self.forks_only:
+            return
+        match message:
+            case Cosignature():
+                self._heard_root(node, peer, message, stood)
+            case _:
+                self._heard_statement(node, peer, message, stood)
+
+    def siblings(self, node: "Node", lane: int) -> None:
+        """Whoever holds two batches of one height under one key has evidence of it."""
+        held: dict[tuple[int, bytes], bytes] = {}
+        for hash_, each in node.state.lanes.held.items():
+            header = each.header
+            seat = self.sets[header.epoch].by_number.get(lane) if header.lane == lane else None
+            if seat is not None:
+                known = held.setdefault((header.height, seat.lane_key), hash_)
+                if known != hash_:
+                    self._proven(node, TWO_BATCHES, lane, header.height)
+
+    def _heard_root(self, node: "Node", peer: int, told: Cosignature, stood: Stood) -> None:
+        """Two roots of one size, both told before any was certified here."""
+        height, epoch = told.height, epoch_of(told.height, self.epoch_blocks)
+        seat = self.sets[epoch].by_number.get(peer) if epoch <= stood.epoch else None
+        if seat is None or not stood.certified < height <= stood.executed + AHEAD:
+            return
+        text = Checkpoint(self.origin, told.size, told.root).text()
+        message = cosignature_message(told.time_s, text)
+        if not self.verify(seat.cosigner_key, message, told.signature):
+            return
+        first = told.size, told.root
+        size, root = self.roots_said[node.number].setdefault((peer, height), first)
+        if size == told.size and root != told.root:
+            self._proven(node, TWO_ROOTS, peer, size)
+
+    def _proven(self, node: "Node", kind: int, number: int, slot: int) -> None:
+        mine = [each for each in node.state.evidence.values() if each.number == number]
+        is_full = len(mine) >= node.config.limits.evidence_per_validator_max
+        found = any((each.kind, each.slot) == (kind, slot) for each in mine)
+        text = f"{node.number} has two things of kind {kind} of {number}'s and no evidence: {slot}"
+        check(found or is_full, text)
+
+    def _heard_statement(self, node: "Node", peer: int, message: Message, stood: Stood) -> None:
         told = _statement_of(message, self.chain)
-        if told is None or self.forks_only:
+        if told is None:
             return
         kind, epoch, view, hash_, signature = told
-        seat = self.sets[epoch].by_number.get(peer) if epoch == stood[0] else None
-        if seat is None or not stood[1] < view <= stood[2] + VIEWS_AHEAD:
+        seat = self.sets[epoch].by_number.get(peer) if epoch == stood.epoch else None
+        if seat is None or not stood.final_view < view <= stood.view + VIEWS_AHEAD:
             return
         state = node.state
         if kind == PROPOSE and (state.epoch != epoch or state.leader(view) != peer):
@@ -451,6 +507,7 @@ class Checker:
     def restarted(self, node: int, executed_height: int, cut: dict) -> None:
         """A restarted node goes on from its durable head."""
         self.said[node].clear()
+        self.roots_said[node].clear()
         self.heights[node] = executed_height
         lanes = self.lanes[node]
         lanes.clear()

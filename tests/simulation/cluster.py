@@ -31,7 +31,7 @@ from consensus.effects import (
     Unsealed,
 )
 from consensus.inputs import Executed, Input, LinkDown, LinkUp, Now, Received, SealBatch, TimerFired
-from consensus.messages import Message, decode_message, encode_message
+from consensus.messages import Batches, Message, decode_message, encode_message
 from consensus.state import State
 from ledger import signing
 from ledger.batch import Submission
@@ -43,7 +43,7 @@ from ledger.membership import Validator
 from ledger.rows import HeaderRow
 from ledger.store import HEADER, Changes, MemoryStore
 from tests.ledger.world import key_of
-from tests.simulation.checkers import Checker, Violation, check
+from tests.simulation.checkers import Checker, Stood, Violation, check
 from tests.simulation.clock import Clock
 from tests.simulation.execution import Ledger, RealLedger, join, load, turn
 from tests.simulation.network import Network, Weather
@@ -203,7 +203,8 @@ class Node:
             return
         state = self.state
         was_silent = state.silence is not None
-        stood = (state.epoch, state.final_view, state.view)
+        certified, executed = state.checkpoints.certified, state.executed_height
+        stood = Stood(state.epoch, state.final_view, state.view, certified, executed)
         try:
             self.state, effects = simplex.handle(self.state, given, self.now())
         except StoreDamaged:
@@ -217,9 +218,18 @@ class Node:
                 self.cluster.checker.silent(self.number, self.state, effects)
             if isinstance(given, Received) and not self.cluster.nodes[given.peer].honest:
                 self.cluster.checker.heard(self, given.peer, given.message, stood)
+            self._look_at_siblings(given)
         self.carry_out(effects)
         if isinstance(self.ledger, RealLedger) and self.honest:
             self.cluster.checker.holds(self.number, self.state.lanes)
+
+    def _look_at_siblings(self, given: Input) -> None:
+        """Whoever shows a liar's batch: another may be held already."""
+        if isinstance(given, Received) and isinstance(given.message, Batches):
+            for lane in {batch.header.lane for batch in given.message.batches}:
+                owner = self.cluster.nodes.get(lane)
+                if owner is not None and not owner.honest:
+                    self.cluster.checker.siblings(self, lane)
 
     def _speak_if_byzantine(self) -> None:
         """Whoever breaks rules does not stop for having forgotten what he signed."""
@@ -608,7 +618,8 @@ class Cluster:
         self.crash(number)
         self.checker.certified[number] = 0
         self.checker.may_forget.add(number)
-        self.checker.losses[number] += 1
+        # On its way through the epochs it may learn that of each of its keys.
+        self.checker.losses[number] += 1 + len(self.nodes[number].config.further_keys)
         others = [node.store for node in self.nodes.values() if node.number != number]
         for hash_, owner in list(self.checker.acknowledged.items()):
             if owner == number and not any(store.get(HEADER + hash_) for store in others):
@@ -745,6 +756,8 @@ class Cluster:
                     not self.nodes[each.number].honest or each.number in self.checker.excused,
                     f"{node.number} accuses honest {each.number} of {each.kind}",
                 )
+            for lane in node.state.lanes.lanes:
+                self.checker.siblings(node, lane)
         check(not self.unexpected, f"honest nodes refused each other: {self.unexpected[:5]}")
 
 

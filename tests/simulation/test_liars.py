@@ -5,9 +5,11 @@ from hashlib import sha256, sha512
 import pytest
 from nacl import bindings
 
+from consensus import cosign, gate
 from consensus.certificate import FINALIZE, NOTARIZE, Certificate, Signed, check_certificate
 from consensus.evidence import (
     FINALIZE_AND_NULLIFY,
+    TWO_BATCHES,
     TWO_NOTARIZES,
     TWO_PROPOSALS,
     TWO_ROOTS,
@@ -30,6 +32,7 @@ from ledger.block import Block, block_hash
 from ledger.hashing import ZERO_HASH
 from ledger.statements import statement_message
 from tests.simulation import actors
+from tests.simulation.checkers import Violation
 from tests.simulation.cluster import CHAIN, Cluster, Node, quick_bounds
 from tests.simulation.schedules import draw, perform
 from tests.simulation.test_scenarios import (
@@ -427,3 +430,37 @@ def test_f_liars_cannot_certify_alone() -> None:
     assert node.state.round(view).tallies[NOTARIZE].count(b"f" * 32) == 2
     assert TWO_ROOTS not in {kind for kind, _ in accused(cluster)}
     assert ZERO_HASH not in node.state.blocks
+
+
+FORKERS = {
+    "lane": (lambda: actors.lane_forker(lambda target: target == 1), gate, TWO_BATCHES),
+    "roots": (lambda: actors.root_forker, cosign, TWO_ROOTS),
+}
+
+
+@pytest.mark.parametrize("forker", FORKERS)
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_whoever_holds_two_batches_or_roots_must_have_evidence(
+    forker: str, monkeypatch: pytest.MonkeyPatch, *, is_kept: bool
+) -> None:
+    """The check that every run makes, and that it can fail."""
+    actor, room, kind = FORKERS[forker]
+    cluster = Cluster(4, 3)
+    cluster.make_byzantine(4, actor())
+    if not is_kept:
+        monkeypatch.setattr(room, "keep_evidence", lambda *_: None)
+    cluster.start()
+
+    def work() -> None:
+        for number in (4, 1, 4, 2, 4):
+            cluster.submit(number)
+            cluster.run_ms(400)
+        cluster.settle()
+
+    if not is_kept:
+        with pytest.raises(Violation, match=f"two things of kind {kind} of 4's and no evidence"):
+            work()
+        return
+    work()
+    found = [each for each in cluster.nodes[1].state.evidence.values() if each.kind == kind]
+    assert {each.number for each in found} == {4}
