@@ -129,7 +129,7 @@ def index_key(kind: int, platform: int, handle: bytes = b"") -> bytes:
 
 def file_value(length: int, head: bytes) -> bytes:
     """What the index holds of a file."""
-    return _sha256(b"\x02%b%b" % (length.to_bytes(8), head)).digest()
+    return _sha256(b"\x02" + length.to_bytes(8) + head).digest()
 
 
 def summary_value(data: bytes) -> bytes:

@@ -4,7 +4,8 @@ A table keeps every row that was asked for in the block and remembers which were
 encodes each changed row once, however often it changed. The store itself is not written.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, ItemsView, Iterator
+from itertools import islice
 from typing import Final, Generic, TypeVar
 
 import msgspec
@@ -92,25 +93,24 @@ class OverlayTable(Generic[Row]):
     def __init__(self, reader: Reader, prefix: bytes, kind: type[Row]) -> None:
         self._prefix = prefix
         self._rows = _Rows(reader, prefix, kind)
-        self._changed: set[bytes] = set()
+        self._changed: dict[bytes, Row] = {}  # in the order of first change, as they lie in memory
         self.get: Callable[[bytes], Row | None] = self._rows.__getitem__
 
     def put(self, key: bytes, row: Row) -> None:
         """Keep a new or changed row."""
-        self._rows[key] = row
-        self._changed.add(key)
+        self._rows[key] = self._changed[key] = row
 
-    def changed(self) -> list[tuple[bytes, Row]]:
-        """Keys and rows that the block has changed."""
-        rows = self._rows
-        return [(key, row) for key in self._changed if (row := rows[key]) is not None]
+    def changed(self) -> ItemsView[bytes, Row]:
+        """Keys and rows that the block has changed, in the order of their first change."""
+        return self._changed.items()
 
     def flush(self, changes: Changes) -> Iterator[None]:
         """Write each changed row once, in turns of at most TURN_ROWS."""
-        prefix = self._prefix
-        for nth, (key, row) in enumerate(self.changed(), 1):
-            changes[prefix + key] = encode(row)
-            if nth % TURN_ROWS == 0:
+        prefix, rows = self._prefix, iter(self._changed.items())
+        while turn := list(islice(rows, TURN_ROWS)):
+            for key, row in turn:
+                changes[prefix + key] = encode(row)
+            if len(turn) == TURN_ROWS:
                 yield
 
 

@@ -32,7 +32,6 @@ class Tallies:
     def __init__(self, overlay: Overlay, today: int) -> None:
         self._overlay = overlay
         self._today = today
-        self._dirty: set[bytes] = set()
 
     def pass_days(self, first: int) -> None:
         """Count what has become overdue from this day to the block's."""
@@ -43,9 +42,12 @@ class Tallies:
 
     def pair(self, counterparty: bytes, subject: bytes) -> PairRow:
         """What a pair has had with each other: to be changed in place."""
+        pairs = self._overlay.pairs
         key = counterparty + subject
-        row = self._overlay.pairs.get(key) or PairRow(0, 0)
-        self._overlay.pairs.put(key, row)
+        row = pairs.get(key)
+        if row is None:
+            row = PairRow(0, 0)
+        pairs.put(key, row)
         return row
 
     def rater(self, subject: bytes) -> RaterTally:
@@ -67,12 +69,10 @@ class Tallies:
     def put_rater(self, subject: bytes, tally: RaterTally) -> None:
         """Keep a changed tally of a rated party."""
         self._overlay.raters.put(subject, tally)
-        self._dirty.add(_RATER + subject)
 
     def put_platform(self, prefix: bytes, tally: PlatformTally) -> None:
         """Keep a platform's changed tally."""
         self._overlay.platforms.put(prefix, tally)
-        self._dirty.add(_PLATFORM + prefix)
 
     def count_due(
         self, tally: PlatformTally, platform: int, due_until: int, change: int
@@ -88,19 +88,22 @@ class Tallies:
         self, reader: Reader, changes: Changes, height: int, updates: dict[bytes, bytes] | None
     ) -> None:
         """Remember which are dirty or, at an epoch's end, enter them in the index's updates."""
+        overlay = self._overlay
+        dirty = [_RATER + subject for subject, _ in overlay.raters.changed()]
+        dirty += [_PLATFORM + prefix for prefix, _ in overlay.platforms.changed()]
         if updates is None:
-            for name in self._dirty:
+            for name in dirty:
                 changes[DIRTY + name] = b""
             return
         stored = set(_stored_dirty(reader))
         for name in stored:
             changes[DIRTY + name] = None
-        for name in stored | self._dirty:
+        for name in stored.union(dirty):
             tally: RaterTally | PlatformTally | None
             if name[:1] == _RATER:
-                tally = self._overlay.raters.get(name[1:])
+                tally = overlay.raters.get(name[1:])
             else:
-                tally = self._overlay.platforms.get(name[1:])
+                tally = overlay.platforms.get(name[1:])
             assert tally is not None, "a changed summary is there"
             data = encode(tally)
             key = SUMMARY + name

@@ -64,12 +64,14 @@ class Annotation(Value):
     retrospective: Annotated[int, msgspec.Meta(ge=0, le=1)]
 
 
+_NEW: Final = RaterTally(good_q16=0, bad_q16=0, attested=False)
+_NEW_ATTESTED: Final = RaterTally(good_q16=0, bad_q16=0, attested=True)
 NEW_PLATFORM: Final = PlatformTally(opened=0, closed=0, newcomers=0, newcomers_good=0, overdue=0)
 
 
 def new_rater(assurance: str) -> RaterTally:
     """The tally of a subject that has just been registered with this assurance level."""
-    return RaterTally(good_q16=0, bad_q16=0, attested=assurance in ATTESTED)
+    return _NEW_ATTESTED if assurance in ATTESTED else _NEW
 
 
 def grade_of(scale: Scale, value: int) -> int:
@@ -141,7 +143,9 @@ def client_sign(status: str, fault: str, acceptance: str) -> int:
 
 def after_open(tally: PlatformTally) -> PlatformTally:
     """The platform's tally after one of its engagements was opened."""
-    return replace(tally, opened=tally.opened + 1)
+    return PlatformTally(
+        tally.opened + 1, tally.closed, tally.newcomers, tally.newcomers_good, tally.overdue
+    )
 
 
 def after_outcome(
@@ -166,12 +170,7 @@ def after_outcome(
     newcomers_good = tally.newcomers_good + (1 if counts and sign > 0 else 0)
     if newcomers >= model.newcomer_window:
         newcomers, newcomers_good = newcomers // 2, newcomers_good // 2
-    return replace(
-        tally,
-        closed=tally.closed + 1,
-        newcomers=newcomers,
-        newcomers_good=newcomers_good,
-    )
+    return PlatformTally(tally.opened, tally.closed + 1, newcomers, newcomers_good, tally.overdue)
 
 
 def after_overdue(tally: PlatformTally, change: int) -> PlatformTally:
