@@ -15,7 +15,7 @@ from typing import Final, Literal
 from consensus.effects import BatchResealed, BatchSealed, BatchVoid, Execute, Unsealed
 from ledger.errors import Malformed
 from ledger.position import Applied
-from ledger.record_rows import RecordRow, find_record
+from ledger.record_rows import RecordRow, find_accepted, find_record
 from ledger.rows import (
     BlockRow,
     CheckpointRow,
@@ -125,13 +125,16 @@ class Tracking:
 
     def status(self, record_id: bytes) -> RecordStatus | None:
         """Where a record stands, or None if this node does not know it."""
-        row = find_record(self._reader, record_id, self._number)
         place = self._intake.places.get(record_id)
-        if place is not None and (row is None or row.rule):
+        if place is None:
+            row = find_record(self._reader, record_id, self._number)
+        else:
             # Not executed yet: what was refused can only be a copy of it in another lane.
-            return RecordStatus(
-                record_id, "durable", lane=self._number, height=place[0], position=place[1]
-            )
+            row = find_accepted(self._reader, record_id)
+            if row is None:
+                return RecordStatus(
+                    record_id, "durable", lane=self._number, height=place[0], position=place[1]
+                )
         if row is None:
             return None
         return RecordStatus(

@@ -20,6 +20,7 @@ from node.api.routes import JSON, Content, Parameter, Route, json_response
 from node.tracking import RecordStatus
 
 IDS_MAX: Final = 10_000
+UNSETTLED: Final = frozenset(("durable", "ordered"))
 YIELD_IDS: Final = 256
 BODY_BYTES_MAX: Final = 1 * 1_024 * 1_024
 
@@ -53,12 +54,15 @@ async def post_states(request: web.Request) -> web.Response:
     must_wait = choice(request, "wait", ("final",), default="") == "final"
     wanted = value_from_json(StatesWanted, await request.read(), bytes_max=BODY_BYTES_MAX)
     node = request.app[NODE]
-    if must_wait:
-        found = await _statuses(node, wanted.ids)
-        known = [each for each, status in zip(wanted.ids, found, strict=True) if status is not None]
-        if known:
-            await node.wait_final(known, timeout_s)
     found = await _statuses(node, wanted.ids)
+    waiting = [at for at, each in enumerate(found) if each is not None and each.state in UNSETTLED]
+    if must_wait and waiting:
+        for at, status in zip(
+            waiting,
+            await node.wait_final([wanted.ids[at] for at in waiting], timeout_s),
+            strict=True,
+        ):
+            found[at] = status
     return json_response(
         States(
             tuple(
