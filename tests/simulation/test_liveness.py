@@ -57,6 +57,27 @@ def test_leader_silent_costs_at_most_one_timeout() -> None:
     cluster.settle()
 
 
+@pytest.mark.parametrize("is_silent", [False, True])
+def test_two_leaders_missing_in_a_row(*, is_silent: bool) -> None:
+    """Two of seven, one after the other: dead, each costs `leader_away_ms`; silent on links that
+    stand, one view time and its double. An epoch later both are passed over but for trials."""
+    cluster = ready(7, epoch_blocks=16)
+    for number in (3, 4):
+        if is_silent:
+            cluster.make_byzantine(number, actors.silent_leader)
+        else:
+            cluster.crash(number)
+    heights = heights_under_load(cluster, (1, 2, 5, 6, 7))
+    timing = cluster.nodes[1].config.timing
+    missing_ms = 3 * timing.view_timeout_ms if is_silent else 2 * timing.leader_away_ms
+    assert longest_pause_ms(heights) < missing_ms + 2 * timing.block_interval_ms
+    assert cluster.nodes[1].state.passed == {3, 4}
+    assert heights[-1] - heights[0] > SECONDS * (2 if is_silent else 3)
+    for number in () if is_silent else (3, 4):
+        cluster.restart(number)
+    cluster.settle()
+
+
 def test_leader_linked_with_a_quorum_only_is_followed_by_it() -> None:
     """One node has no link to a leader: it passes the view over, the others finalize in it."""
     cluster = ready()
