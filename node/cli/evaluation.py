@@ -49,20 +49,32 @@ def score(
         bool, typer.Option(help="Make the attacks of the table, where a set has raters.")
     ] = True,
     seed: Annotated[int, typer.Option(min=0, max=2**53 - 1, help="Draws targets.")] = 1,
+    groups: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV with handle,group: calibration and errors by groups that only you know. It "
+            "is read, and kept nowhere."
+        ),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Folder for a page with tables and plots.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Predict each event of real data from earlier ones, by the score that nodes run, and measure.
 
     Exit 1 if a figure misses what it must reach.
     """
+    from node.evaluation.fairness import read_groups  # noqa: PLC0415
     from node.evaluation.ground import load_model  # noqa: PLC0415 - only this command needs it
     from node.evaluation.run import Plan, check_models  # noqa: PLC0415
 
     names = _names(data)
     models = None if only is None else tuple(_names(only))
     check_models(models or ())
-    plan = Plan(tuple(names), load_model(model), part, models, attacks, seed)
-    figures = _measure(plan)
+    told = None if groups is None else read_groups(groups)
+    plan = Plan(tuple(names), load_model(model), part, models, attacks, seed, told)
+    figures = _measure(plan, report)
     if as_json:
         print_json(figures)
     else:
@@ -77,12 +89,17 @@ def _names(told: list[str] | None) -> list[str]:
     return names
 
 
-def _measure(plan: "Plan") -> dict[str, Any]:
+def _measure(plan: "Plan", report: Path | None) -> dict[str, Any]:
     from node.evaluation.run import figures_of, measure_set, read_all  # noqa: PLC0415
 
     with Bars() as bars:
         measured = [measure_set(each, plan, bars) for each in read_all(plan.data)]
-    return figures_of(measured, plan)
+    figures = figures_of(measured, plan)
+    if report is not None:
+        from node.evaluation.page import write_report  # noqa: PLC0415 - loads the plotting
+
+        stderr.print(f"report: {write_report(report, measured, figures)}")
+    return figures
 
 
 class Bars:
@@ -126,6 +143,8 @@ def show(figures: dict[str, Any]) -> None:
     if figures["attacks"]:
         stdout.print(f"\nattacks on {', '.join(figures['attacked_sets'])}: mean of the targets")
         show_wide(attacks_table(figures["attacks"]))
+    for name, dimensions in figures["fairness"].items():
+        _show_fairness(name, dimensions)
     if figures["checks"]:
         show_wide(checks_table(figures["checks"]))
 
@@ -142,6 +161,27 @@ def _table(title: str, rows: dict[str, dict[str, Any]]) -> Table:
         table.add_column(column, justify="right", no_wrap=True)
     for name, row in rows.items():
         table.add_row(name, *(_text(row[key]) for key in _COLUMNS))
+    return table
+
+
+def _show_fairness(name: str, dimensions: dict[str, dict[str, dict[str, Any]]]) -> None:
+    """Every dimension that has more than one value, and the auditor's groups in any case."""
+    for dimension, values in dimensions.items():
+        if len(values) > 1 and dimension != "earlier_records":
+            stdout.print(f"\n{name}, fairness by {dimension}")
+            show_wide(fairness_table(dimension, values))
+
+
+def fairness_table(dimension: str, values: dict[str, dict[str, Any]]) -> Table:
+    """Calibration and errors by the values of a dimension; of few events the count alone."""
+    keys = ("events", "observed", "predicted", "gap", "ece", "auc", "false_rejection",
+            "false_acceptance")  # fmt: skip
+    table = Table(box=None, pad_edge=False)
+    table.add_column(dimension, no_wrap=True)
+    for key in keys:
+        table.add_column(key.replace("_", " "), justify="right", no_wrap=True)
+    for value, row in values.items():
+        table.add_row(value, *(_text(row.get(key)) for key in keys))
     return table
 
 

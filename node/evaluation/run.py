@@ -11,6 +11,7 @@ from node.evaluation.attack_table import Table, attack_all, checks_of, figures_o
 from node.evaluation.attacks import attacks_on
 from node.evaluation.baselines import BASELINES, baselines_of
 from node.evaluation.events import DataSet, Part
+from node.evaluation.fairness import fairness
 from node.evaluation.measures import Prediction, by_earlier, measures
 from node.evaluation.models import Forecast, Standing
 from node.evaluation.newcomers import turned_away
@@ -25,7 +26,8 @@ Progress = Callable[[str, float], None]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is evaluated. `models`: names of baselines to leave in (None: all)."""
+    """What is evaluated. `models`: names of those to leave in (None: all); `groups`: name → group,
+    as only the auditor knows them."""
 
     data: tuple[str, ...]
     model: Model
@@ -33,6 +35,7 @@ class Plan:
     models: tuple[str, ...] | None = None
     attacks: bool = True
     seed: int = 1
+    groups: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +132,11 @@ def figures_of(measured: Sequence[Measured], plan: Plan) -> dict[str, Any]:
                 name: asdict(turned_away(made)) for name, made in each.predictions.items()
             }
             for each in measured
+        },
+        "fairness": {
+            each.data.name: fairness(each.predictions[OWN], each.data.platforms, plan.groups)
+            for each in measured
+            if OWN in each.predictions
         },
         "about": {
             each.data.name: {
