@@ -6,13 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-import msgspec
 import typer
 
 from ledger.errors import Misconfigured
 from node import federation
 from node.cli import evaluation, growth
-from node.cli.output import print_json, stderr, stdout
+from node.cli.figures import CompareOption, JsonOption, earlier_figures, show
+from node.cli.output import stderr
 from node.cli.stages import ProgressOf, stages
 
 if TYPE_CHECKING:
@@ -63,8 +63,8 @@ def cluster(
     folder: Annotated[
         Path | None, typer.Option("--dir", help="New folder for the nodes, kept afterwards.")
     ] = None,
-    compare: Annotated[Path | None, typer.Option(help="JSON of an earlier run.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    compare: CompareOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Run a federation of processes, TLS and LevelDB as in production, under the fixed load."""
     from node.bench.cluster import Plan, measure_cluster  # noqa: PLC0415 - loads the HTTP client
@@ -72,7 +72,7 @@ def cluster(
 
     if preload and nodes != PRELOADED_NODES:
         raise Misconfigured(f"--preload: the made ledger is one of {PRELOADED_NODES} platforms")
-    earlier = _earlier(compare)
+    earlier = earlier_figures(compare)
     plan = Plan(
         seconds=seconds,
         preload=preload,
@@ -86,12 +86,9 @@ def cluster(
         figures = _on_federation(
             folder, codes, lambda running, progress: measure_cluster(running, plan, progress)
         )
-    if as_json:
-        print_json(figures)
-    else:
-        from node.bench.report import table_of  # noqa: PLC0415
+    from node.bench.report import ROWS  # noqa: PLC0415
 
-        stdout.print(table_of(figures, earlier))
+    show(figures, as_json=as_json, earlier=earlier, rows=ROWS)
 
 
 @app.command()
@@ -107,11 +104,13 @@ def audit(
         Path | None, typer.Option("--dir", help="New folder for the ledger, kept afterwards.")
     ] = None,
     jobs: Annotated[int, typer.Option(min=0, max=256, help="As of `standing audit`.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    compare: CompareOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Make a ledger of four platforms in a folder, and time `standing audit` on it."""
     from node.bench.audit import measure_audit  # noqa: PLC0415
 
+    earlier = earlier_figures(compare)
     if folder is not None and folder.exists():
         raise Misconfigured(f"{folder} is there already: name a new folder")
     with tempfile.TemporaryDirectory(prefix="standing-bench-") as temporary, stages() as progress:
@@ -124,11 +123,7 @@ def audit(
             options=("--jobs", str(jobs)),
             progress=progress,
         )
-    if as_json:
-        print_json(figures)
-    else:
-        for name, value in figures.items():
-            stdout.print(f"{name:16} {value:>14,}")
+    show(figures, as_json=as_json, earlier=earlier)
     raise typer.Exit(1 if figures["findings"] else 0)
 
 
@@ -141,21 +136,20 @@ def index(
     ] = None,
     block: Annotated[int, typer.Option(min=1, help="Keys that one block updates.")] = 5_000,
     window: Annotated[int, typer.Option(min=1, max=4_096, help="Versions kept.")] = 16,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    compare: CompareOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Time and memory of the index at 1,000, 100,000 and 1,000,000 keys."""
     from node.bench.index import measure  # noqa: PLC0415
 
+    earlier = earlier_figures(compare)
     sizes = [
         measure(count, block, window, stderr.print) for count in keys or [1_000, 100_000, 1_000_000]
     ]
-    if as_json:
-        largest = max(sizes, key=lambda each: int(each["keys"]))
-        chosen = {name: largest[name] for name in ("us_per_update", "proof_bytes", "memory_mib")}
-        print_json({**chosen, "window_blocks": window, "sizes": sizes})
-        return
-    for name in sizes[0]:
-        stdout.print(f"{name:18}", *(f"{each[name]:>12,}" for each in sizes))
+    largest = max(sizes, key=lambda each: int(each["keys"]))
+    chosen = {name: largest[name] for name in ("us_per_update", "proof_bytes", "memory_mib")}
+    figures = {**chosen, "window_blocks": window, "sizes": sizes}
+    show(figures, as_json=as_json, earlier=earlier)
 
 
 @app.command()
@@ -175,7 +169,8 @@ def faults(
     folder: Annotated[
         Path | None, typer.Option("--dir", help="New folder for the nodes, kept afterwards.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    compare: CompareOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Kill leaders, freeze half of four nodes, and flood the others, all under load; 0 leaves a
     part out."""
@@ -183,6 +178,7 @@ def faults(
     from node.bench.faults.ground import CODES, Plan  # noqa: PLC0415 - loads the HTTP client
     from node.bench.faults.run import measure_faults  # noqa: PLC0415
 
+    earlier = earlier_figures(compare)
     unknown = sorted(set(flood or ()) - set(EVERY))
     if unknown:
         raise Misconfigured(f"--flood {unknown[0]}: the kinds are {', '.join(EVERY)}")
@@ -196,7 +192,7 @@ def faults(
     figures = _on_federation(
         folder, CODES, lambda running, progress: measure_faults(running, plan, progress)
     )
-    _show(figures, as_json=as_json)
+    show(figures, as_json=as_json, earlier=earlier)
 
 
 @app.command()
@@ -217,12 +213,14 @@ def sync(
     folder: Annotated[
         Path | None, typer.Option("--dir", help="New folder for the nodes, kept afterwards.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    compare: CompareOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """How fast one of four nodes that was away comes back, while the others go on."""
     from node.bench.load import Population  # noqa: PLC0415
     from node.bench.sync import CODES, MODES, Plan, measure_sync  # noqa: PLC0415
 
+    earlier = earlier_figures(compare)
     if mode not in MODES:
         raise Misconfigured(f"--mode {mode}: it is one of {', '.join(MODES)}")
     plan = Plan(
@@ -235,7 +233,7 @@ def sync(
     figures = _on_federation(
         folder, CODES, lambda running, progress: measure_sync(running, plan, progress)
     )
-    _show(figures, as_json=as_json)
+    show(figures, as_json=as_json, earlier=earlier)
 
 
 @app.command()
@@ -256,17 +254,19 @@ def submit(
     folder: Annotated[
         Path | None, typer.Option("--dir", help="New folder for the nodes, kept afterwards.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    compare: CompareOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """How many records become final that come in through one node: by streams, and one by one."""
     from node.bench.submit import Plan, measure_submit  # noqa: PLC0415 - loads the HTTP client
 
+    earlier = earlier_figures(compare)
     plan = Plan(records, singles, streams, connections, seed)
     codes = [chr(ord("a") + place) for place in range(nodes)]
     figures = _on_federation(
         folder, codes, lambda running, progress: measure_submit(running, plan, progress)
     )
-    _show(figures, as_json=as_json)
+    show(figures, as_json=as_json, earlier=earlier)
 
 
 @app.command()
@@ -281,19 +281,21 @@ def query(
     folder: Annotated[
         Path | None, typer.Option("--dir", help="Folder of the ledger: made, kept, taken again.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    compare: CompareOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """How fast one node answers scores, plain and with proof, with a ledger in its store."""
     import uvloop  # noqa: PLC0415
 
     from node.bench.query import Plan, measure_query, prepare  # noqa: PLC0415
 
+    earlier = earlier_figures(compare)
     plan = Plan(records=records, seconds=seconds, connections=connections, seed=seed)
     with tempfile.TemporaryDirectory(prefix="standing-bench-") as temporary, stages() as progress:
         place = folder or Path(temporary) / "federation"
         prepare(place, plan, progress)
         figures = uvloop.run(measure_query(place, plan, progress))
-    _show(figures, as_json=as_json)
+    show(figures, as_json=as_json, earlier=earlier)
 
 
 def _on_federation(folder: Path | None, codes: Sequence[str], measure: Measure) -> dict[str, Any]:
@@ -329,21 +331,3 @@ def _run(place: Path, measure: Measure, progress: ProgressOf) -> dict[str, Any]:
             return await measure(running, progress)
 
     return uvloop.run(run())
-
-
-def _show(figures: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        print_json(figures)
-        return
-    for name, value in figures.items():
-        stdout.print(f"{name:26} {value}", soft_wrap=True)
-
-
-def _earlier(path: Path | None) -> dict[str, Any] | None:
-    if path is None:
-        return None
-    try:
-        earlier: dict[str, Any] = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-    except (OSError, msgspec.DecodeError) as error:
-        raise Misconfigured(f"--compare {path} is no figures of an earlier run: {error}") from error
-    return earlier
