@@ -24,7 +24,7 @@ The log lines of the newest checkpoints are kept on disk before a log key is des
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from typing import Final
 
@@ -38,6 +38,7 @@ from ledger.records import encode_record
 from ledger.records.membership import MemberReady
 from ledger.rows import CheckpointRow, ValidatorsRow, need_row, validators_key
 from ledger.rules.signatures import record_message
+from ledger.store import Changes
 from node.driver import Driver
 from node.intake import Intake, Offer, Result
 from node.keyring import Held, Keyring
@@ -94,7 +95,7 @@ class Membership:
         self._saying: asyncio.Task[None] | None = None
         self._said = (b"", 0, 0.0)  # change, epoch, when
         self._lonely_s = self._loop.time()  # since when no link stands
-        self._keeping = False
+        self._keeping = self._stopped = False
 
     def start(self) -> None:
         """Look once, at what the store says, and the file of epoch ends."""
@@ -131,7 +132,7 @@ class Membership:
 
     async def stop(self) -> None:
         """Look no more."""
-        self._looks = True
+        self._looks = self._stopped = True
         if self._timer is not None:
             self._timer.cancel()
         if self._saying is not None:
@@ -246,7 +247,22 @@ class Membership:
     def _keep_lines(self, then: Callable[[], None]) -> None:
         """Keep the log lines that only the key that goes can give; once on disk, do this."""
         self._keeping = True
-        self._store.submit(self._notary.last_lines(), partial(self._kept, then))
+        self._keep_some(self._notary.last_lines(), then)
+
+    def _keep_some(self, turns: Iterator[Changes], then: Callable[[], None]) -> None:
+        """One turn of it; the last one waits for the disk."""
+        if self._stopped:
+            return
+        try:
+            rows = next(turns, None)
+        except StandingError as error:
+            self._driver.halt(f"the log lines cannot be kept: {error}")
+            return
+        if rows is None:
+            self._store.submit({}, partial(self._kept, then))
+        else:
+            self._store.submit(rows)
+            self._loop.call_soon(self._keep_some, turns, then)
 
     def _kept(self, then: Callable[[], None]) -> None:
         self._keeping = False

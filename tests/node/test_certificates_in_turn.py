@@ -31,7 +31,7 @@ class Links:
         self.shown = own
         self.became.append(own)
 
-    def trust(self, validators: list[Validator]) -> None:
+    def trust(self, validators: list[Validator], former: tuple[Validator, ...]) -> None:  # noqa: ARG002
         assert validators
 
 
@@ -77,7 +77,7 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Links]]:
                 intake=SimpleNamespace(go_on=lambda: None),  # type: ignore[arg-type]
                 relay=SimpleNamespace(),  # type: ignore[arg-type]
                 notary=SimpleNamespace(),  # type: ignore[arg-type]
-                platforms=SimpleNamespace(),  # type: ignore[arg-type]
+                platforms=SimpleNamespace(former=()),  # type: ignore[arg-type]
                 guests=(),
                 known=None,
                 wall_ms=lambda: 0,

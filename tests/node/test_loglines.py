@@ -11,7 +11,7 @@ from ledger.epochs import policy_of
 from ledger.rows import CheckpointRow, CosignatureRow
 from ledger.signing import SigningKey
 from ledger.store import CHECKPOINT, Changes
-from node import loglines
+from node import loglines, view
 from node.loglines import ANSWERS_MAX, ASK, LINE, LogLines
 from node.view import Notary
 from tests.ledger.world import World, genesis_of, key_of
@@ -155,11 +155,19 @@ async def test_a_peer_that_asks_without_end_is_answered_so_often_and_refused(mem
     assert len(member.blamed) == 4 * ANSWERS_MAX - len(member.sent)
 
 
-async def test_a_member_asks_nobody_and_older_lines_outlive_its_key(member: Side) -> None:
+async def test_a_member_asks_nobody_and_older_lines_outlive_its_key(
+    member: Side, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    member.certify()
     row = member.certify()
     before = member.notary.certify(row)
     assert member.sent == []
-    member.submit(member.notary.last_lines())
+    monkeypatch.setattr(view, "LINES_AT_ONCE", 1)
+    turns = [*member.notary.last_lines()]
+    assert len(turns) > 1
+    assert {len(rows) for rows in turns} == {1}
+    for rows in turns:
+        member.submit(rows)
     member.notary.log_key = key_of("a further log key")
     assert member.notary.certify(row) == before, "the very note that was served then"
     kept = member.notary.kept(row.height)
