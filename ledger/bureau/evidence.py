@@ -16,6 +16,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from ledger.bureau.answer import Question
 from ledger.bureau.domains import DomainTree, Nearness
 from ledger.bureau.model import Model
@@ -37,6 +39,9 @@ from ledger.records.subject import SubjectLink
 READ_TYPES: Final = frozenset(
     TAGS[kind] for kind in (EngagementOpen, EngagementOutcome, Rating, SubjectLink)
 )
+
+
+_TELLING: Final = (EngagementOutcome, Rating)
 
 
 class NoAnnotation(Value):
@@ -64,8 +69,7 @@ class OpenFile:
     facts: Sequence[Fact]
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(msgspec.Struct, frozen=True, gc=False):
     """One engagement that says something about the subject.
 
     `sign` 1 or −1; `at` when it ended (ms); `attested`: on the platform's own word. `standing_q16`
@@ -143,15 +147,16 @@ def _gather(
     """The engagements in which the subject has the role asked about, with what followed."""
     found: dict[tuple[int, bytes], _Engagement] = {}
     direction = f"of-{question.role}"
+    as_of = question.as_of
     for file in files:
         for fact in file.facts:
-            if fact.time > question.as_of:
+            if fact.time > as_of:
                 continue
             record, annotation = fact.record, fact.annotation
             if isinstance(record, EngagementOpen):
                 if _has_role(record, file, persons, question):
                     found[record.platform, record.reference] = _Engagement(file.platform, record)
-            elif isinstance(record, EngagementOutcome | Rating) and annotation is not None:
+            elif isinstance(record, _TELLING) and annotation is not None:
                 engagement = found.get((record.platform, record.reference))
                 if engagement is None:
                     continue
@@ -178,13 +183,19 @@ def _has_role(
 
 def _judge(engagement: _Engagement, rules: _Rules, folded: Folded) -> None:
     outcome, rating, question = engagement.outcome, engagement.rating, rules.question
-    grade = 0 if rating is None else grade_of(_scale(rules.scales, rating[0]), rating[0].value)
+    grade = 0
+    if rating is not None:
+        scale = rules.scales.get(rating[0].scale) or _no_scale(rating[0])
+        grade = grade_of(scale, rating[0].value)
     if outcome is None and rating is None:
         folded.open += 1
         folded.overdue += engagement.open.due_until < question.as_of
         return
     sign = _sign(outcome, grade, question)
-    told = _told(engagement, question)
+    if outcome is not None and question.role == "worker":
+        told = outcome[1]
+    else:
+        told = _told(engagement, question)
     folded.retrospective += told.retrospective
     if sign == 0:
         folded.neutral += 1
@@ -205,7 +216,11 @@ def _judge(engagement: _Engagement, rules: _Rules, folded: Folded) -> None:
             excess_pair_count=graded.pair_count,
             retrospective=told.retrospective == 1,
             elsewhere=engagement.platform != question.platform,
-            nearness=rules.tree.nearness(question.domain, engagement.open.domains),
+            nearness=(
+                rules.tree.nearness(question.domain, engagement.open.domains)
+                if question.domain
+                else "on"
+            ),
         )
     )
 
@@ -237,8 +252,5 @@ def _told(engagement: _Engagement, question: Question) -> Annotation:
     return outcome[1]
 
 
-def _scale(scales: dict[str, Scale], rating: Rating) -> Scale:
-    scale = scales.get(rating.scale)
-    if scale is None:
-        raise InvalidInput(f"there is no scale {rating.scale}", field="scale")
-    return scale
+def _no_scale(rating: Rating) -> Scale:
+    raise InvalidInput(f"there is no scale {rating.scale}", field="scale")
