@@ -12,8 +12,10 @@ members, f = ⌊(n − 1) / 3⌋, q = n − f:
    `SET_BYTES_MAX`. One that is about nobody in the set any more binds nothing and takes no seat.
 4. Void from then on: what is about a platform that is not in the new set (but for joins), and
    rotations of a platform that has just got other keys.
-
-5. Lapsed, and void from then on: what has bound nothing, is no leaving, is not approved, and was
+5. Of the complete changes of the model the first one in that order binds, and takes no seat. All
+   others, approved or not, are void from then on: they were to replace a model that is not in force
+   any more. Those that are open outlast their proposer's membership.
+6. Lapsed, and void from then on: what has bound nothing, is no leaving, is not approved, and was
    asked for in a batch whose time lies `LAPSE_MS` or more before the last block's. The names of a
    join that is void may be used again (ledger/governing.py).
 
@@ -25,11 +27,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from ledger.bureau.model import Model
 from ledger.encoding import encode
 from ledger.governance_rows import ChangeRow
 from ledger.membership import VALIDATORS_MAX, Validator, faults, quorum
 from ledger.records import TAGS
 from ledger.records.membership import KeyRotate, MemberLeave, MemberPropose
+from ledger.records.model import ModelActivate
 
 SET_BYTES_MAX: Final = 65_000
 """Of a set's encoding: the seal that names it must fit into an entry of the log (65,535 bytes)."""
@@ -39,6 +43,7 @@ LAPSE_MS: Final = 30 * 86_400_000
 PROPOSE: Final = TAGS[MemberPropose]
 LEAVE: Final = TAGS[MemberLeave]
 ROTATE: Final = TAGS[KeyRotate]
+ACTIVATE: Final = TAGS[ModelActivate]
 
 Set = tuple[Validator, ...]
 Open = Sequence[tuple[int, ChangeRow]]
@@ -76,11 +81,13 @@ NOTHING_AHEAD: Final = Outlook()
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """The next set, and the log indices of the changes that bound, in order, or became void."""
+    """The next set, and the log indices of the changes that bound, in order, or became void;
+    `model`: the one that comes into force, if any does."""
 
     validators: Set
     bound: tuple[int, ...]
     void: tuple[int, ...]
+    model: Model | None = None
 
 
 def seats_changed_max(count: int) -> int:
@@ -118,19 +125,26 @@ def bind(current: Set, changes: Open, epoch: int) -> Bound:
         if (at := complete_at(row, members, epoch)) is not None
     ]
     bound: list[int] = []
+    model: Model | None = None
     for _, log_index, row in sorted(complete, key=lambda each: each[:2]):
+        if row.type == ACTIVATE:
+            if model is None:
+                model = row.model
+                bound.append(log_index)
+            continue
         after = _changed(following, row)
-        if after is not None and len(bound) < seats:
-            following = after
+        if after is not None and seats:
+            following, seats = after, seats - 1
             bound.append(log_index)
     rotated = {row.number for at, row in changes if at in bound and row.type == ROTATE}
     void = [
         log_index
         for log_index, row in changes
-        if log_index not in bound and _is_void(row, following, rotated)
+        if log_index not in bound
+        and (model is not None if row.type == ACTIVATE else _is_void(row, following, rotated))
     ]
     ordered = tuple(following[number] for number in sorted(following)) if bound else current
-    return Bound(ordered, tuple(bound), tuple(void))
+    return Bound(ordered, tuple(bound), tuple(void), model)
 
 
 def lapsed(current: Set, changes: Open, time_ms: int) -> tuple[int, ...]:

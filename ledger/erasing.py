@@ -18,7 +18,8 @@ What a stand-in keeps stands in the rows of the state anyhow, but for a bad rati
 weight is in the rated party's tally.
 
 A residue is a function of the opening and of rows that never change: the record's leaf row and
-record row, its batch's header, and what its engagement's row says of the open. So every node makes
+record row, its batch's header, the model under which it was executed, and what its engagement's row
+says of the open. So every node makes
 the same bytes, whenever it makes them and whatever it has erased before.
 """
 
@@ -27,8 +28,10 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from ledger.activating import Models
 from ledger.batch import Submission, commitment
 from ledger.block import rule_hash
+from ledger.bureau.model import Model
 from ledger.bureau.standing import NEW_PLATFORM, Annotation, after_outcome, grade_of, worker_sign
 from ledger.encoding import UINT_MAX, decode
 from ledger.errors import Malformed, StoreDamaged
@@ -81,7 +84,7 @@ _SAID: Final[dict[int, tuple[Status, Fault, int, Acceptance]]] = {
 def residue_of(reader: Reader, vocabulary: Vocabulary, place: Place, erasure: int) -> Residue:
     """The residue of an executed record, by its place (lane, batch height, position).
 
-    `vocabulary`: that in force at the record's block; `erasure`: the erasure's log index.
+    `vocabulary`: the words in force; `erasure`: the erasure's log index.
 
     Raises:
         StoreDamaged: a row is missing or not what was written; the opening is gone.
@@ -109,6 +112,7 @@ class _Residues:
     def __init__(self, reader: Reader, vocabulary: Vocabulary) -> None:
         self._reader = reader
         self._vocabulary = vocabulary
+        self._models = Models.of(reader)
         self._names: dict[tuple[int, int], bytes] = {}
         self._engagements: dict[bytes, EngagementRow] = {}
 
@@ -123,7 +127,7 @@ class _Residues:
             return Residue(record_id, erasure, rule_hash(opening.salt, rule), rule, b"")
         leaf = read_leaf(self._reader, log_index)
         try:
-            stand_in = self._stand_in(place, decode_record(opening.record), leaf)
+            stand_in = self._stand_in(place, decode_record(opening.record), leaf, log_index)
         except Malformed as error:
             raise StoreDamaged(_where(place), f"{error}; {REPAIR}") from error
         return Residue(record_id, erasure, leaf.annotation_hash, "", encode_record(stand_in))
@@ -154,7 +158,7 @@ class _Residues:
         name = self._names[place[:2]]
         return need_row(self._reader, HeaderRow, header_key(name)).header.time
 
-    def _stand_in(self, place: Place, record: Record, leaf: LeafRow) -> Record:
+    def _stand_in(self, place: Place, record: Record, leaf: LeafRow, log_index: int) -> Record:
         match record:
             case SubjectRegister():
                 return replace(record, at=EARLIEST_MS)
@@ -163,7 +167,7 @@ class _Residues:
             case EngagementOpen():
                 return self._open(record)
             case EngagementOutcome():
-                return self._outcome(record, leaf)
+                return self._outcome(record, leaf, self._models.at(log_index))
             case Rating():
                 return self._rating(record, _annotation(leaf))
             case _:
@@ -179,7 +183,7 @@ class _Residues:
             value_band=0,
         )
 
-    def _outcome(self, record: EngagementOutcome, leaf: LeafRow) -> EngagementOutcome:
+    def _outcome(self, record: EngagementOutcome, leaf: LeafRow, model: Model) -> EngagementOutcome:
         if not isinstance(leaf.kept, tuple) or len(leaf.kept) != 1:
             raise Malformed("has the leaf row of another type")
         annotation = _annotation(leaf)
@@ -190,7 +194,7 @@ class _Residues:
             earlier_results=leaf.kept[0],
             attested=record.basis == "platform",
             client_standing=annotation.standing_q16,
-            model=replace(self._vocabulary.model, newcomer_window=UINT_MAX),
+            model=replace(model, newcomer_window=UINT_MAX),
         )
         said = _SAID[sign if tally.newcomers else 0]
         at = _at(self._engagement(record.platform, record.reference), annotation)

@@ -19,7 +19,7 @@ For each record, in order of lane, height and position:
 | erasure | each in its scope | – | [] | – |
 | erasure.ack | the erasure's subject's | the erasure | [] | – |
 | member.approve, .ready | none | the change | [] | – |
-| member.propose, .remove, .leave, key.rotate, evidence | none | – | [] | – |
+| member.propose, .remove, .leave, key.rotate, model.activate, evidence | none | – | [] | – |
 
 *annotated*: [k, standing, retrospective] (`ledger.bureau.standing.Annotation`). *Counterparty*: of
 an outcome the client, of a rating the rater. k counts, from 1, the outcomes (or ratings) that the
@@ -65,6 +65,7 @@ from ledger.records.membership import (
     MemberReady,
     MemberRemove,
 )
+from ledger.records.model import ModelActivate
 from ledger.records.rating import Rating
 from ledger.records.subject import SubjectLink, SubjectRegister
 from ledger.residue import AnyBatch, Residue
@@ -83,7 +84,7 @@ _RATER: Final = bytes([KIND_RATER])
 _PLATFORM: Final = bytes([KIND_PLATFORM])
 _ERASURE: Final = TAGS[Erasure]
 _CHANGES: Final = frozenset(
-    TAGS[kind] for kind in (MemberPropose, MemberRemove, MemberLeave, KeyRotate)
+    TAGS[kind] for kind in (MemberPropose, MemberRemove, MemberLeave, KeyRotate, ModelActivate)
 )
 
 

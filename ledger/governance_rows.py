@@ -7,6 +7,7 @@
 | `A` "o" | OpenRow: the changes that are open |
 | `A` "u" kind, name | UsedRow: a number, code, key or certificate that is taken |
 | `A` "r" u64 size | root (32): checkpoints of the current epoch, and the one that it began with |
+| `A` "m" id | H(model) (32): the model of that id that is, was, or is about to be in force |
 | `A` "e" u64 size | u64 epoch: the log's size at that epoch's end |
 | `A` "v" u32 number, u8 kind, u64 epoch, u64 slot | EvidenceRow |
 
@@ -16,6 +17,7 @@ of a certificate.
 
 from typing import Final
 
+from ledger.bureau.model import Model
 from ledger.encoding import Hash, PlatformNumber, TimeMs, Uint, Value
 from ledger.hashing import sha256
 from ledger.membership import PURPOSES, Validator
@@ -27,6 +29,7 @@ CHANGE_ID: Final = GOVERNANCE + b"i"
 OPEN: Final = GOVERNANCE + b"o"
 USED: Final = GOVERNANCE + b"u"
 RECENT: Final = GOVERNANCE + b"r"
+MODEL: Final = GOVERNANCE + b"m"
 ENDED: Final = GOVERNANCE + b"e"
 ACCUSED: Final = GOVERNANCE + b"v"
 
@@ -40,7 +43,8 @@ class Approval(Value):
 
 class ChangeRow(LiveRow):
     """A change that was asked for. `type`: the tag of the record that asked; `number`: whom it is
-    about; `validator`: the keys to be (join, rotation).
+    about (of a model: its proposer); `validator`: the keys to be (join, rotation); `model`: the
+    model to be.
 
     `approvals` ascend by log index. `ready` is the log index of the newest `member.ready`, of the
     epoch `ready_epoch`. `bound` is the epoch from which the change holds; `void` the epoch at whose
@@ -53,6 +57,7 @@ class ChangeRow(LiveRow):
     proposer: PlatformNumber
     number: PlatformNumber
     validator: Validator | None
+    model: Model | None
     approvals: tuple[Approval, ...]
     ready: Uint | None
     ready_epoch: Uint
@@ -102,6 +107,11 @@ def recent_key(size: int) -> bytes:
 def ended_key(size: int) -> bytes:
     """The key of the epoch whose last checkpoint has this size."""
     return ENDED + size.to_bytes(8)
+
+
+def model_key(code: str) -> bytes:
+    """The key of the hash of the model that an id names."""
+    return MODEL + code.encode()
 
 
 def slot_name(number: int, kind: int, epoch: int, slot: int) -> bytes:

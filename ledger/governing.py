@@ -67,13 +67,14 @@ class Table(Protocol[Row]):
 @dataclass(frozen=True, slots=True)
 class Footing:
     """Where a block stands: `epoch` is its own, `validators` the set of that, `size` the log's
-    before it."""
+    before it, `parameters` the hash of those in force."""
 
     chain: bytes
     origin: str
     epoch: int
     validators: tuple[Validator, ...]
     size: int
+    parameters: bytes
 
     def member(self, number: int) -> Validator | None:
         """The member of this number, or None."""

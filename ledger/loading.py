@@ -1,5 +1,6 @@
 """The state after a restart: from durable rows only, refused where they contradict each other."""
 
+from ledger.activating import check_in_force, read_in_force
 from ledger.block import block_hash as hash_of_block
 from ledger.block import encode_seal, refusals_hash
 from ledger.erasure_rows import oldest_erasure
@@ -10,7 +11,6 @@ from ledger.governing import read_outlook
 from ledger.index import Index
 from ledger.membership import Validator
 from ledger.merkle import Frontier
-from ledger.parameters import Parameters, parameters_hash
 from ledger.position import State
 from ledger.rows import (
     GENESIS_KEY,
@@ -24,7 +24,6 @@ from ledger.rows import (
     lane_key,
     leaf_key,
     need_row,
-    parameters_key,
     tile_key,
     validators_key,
 )
@@ -48,9 +47,9 @@ def load(reader: Reader, window_blocks: int = WINDOW_BLOCKS, *, kept: Index | No
     bounds = foundation.bounds
     _check_founding(reader, genesis)
     _check_head(reader, foundation, head)
-    parameters = need_row(reader, Parameters, parameters_key(head.parameters))
-    if parameters_hash(parameters) != head.parameters:
-        raise _contradiction(parameters_key(head.parameters), "is not what its key names")
+    in_force = read_in_force(reader, foundation.parameters)
+    check_in_force(reader, in_force, head.parameters, bounds.epoch_blocks)
+    parameters = in_force[-1].parameters
     validators = _load_validators(reader, bounds.epoch_blocks, head.height)
     index = kept
     if index is None or not _is_of(reader, index, head):
@@ -102,8 +101,11 @@ def _check_head(reader: Reader, foundation: Foundation, head: HeadRow) -> None:
     """The head row, the newest block row, its seal's leaf and the epoch agree."""
     row = need_row(reader, BlockRow, block_key(head.height))
     block = row.block
-    told = (head.block_hash, head.time, head.size, head.index_root, head.parameters)
-    if told != (row.hash, block.time, row.size, row.seal.index_root, row.seal.parameters):
+    told = (head.block_hash, head.time, head.size, head.index_root)
+    if told != (row.hash, block.time, row.size, row.seal.index_root):
+        raise _contradiction(HEAD_KEY, f"contradicts the row of block {head.height}")
+    ends_epoch = head.height % foundation.bounds.epoch_blocks == 0
+    if head.parameters != row.seal.parameters and not ends_epoch:
         raise _contradiction(HEAD_KEY, f"contradicts the row of block {head.height}")
     if head.epoch != epoch_of(head.height, foundation.bounds.epoch_blocks):
         raise _contradiction(HEAD_KEY, "names another epoch than its height belongs to")

@@ -20,9 +20,9 @@ class State:
     """The ledger after a block. A value, but for the index, which all states of a node share.
 
     `cut`: lane → the tip under the newest block. `time`: the block's, in ms. `epoch`: the block's;
-    `validators`: those of the epoch that the next block belongs to. `oldest_erasure`: the log index
-    of the first erasure that is not done, or None; all behind it are not done either. `outlook`:
-    what changes of the membership the epoch of the next block may end with.
+    `validators`, `parameters`: those of the epoch that the next block belongs to. `oldest_erasure`:
+    the log index of the first erasure that is not done, or None; all behind it are not done either.
+    `outlook`: what changes of the network the epoch of the next block may end with.
     """
 
     chain: bytes
@@ -45,7 +45,14 @@ class State:
     def footing(self) -> Footing:
         """Where the next block stands."""
         epoch = epoch_of(self.height + 1, self.foundation.bounds.epoch_blocks)
-        return Footing(self.chain, self.foundation.origin, epoch, self.validators, self.log.size)
+        return Footing(
+            self.chain,
+            self.foundation.origin,
+            epoch,
+            self.validators,
+            self.log.size,
+            self.parameters_hash,
+        )
 
     @property
     def change_waits(self) -> bool:

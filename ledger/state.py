@@ -9,8 +9,8 @@ What a block does, in order:
 1. days that its time leaves behind make open engagements overdue;
 2. its records are executed (`ledger/execution.py`);
 3. erasures that are under way go on (`ledger/erasure_queue.py`);
-4. if it is the last of its epoch, changes of the membership bind (`ledger/binding.py`), and
-   summaries changed in the epoch are entered in the index;
+4. if it is the last of its epoch, changes of the membership and of the model bind
+   (`ledger/binding.py`), and summaries changed in the epoch are entered in the index;
 5. the index takes in all changed heads, and its root stands in the seal, with the next set;
 6. the seal is the last leaf; tiles, block row and head row follow.
 """
@@ -19,6 +19,7 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
+from ledger.activating import activate, name_model
 from ledger.block import (
     SEAL_BYTES_MAX,
     Block,
@@ -101,6 +102,7 @@ def found(genesis: Genesis, window_blocks: int = WINDOW_BLOCKS) -> tuple[State, 
     }
     block = Block(0, 0, 0, ZERO_HASH, (), foundation.created)
     found_names(changes, foundation.validators)
+    name_model(changes, foundation.parameters.model)
     log = _append(_no_tile, Frontier(), [], seal, changes)
     mark_checkpoint(MemoryStore(), changes, log.size, log.root(), 0)
     return _close(state, block, seal, (), log, changes=changes), changes
@@ -183,7 +185,10 @@ def apply_in_turns(
     log = _append(read_tile, state.log, run.leaf_hashes, seal, run.changes)
     ended = epoch if epoch_ends else None
     mark_checkpoint(reader, run.changes, log.size, log.root(), ended)
-    after_block = _close(state, block, seal, refusals, log, changes=run.changes)
+    following = state
+    if bound is not None and bound.model is not None:
+        following = activate(state, bound.model, run.changes)
+    after_block = _close(following, block, seal, refusals, log, changes=run.changes)
     applied = Applied(
         changes=run.changes,
         first=first,
@@ -265,7 +270,8 @@ def _close(
     *,
     changes: Changes,
 ) -> State:
-    """The state after a block, and the rows that tell of it."""
+    """The state after a block, and the rows that tell of it; `state` has the parameters of the
+    next one."""
     epoch = epoch_of(block.height, state.foundation.bounds.epoch_blocks)
     cut = {**state.cut, **{tip.lane: tip for tip in block.tips}}
     validators = state.validators if seal.validators is None else seal.validators
@@ -281,7 +287,7 @@ def _close(
         size=log.size,
         frontier=log.encode(),
         index_root=seal.index_root,
-        parameters=seal.parameters,
+        parameters=state.parameters_hash,
         cut=tuple(cut[lane] for lane in sorted(cut)),
     )
     changes[HEAD_KEY] = encode(head)

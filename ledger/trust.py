@@ -5,9 +5,10 @@
     lane  = [[lane, height, hash], time, epoch]         of the newest batch under the cut, ascending
 
 Canonical MessagePack. The policy hash is SHA-256 of the policy in the form that we write; the
-validators are those of the next block's epoch. Together with the rows that the auditor's own
-execution left (never the audited node's), it is all that the next block is executed on: nothing
-that was replayed once need be replayed again, and nothing of the audited node is taken on trust.
+validators and the parameters are those of the next block's epoch. Together with the rows that the
+auditor's own execution left (never the audited node's), it is all that the next block is executed
+on: nothing that was replayed once need be replayed again, and nothing of the audited node is taken
+on trust.
 """
 
 from collections.abc import Iterator
@@ -18,16 +19,18 @@ import msgspec
 from ledger.block import Tip
 from ledger.encoding import Hash, TimeMs, Uint, Value, decode, encode
 from ledger.erasure_rows import oldest_erasure
-from ledger.errors import InvalidInput, Malformed
+from ledger.errors import InvalidInput, Malformed, StoreDamaged
 from ledger.genesis import Genesis, chain_id, epoch_of
 from ledger.governing import read_outlook
 from ledger.hashing import sha256
 from ledger.index import Index
 from ledger.membership import Validator
 from ledger.merkle import Frontier
+from ledger.parameters import Parameters, parameters_hash
 from ledger.policy import Policy
 from ledger.position import State
 from ledger.replay import Replay, Step
+from ledger.rows import describe_key, need_row, parameters_key
 from ledger.rules import Vocabulary
 from ledger.source import Source
 from ledger.store import Reader, Store
@@ -128,6 +131,7 @@ class ReplayOn(Replay):
 
         Raises:
             InvalidInput: the trust is another ledger's, or the index not that of its height.
+            StoreDamaged: a kept row is missing or not what was written.
         """
         super().__init__(genesis, source, stored, store)
         if trust.chain != chain_id(genesis.foundation):
@@ -135,12 +139,13 @@ class ReplayOn(Replay):
         if index.root() != trust.index_root:
             raise InvalidInput("the kept index has another root", field="index_root")
         foundation = genesis.foundation
+        parameters = _parameters(store, foundation.parameters, trust.parameters)
         self.state = State(
             chain=trust.chain,
             foundation=foundation,
-            parameters=foundation.parameters,
+            parameters=parameters,
             parameters_hash=trust.parameters,
-            vocabulary=Vocabulary.of(foundation.parameters, foundation.bounds),
+            vocabulary=Vocabulary.of(parameters, foundation.bounds),
             height=trust.height,
             block_hash=trust.block_hash,
             time=trust.time,
@@ -168,3 +173,13 @@ class ReplayOn(Replay):
             height += 1
         if until is None and (findings := tuple(self.outstanding())):
             yield Step(height - 1, 0, self.state.size, findings, None, closing=True)
+
+
+def _parameters(store: Reader, first: Parameters, hashed: bytes) -> Parameters:
+    """The parameters of a hash: genesis's, or as the auditor's execution has left them."""
+    if parameters_hash(first) == hashed:
+        return first
+    found = need_row(store, Parameters, parameters_key(hashed))
+    if parameters_hash(found) != hashed:
+        raise StoreDamaged(describe_key(parameters_key(hashed)), "is not what its key names")
+    return found

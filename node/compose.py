@@ -287,7 +287,12 @@ def _make_intake(driver: Driver, seat: Seat, store: LevelStore, bounds: Bounds) 
     intake = Intake(
         chain=ledger.chain,
         reader=store,
-        foresight=Foresight(store, ledger.vocabulary, number, lambda: driver.ledger.footing),
+        foresight=Foresight(
+            store,
+            lambda: driver.ledger.vocabulary,
+            number,
+            lambda: driver.ledger.footing,
+        ),
         bounds=bounds,
         wall_ms=lambda: now().wall_ms,
         seal=driver.seal,

@@ -110,10 +110,15 @@ class Foresight:
     """A `ledger.rules.Registry` that is ahead of the ledger by the own records under way."""
 
     def __init__(
-        self, reader: Reader, vocabulary: Vocabulary, lane: int, footing: Callable[[], Footing]
+        self,
+        reader: Reader,
+        vocabulary: Callable[[], Vocabulary],
+        lane: int,
+        footing: Callable[[], Footing],
     ) -> None:
-        """`footing`: where the next block will stand, asked for records about the network."""
-        self.vocabulary = vocabulary
+        """`vocabulary`: that of the next block; `footing`: where it will stand, asked for records
+        about the network."""
+        self._vocabulary = vocabulary
         self.subjects = AheadTable(reader, SUBJECT, SubjectRow)
         self.engagements = AheadTable(reader, ENGAGEMENT, EngagementRow)
         self.erasures = AheadTable(reader, ERASURE, ErasureRow)
@@ -129,6 +134,11 @@ class Foresight:
             StoredTable(reader, ACCUSED, EvidenceRow),
             {},
         )
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The closed words in force."""
+        return self._vocabulary()
 
     def admit(self, record: Record, time_ms: int, batch: int) -> None:
         """Judge a record that is to stand in the own batch of this number, and look ahead over it.

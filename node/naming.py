@@ -16,6 +16,7 @@ Names (what makes a retry a retry, and other content under the same name a confl
 | member.ready | platform, change, epoch |
 | member.remove | platform, number, time |
 | member.leave | platform, time |
+| model.activate | platform, model's id, time |
 | evidence | platform, number, kind, epoch, slot |
 
 Row `N` "i" ‖ type ‖ name remembers one (node/intake.py).
@@ -34,6 +35,7 @@ from ledger.records.membership import (
     MemberReady,
     MemberRemove,
 )
+from ledger.records.model import ModelActivate
 from ledger.records.rating import Rating
 from ledger.records.subject import SubjectLink, SubjectRegister
 from ledger.store import NODE, subject_key
@@ -77,6 +79,8 @@ def _network_name(record: Governance) -> bytes:
             return record.number.to_bytes(4) + record.at.to_bytes(8)
         case MemberLeave():
             return record.at.to_bytes(8)
+        case ModelActivate():
+            return record.model.id.encode() + record.at.to_bytes(8)
         case Evidence():
             return slot_name(record.number, record.kind, record.epoch, record.slot)
 

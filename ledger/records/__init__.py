@@ -21,11 +21,19 @@ from ledger.records.membership import (
     MemberReady,
     MemberRemove,
 )
+from ledger.records.model import ModelActivate
 from ledger.records.rating import Rating
 from ledger.records.subject import SubjectLink, SubjectRegister
 
 Governance = (
-    MemberPropose | MemberApprove | MemberReady | MemberRemove | MemberLeave | KeyRotate | Evidence
+    MemberPropose
+    | MemberApprove
+    | MemberReady
+    | MemberRemove
+    | MemberLeave
+    | KeyRotate
+    | ModelActivate
+    | Evidence
 )
 """Records about the network itself: in no file, published in full, never erased."""
 
@@ -47,6 +55,7 @@ GOVERNANCE_TYPES: Final = (
     MemberRemove,
     MemberLeave,
     KeyRotate,
+    ModelActivate,
     Evidence,
 )
 NEVER_ERASED: Final = (Erasure, ErasureAck, *GOVERNANCE_TYPES)
@@ -82,6 +91,7 @@ NAMES: Final = {
     MemberRemove: "member.remove",
     MemberLeave: "member.leave",
     KeyRotate: "key.rotate",
+    ModelActivate: "model.activate",
     Evidence: "evidence",
 }
 TYPE_OF_NAME: Final = {name: kind for kind, name in NAMES.items()}

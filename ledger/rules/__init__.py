@@ -29,6 +29,7 @@ from ledger.records.membership import (
     MemberReady,
     MemberRemove,
 )
+from ledger.records.model import ModelActivate
 from ledger.records.rating import Rating
 from ledger.records.subject import SubjectLink, SubjectRegister
 from ledger.rules.codes import (
@@ -75,6 +76,7 @@ from ledger.rules.membership import (
     judge_remove,
     judge_rotate,
 )
+from ledger.rules.model import check_activate, enact_activate, judge_activate
 from ledger.rules.rating import check_rating, enact_rating, judge_rating
 from ledger.rules.registry import Registry, Vocabulary
 from ledger.rules.subject import (
@@ -126,6 +128,7 @@ _RULES: Final[dict[type[Record], _Rules]] = {
     MemberRemove: _Rules(check_by_batch, judge_remove, enact_remove, 0),
     MemberLeave: _Rules(check_by_batch, judge_leave, enact_leave, 0),
     KeyRotate: _Rules(check_rotate, judge_rotate, enact_rotate, 0),
+    ModelActivate: _Rules(check_activate, judge_activate, enact_activate, 0),
     Evidence: _Rules(check_evidence, judge_evidence, enact_evidence, 0),
 }
 

@@ -61,6 +61,11 @@ NOT_AWAITED: Final = "not-awaited"
 WRONG_EPOCH: Final = "wrong-epoch"
 UNKNOWN_CHECKPOINT: Final = "unknown-checkpoint"
 READY_EXISTS: Final = "ready-exists"
+BAD_MODEL: Final = "bad-model"
+MODEL_REPLACED: Final = "model-replaced"
+MODEL_IN_FORCE: Final = "model-in-force"
+MODEL_ID_TAKEN: Final = "model-id-taken"
+ACTIVATION_EXISTS: Final = "activation-exists"
 EVIDENCE_FORM: Final = "evidence-form"
 EVIDENCE_UNPROVEN: Final = "evidence-unproven"
 EVIDENCE_EXISTS: Final = "evidence-exists"
@@ -101,7 +106,7 @@ RULES: Final = {
     UNKNOWN_ERASURE: "what is acknowledged is an erasure that was accepted before",
     ERASURE_NOT_DONE: "an erasure is acknowledged once nothing of its scope is left to be marked",
     ACK_EXISTS: "a platform acknowledges an erasure once",
-    NOT_A_MEMBER: "the platform that proposes, approves or leaves is in the set of the epoch",
+    NOT_A_MEMBER: "the platform that asks for a change or approves one is in the set of the epoch",
     KEYS_NOT_DISTINCT: "the five keys and the link key of a validator are six keys",
     NO_POSSESSION: "each key of a validator has signed its proof of possession",
     BAD_CERTIFICATE: "a certificate has its one form, and its own key has signed it",
@@ -121,6 +126,11 @@ RULES: Final = {
     WRONG_EPOCH: "who is ready names the current epoch",
     UNKNOWN_CHECKPOINT: "size and root are a checkpoint of the epoch, or its first",
     READY_EXISTS: "a candidate says once per epoch that it is ready",
+    BAD_MODEL: "a model's numbers lie in their limits and do not contradict each other",
+    MODEL_REPLACED: "who asks for a model names the parameters in force, which it compared it with",
+    MODEL_IN_FORCE: "a model that is asked for is another than the one in force",
+    MODEL_ID_TAKEN: "an id names one model for ever: no other one of that id was ever in force",
+    ACTIVATION_EXISTS: "one open change for a model: approve that",
     EVIDENCE_FORM: "the parts are statements that conflict as the kind says, in order",
     EVIDENCE_UNPROVEN: "one key of the accused, of that epoch's set, signed both parts",
     EVIDENCE_EXISTS: "one piece of evidence per platform, kind, epoch and slot",

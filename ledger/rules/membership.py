@@ -8,6 +8,7 @@ up the oldest of them that is not approved: it becomes void.
 from typing import Final
 
 from ledger.binding import LEAVE, approved_at
+from ledger.bureau.model import Model
 from ledger.certificate import link_key
 from ledger.errors import InvalidInput, Refused
 from ledger.governance_rows import (
@@ -30,6 +31,7 @@ from ledger.records.membership import (
     MemberReady,
     MemberRemove,
 )
+from ledger.records.model import ModelActivate
 from ledger.rules.codes import (
     APPROVAL_EXISTS,
     BAD_CERTIFICATE,
@@ -122,30 +124,30 @@ def check_by_batch(
 def judge_propose(registry: Registry, record: MemberPropose) -> None:
     """Stateful: by a member; number, code, keys and certificate are nobody else's."""
     governance = registry.governance
-    _need_member(governance, record.platform)
+    need_member(governance, record.platform)
     names = [("number", number_name(record.validator.number))]
     names += [("code", code_name(record.validator.code)), *_all_keys(record.validator)]
     _need_new(governance, names)
-    _need_room(governance, record.platform)
+    need_room(governance, record.platform)
 
 
 def judge_rotate(registry: Registry, record: KeyRotate) -> None:
     """Stateful: of a member, by its registered root key; all other keys are new."""
     governance = registry.governance
-    member = _need_member(governance, record.platform)
+    member = need_member(governance, record.platform)
     if record.validator.code != member.code:
         raise Refused(OTHER_IDENTITY, f"is not {member.code}", field="validator.code")
     if record.root_key != member.root_key:
         raise Refused(KEY_NOT_REGISTERED, "is not the platform's root key", field="root_key")
     _need_staying(governance, record.platform, field="platform")
     _need_new(governance, _new_keys(record))
-    _need_room(governance, record.platform)
+    need_room(governance, record.platform)
 
 
 def judge_remove(registry: Registry, record: MemberRemove) -> None:
     """Stateful: by a member, of another one, whose removal or leaving is not open."""
     governance = registry.governance
-    _need_member(governance, record.platform)
+    need_member(governance, record.platform)
     if record.number == record.platform:
         raise Refused(REMOVES_ITSELF, "is the platform itself: it can leave", field="number")
     if governance.footing.member(record.number) is None:
@@ -154,13 +156,13 @@ def judge_remove(registry: Registry, record: MemberRemove) -> None:
     for _, row in governance.open_changes():
         if (row.type, row.number) == (_REMOVE, record.number):
             raise Refused(REMOVAL_EXISTS, "is to be removed already: approve that", field="number")
-    _need_room(governance, record.platform)
+    need_room(governance, record.platform)
 
 
 def judge_leave(registry: Registry, record: MemberLeave) -> None:
     """Stateful: by a member that is not the last one and does not leave already."""
     governance = registry.governance
-    _need_member(governance, record.platform)
+    need_member(governance, record.platform)
     if len(governance.footing.validators) == 1:
         raise Refused(LAST_MEMBER, "is the last member", field="platform")
     _need_staying(governance, record.platform, field="platform")
@@ -169,7 +171,7 @@ def judge_leave(registry: Registry, record: MemberLeave) -> None:
 def judge_approve(registry: Registry, record: MemberApprove) -> None:
     """Stateful: by a member that has not approved it, of an open change that needs approval."""
     governance = registry.governance
-    _need_member(governance, record.platform)
+    need_member(governance, record.platform)
     _, row = _need_open(governance, record.change)
     if row.type == LEAVE:
         raise Refused(NEEDS_NO_APPROVAL, "is a member's leaving", field="change")
@@ -198,7 +200,12 @@ def judge_ready(registry: Registry, record: MemberReady) -> None:
         raise Refused(READY_EXISTS, "is ready in this epoch already", field="change")
 
 
-def _need_member(governance: Governance, number: int) -> Validator:
+def need_member(governance: Governance, number: int) -> Validator:
+    """The member of the block's epoch that asks for something.
+
+    Raises:
+        Refused: it is none.
+    """
     member = governance.footing.member(number)
     if member is None:
         raise Refused(NOT_A_MEMBER, "is no member of this epoch", field="platform")
@@ -249,7 +256,12 @@ def _oldest_unapproved(governance: Governance, changes: list[tuple[int, ChangeRo
     return next((at for at, row in changes if approved_at(row, members) is None), None)
 
 
-def _need_room(governance: Governance, proposer: int) -> None:
+def need_room(governance: Governance, proposer: int) -> None:
+    """A platform may ask for one change more.
+
+    Raises:
+        Refused: all that it may have open are approved.
+    """
     own = _own_changes(governance, proposer)
     if len(own) >= OPEN_CHANGES_MAX and _oldest_unapproved(governance, own) is None:
         raise Refused(TOO_MANY_CHANGES, "has as many approved changes open as may be")
@@ -267,7 +279,7 @@ def enact_propose(
     names = [name for _, name in _all_keys(validator)]
     names += [number_name(validator.number), code_name(validator.code)]
     _take(governance, names, validator.number, log_index)
-    _ask(governance, record, log_index, validator.number, validator, asked=batch_time)
+    ask_for(governance, record, log_index, validator.number, validator, asked=batch_time)
 
 
 def enact_rotate(registry: Registry, record: KeyRotate, log_index: int, batch_time: int) -> None:
@@ -275,17 +287,17 @@ def enact_rotate(registry: Registry, record: KeyRotate, log_index: int, batch_ti
     governance = registry.governance
     names = [name for _, name in _new_keys(record)]
     _take(governance, names, record.platform, log_index)
-    _ask(governance, record, log_index, record.platform, record.validator, asked=batch_time)
+    ask_for(governance, record, log_index, record.platform, record.validator, asked=batch_time)
 
 
 def enact_remove(registry: Registry, record: MemberRemove, log_index: int, batch_time: int) -> None:
     """A removal is open."""
-    _ask(registry.governance, record, log_index, record.number, None, asked=batch_time)
+    ask_for(registry.governance, record, log_index, record.number, None, asked=batch_time)
 
 
 def enact_leave(registry: Registry, record: MemberLeave, log_index: int, batch_time: int) -> None:
     """A leaving is open."""
-    _ask(registry.governance, record, log_index, record.platform, None, asked=batch_time)
+    ask_for(registry.governance, record, log_index, record.platform, None, asked=batch_time)
 
 
 def enact_approve(
@@ -313,16 +325,17 @@ def _take(governance: Governance, names: list[bytes], number: int, log_index: in
         governance.used.put(name, UsedRow(number, log_index))
 
 
-def _ask(
+def ask_for(
     governance: Governance,
-    record: MemberPropose | MemberRemove | MemberLeave | KeyRotate,
+    record: MemberPropose | MemberRemove | MemberLeave | KeyRotate | ModelActivate,
     log_index: int,
     number: int,
     validator: Validator | None,
     *,
     asked: int,
+    model: Model | None = None,
 ) -> None:
-    """A new open change, approved by who asks for it."""
+    """A new open change, approved by who asks for it, in a batch of that time (ms)."""
     given_up = None
     own = _own_changes(governance, record.platform)
     if len(own) >= OPEN_CHANGES_MAX and not isinstance(record, MemberLeave):
@@ -337,6 +350,7 @@ def _ask(
         proposer=record.platform,
         number=number,
         validator=validator,
+        model=model,
         approvals=(Approval(record.platform, log_index),),
         ready=None,
         ready_epoch=0,

@@ -5,10 +5,11 @@ given once (node/api/session.py): it may read and never write, so that no other 
 a browser write here. Every comparison goes over all tokens and takes the same time.
 
 Records go in by one address, and which right they take is told by their type: `govern` those about
-who is a member, which speak for this node's platform (`GOVERNED`), `write` all others. So a back
-office that furnishes records cannot end its platform's membership. `member.ready` and `key.rotate`
-are signed by the keys of the platform that they are of, which may be another one: either right is
-enough for them. So nobody has to be given another platform's right to govern.
+who is a member and which model is in force, which speak for this node's platform (`GOVERNED`),
+`write` all others. So a back office that furnishes records cannot end its platform's membership.
+`member.ready` and `key.rotate` are signed by the keys of the platform that they are of, which may
+be another one: either right is enough for them. So nobody has to be given another platform's right
+to govern.
 """
 
 import hmac
@@ -28,6 +29,7 @@ from ledger.records.membership import (
     MemberReady,
     MemberRemove,
 )
+from ledger.records.model import ModelActivate
 from node.api.port import NODE
 from node.api.problems import Forbidden, Handler, Unauthorized
 from node.api.routes import Route
@@ -45,7 +47,8 @@ STREAMED: Final = frozenset({"application/x-ndjson", "application/msgpack"})
 SESSIONS: Final["web.AppKey[Sessions]"] = web.AppKey("sessions", object)  # type: ignore[arg-type]
 COOKIE: Final = "standing_session"
 GOVERNED: Final[dict[int, str]] = {
-    TAGS[kind]: NAMES[kind] for kind in (MemberPropose, MemberApprove, MemberRemove, MemberLeave)
+    TAGS[kind]: NAMES[kind]
+    for kind in (MemberPropose, MemberApprove, MemberRemove, MemberLeave, ModelActivate)
 }
 """Tag → name of the types of records that take the right `govern`."""
 SELF_SIGNED: Final = frozenset({TAGS[MemberReady], TAGS[KeyRotate]})

@@ -34,6 +34,7 @@ from node.audit.recall import is_recalled, recall
 
 _MARK: Final = b"\x00trust"
 _SETS: Final = META + b"validators/"
+_PARAMETERS: Final = META + b"parameters/"
 _ROWS: Final = ".rows"
 _INDEX: Final = ".index"
 _WRITE_BUFFER_BYTES: Final = 4 * 1_024 * 1_024  # and so much of a journal is read at the start
@@ -45,7 +46,7 @@ def is_kept(key: bytes, value: bytes | None) -> bool:
     """Whether a later block may read or change a row without erasing anything."""
     if key[:1] == RECORD:
         return len(key) != ACCEPTED_KEY_BYTES
-    if key.startswith(_SETS):
+    if key.startswith((_SETS, _PARAMETERS)):
         return True
     return not is_settled(key, value)
 

@@ -58,7 +58,7 @@ class _Registry:
         self.subjects: _Table[SubjectRow] = _Table()
         self.engagements: _Table[EngagementRow] = _Table()
         self.erasures: _Table[ErasureRow] = _Table()
-        nowhere = Footing(ZERO_HASH, "", 1, (), 1)
+        nowhere = Footing(ZERO_HASH, "", 1, (), 1, ZERO_HASH)
         tables = (_Table[ChangeRow](), _Table[UsedRow](), _Table[OpenRow](), _Table[EvidenceRow]())
         self.governance = Governance(MemoryStore(), nowhere, *tables, {})
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from ledger.batch import Submission, commitment
+from ledger.bureau.model import Model
 from ledger.certificate import link_certificate
 from ledger.membership import PURPOSES, Proofs, Validator, possession_message
 from ledger.records import Record
@@ -14,6 +15,7 @@ from ledger.records.membership import (
     MemberReady,
     MemberRemove,
 )
+from ledger.records.model import ModelActivate
 from ledger.signing import SigningKey
 from tests.ledger.world import World, key_of
 
@@ -88,6 +90,11 @@ class Members:
         record = KeyRotate(who.number, self.world.time, first.public, who.validator, who.proofs)
         both = dict.fromkeys((first, who.keys["root"]))
         return self.submit(record, *both)
+
+    def activate(self, by: int, model: Model, replaces: bytes | None = None) -> Submission:
+        """`replaces`: where it is not the parameters in force."""
+        named = self.world.state.parameters_hash if replaces is None else replaces
+        return self.submit(ModelActivate(by, self.world.time, named, model))
 
     def submit(self, record: Record, *keys: SigningKey) -> Submission:
         return self.world.submit(record, *keys)

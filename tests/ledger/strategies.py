@@ -3,9 +3,11 @@
 from typing import get_args
 
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from ledger.batch import Batch, Header, Submission
 from ledger.block import Block, Refusal, Seal, Tip
+from ledger.bureau.model import FIRST_MODEL
 from ledger.encoding import UINT_MAX
 from ledger.membership import MEMBER_NUMBER_MAX, Proofs, Validator
 from ledger.records.engagement import (
@@ -28,6 +30,7 @@ from ledger.records.membership import (
     MemberReady,
     MemberRemove,
 )
+from ledger.records.model import ModelActivate
 from ledger.records.rating import Direction, Rating
 from ledger.records.subject import Assurance, SubjectLink, SubjectRegister
 from ledger.statements import PART_BYTES_MAX, PART_BYTES_MIN
@@ -99,6 +102,11 @@ validators = st.builds(
     st.binary(min_size=1, max_size=300),
 )
 proofs = st.builds(Proofs, *[signatures] * 5)
+models = st.builds(
+    lambda code, days: replace(FIRST_MODEL, id=code, half_life_days=days),
+    codes,
+    st.integers(1, 36_500),
+)
 parts = st.binary(min_size=PART_BYTES_MIN, max_size=PART_BYTES_MAX)
 governance = (
     st.builds(MemberPropose, platforms, uints, validators, proofs)
@@ -107,6 +115,7 @@ governance = (
     | st.builds(MemberRemove, platforms, uints, platforms)
     | st.builds(MemberLeave, platforms, uints)
     | st.builds(KeyRotate, platforms, uints, hashes, validators, proofs)
+    | st.builds(ModelActivate, platforms, uints, hashes, models)
     | st.builds(
         Evidence, platforms, uints, st.integers(1, 5), platforms, uints, uints, parts, parts
     )

@@ -47,6 +47,7 @@ def _execute(residues: dict[tuple[int, int, int], Residue]) -> list[Case]:
             {
                 "size": applied.size,
                 "root": applied.root.hex(),
+                "parameters": applied.seal.parameters.hex(),
                 "index_root": applied.seal.index_root.hex(),
                 "refusals": applied.seal.refusals.hex(),
                 "rules": [rule for *_, rule in applied.records],

@@ -449,7 +449,7 @@ def test_what_is_about_a_platform_that_is_gone_is_void(four: Members) -> None:
 def test_a_set_fits_into_its_seal() -> None:
     """100 members, each with the longest code; a hundred and first is not bound."""
     whole = tuple(party(number).validator for number in range(1, 101))
-    row = ChangeRow(50, bytes(32), 1, 101, party(101).validator, (), 7, 1, None, None, 0)
+    row = ChangeRow(50, bytes(32), 1, 101, party(101).validator, None, (), 7, 1, None, None, 0)
     assert binding._changed({each.number: each for each in whole}, row) is None
     long = tuple(replace(each, certificate=bytes(1_000)) for each in whole[:54])
     members = {each.number: each for each in long}

@@ -87,6 +87,7 @@ def test_tags_never_change() -> None:
         "member.remove": 53,
         "member.leave": 54,
         "key.rotate": 55,
+        "model.activate": 56,
         "evidence": 60,
     }
     assert len(set(TAGS.values())) == len(RECORD_TYPES)

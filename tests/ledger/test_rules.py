@@ -103,7 +103,7 @@ def test_bound_on_files() -> None:
         "",
         "too-many-files",
     ]
-    assert [files_touched(kind) for kind in RECORD_TYPES] == [1, 2, 2, 2, 2, *[0] * 9]
+    assert [files_touched(kind) for kind in RECORD_TYPES] == [1, 2, 2, 2, 2, *[0] * 10]
 
 
 def test_platform_signed_records_carry_no_signature(world: World) -> None:

@@ -20,6 +20,7 @@ from ledger.bundle import verify_bundle
 from ledger.bundle_form import answer_hash
 from ledger.bureau.answer import Answer, Question
 from ledger.bureau.evidence import Fact, OpenFile
+from ledger.bureau.model import FIRST_MODEL
 from ledger.bureau.reading import NO_ANNOTATION, decode_tally
 from ledger.bureau.score import score
 from ledger.bureau.standing import Annotation
@@ -111,6 +112,7 @@ def test_bindings(case: Case) -> None:
                 1,
                 each["number"],
                 replace(keys, number=each["number"]) if each["type"] in {50, 55} else None,
+                each["model"] and replace(FIRST_MODEL, id=each["model"]),
                 tuple(Approval(*pair) for pair in each["approvals"]),
                 each["ready"],
                 each["ready_epoch"],
@@ -124,6 +126,7 @@ def test_bindings(case: Case) -> None:
     result, ahead = (do(current, changes, case["epoch"]) for do in (bind, outlook))
     assert [each.number for each in result.validators] == case["next"]
     assert [list(result.bound), list(result.void)] == [case["bound"], case["void"]]
+    assert (result.model and result.model.id) == case["model"]
     assert ahead.waits == case["waits"]
     assert [each.log_index for each in ahead.candidates] == case["candidates"]
 

@@ -1,6 +1,7 @@
 """Intake: places, names, early rules, pushback; and what survives a crash."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -54,7 +55,7 @@ def _vocabulary(validity: ValidityBounds) -> Vocabulary:
 QUICK = replace(BOUNDS, seal_after_ms=1)
 
 
-FOOTING = Footing(bytes(32), "example.org/standing", 1, (), 1)
+FOOTING = Footing(bytes(32), "example.org/standing", 1, (), 1, bytes(32))
 """Of a network without members: no record about it is offered here."""
 
 
@@ -75,12 +76,17 @@ class Lane:
     def __post_init__(self) -> None:
         self.intake = self.start()
 
+    def foresee(self, footing: Callable[[], Footing]) -> Foresight:
+        """The registry that its intake looks ahead with."""
+        words = _vocabulary(self.validity)
+        return Foresight(self.store, lambda: words, LANE, footing)
+
     def start(self) -> Intake:
         """A new intake over the same store, as after a restart."""
         return Intake(
             chain=bytes(32),
             reader=self.store,
-            foresight=Foresight(self.store, _vocabulary(self.validity), LANE, lambda: FOOTING),
+            foresight=self.foresee(lambda: FOOTING),
             bounds=self.bounds,
             wall_ms=lambda: NOW_MS,
             seal=self._seal,
@@ -404,9 +410,7 @@ async def test_after_a_leaving_nothing_is_taken_until_it_is_decided() -> None:
     lane = Lane()
     members = tuple(validator(number)[0] for number in (1, LANE))
     footing = replace(FOOTING, validators=members)
-    lane.intake._foresight = Foresight(
-        lane.store, _vocabulary(lane.validity), LANE, lambda: footing
-    )
+    lane.intake._foresight = lane.foresee(lambda: footing)
     (left,) = await lane.offer(MemberLeave(LANE, NOW_MS))
     assert isinstance(left, Accepted)
     assert await lane.offer(_register(WORKER)) == [Closed(LEAVES)]

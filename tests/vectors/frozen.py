@@ -23,6 +23,7 @@ from ledger.batch import (
     header_message,
 )
 from ledger.block import Block, Seal, Tip, block_hash, decode_seal, encode_seal, refusals_hash
+from ledger.bureau.model import FIRST_MODEL
 from ledger.encoding import UINT_MAX, decode, encode
 from ledger.errors import InvalidInput
 from ledger.merkle import leaf_hash
@@ -38,6 +39,7 @@ from ledger.records.membership import (
     MemberReady,
     MemberRemove,
 )
+from ledger.records.model import ModelActivate
 from ledger.records.rating import Rating
 from ledger.records.subject import SubjectLink, SubjectRegister
 from tests.ledger.members import party
@@ -137,6 +139,7 @@ def _records() -> list[tuple[str, Record]]:
                 5, START, joins.validator.root_key, rotates.validator, rotates.proofs
             ),
         ),
+        ("model-activate", ModelActivate(1, START, reference, FIRST_MODEL)),
         ("evidence", Evidence(1, START, 3, 4, 2, 9, bytes(65), b"\x01" * 256)),
     ]  # fmt: skip
 

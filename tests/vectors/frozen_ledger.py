@@ -1,15 +1,18 @@
 """The frozen vectors of execution: a small ledger, block by block, with erasures in it.
 
 The last residues are those of everything that its erasures take, so the same blocks can be executed
-again from what is left.
+again from what is left. Its model changes on the way.
 """
 
 from msgspec.structs import replace
 
 from ledger.batch import commitment
+from ledger.bureau.model import FIRST_MODEL, Q16_ONE
 from ledger.encoding import encode
 from ledger.erasing import residues_of
 from ledger.genesis import FIRST_BOUNDS
+from ledger.records.membership import MemberApprove
+from ledger.records.model import ModelActivate
 from ledger.state import Applied
 from tests.ledger.world import DAY, World, genesis_of, key_of
 from tests.vectors.frozen import Case, shown
@@ -49,6 +52,7 @@ def _yielded(applied: Applied) -> Case:
     return {
         "size": applied.size,
         "root": applied.root.hex(),
+        "parameters": applied.seal.parameters.hex(),
         "index_root": applied.seal.index_root.hex(),
         "refusals": applied.seal.refusals.hex(),
         "rules": [rule for *_, rule in applied.records],
@@ -84,3 +88,24 @@ def _story(world: World):  # type: ignore[no-untyped-def]
     world.put(1, [world.erasure("v", 2, scope="whole"), world.outcome("late")])
     yield "erasure of the whole file"
     yield "an empty block"
+    yield from _another_model(world)
+
+
+def _another_model(world: World):  # type: ignore[no-untyped-def]
+    """A model that is asked for and binds at the end of the third epoch; an outcome before it and
+    one behind it, which are erased together."""
+    model = replace(FIRST_MODEL, id="stern", newcomer_results=0, standing_half=20 * Q16_ONE)
+    asked = ModelActivate(1, world.time, world.state.parameters_hash, model)
+    by_one = world.submit(asked)
+    people = [world.register("n", key=True), world.register("k", assurance="document")]
+    world.put(1, [*people, by_one, world.open("m", "n", "k"), world.open("o", "n", "k")])
+    world.put(2, [MemberApprove(2, world.time, commitment(by_one)), replace(asked, platform=2)])
+    yield "another model, approved"
+    world.put(1, [world.outcome("m"), world.rating("m", "k")])
+    yield "under the first model"
+    yield "the last block of its epoch"
+    world.put(1, [world.outcome("o"), world.rating("o", "k", value=1)])
+    world.put(2, [replace(asked, platform=2, model=FIRST_MODEL)])
+    yield "under the other model"
+    world.put(1, [world.erasure("n")])
+    yield "erasure of what was said under both"

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from ledger.batch import Header, header_message
 from ledger.binding import bind, outlook
+from ledger.bureau.model import FIRST_MODEL, Model
 from ledger.certificate import link_certificate, link_key
 from ledger.checkpoint import Checkpoint, cosignature_message
 from ledger.errors import InvalidInput
@@ -15,16 +16,19 @@ from ledger.governance_rows import Approval, ChangeRow
 from ledger.membership import Validator
 from ledger.records import TAGS
 from ledger.records.membership import KeyRotate, MemberLeave, MemberPropose, MemberRemove
+from ledger.records.model import ModelActivate
 from ledger.signing import SigningKey
 from ledger.statements import Evidence, conflict, part, statement_message
 from tests.ledger.members import party
 from tests.ledger.world import START, World, genesis_of, key_of, seed
 from tests.vectors.frozen import Case, refusal, shown
 
-JOIN, REMOVE, LEAVE, ROTATE = (
-    TAGS[kind] for kind in (MemberPropose, MemberRemove, MemberLeave, KeyRotate)
+JOIN, REMOVE, LEAVE, ROTATE, ACTIVATE = (
+    TAGS[kind] for kind in (MemberPropose, MemberRemove, MemberLeave, KeyRotate, ModelActivate)
 )
 HISTORIES = 40
+WITH_MODELS = 20
+"""So many more, in which changes of the model are asked for, too."""
 
 
 # --- certificates ---
@@ -134,16 +138,20 @@ def _validator(number: int, generation: int) -> Validator:
     return made
 
 
+def _model(nth: int) -> Model:
+    return replace(FIRST_MODEL, id=f"model-{nth}")
+
+
 def bindings() -> list[Case]:
     """Sets, open changes and an epoch that ends: the next set by number, what bound, what is
-    void, whether work waited, and who was a candidate."""
+    void, the model that comes into force, whether work waited, and who was a candidate."""
     cases: list[Case] = []
-    for history in range(HISTORIES):
+    for history in range(HISTORIES + WITH_MODELS):
         dice = random.Random(history)
         current = tuple(
             _validator(number, 0) for number in range(1, dice.choice((1, 2, 4, 4, 7, 10)) + 1)
         )
-        changes = _changes(dice, len(current))
+        changes = _changes(dice, len(current), with_models=history >= HISTORIES)
         epoch = 5
         result, ahead = bind(current, changes, epoch), outlook(current, changes, epoch)
         cases.append(
@@ -155,6 +163,7 @@ def bindings() -> list[Case]:
                         "log_index": at,
                         "type": row.type,
                         "number": row.number,
+                        "model": None if row.model is None else row.model.id,
                         "approvals": [[each.number, each.log_index] for each in row.approvals],
                         "ready": row.ready,
                         "ready_epoch": row.ready_epoch,
@@ -165,6 +174,7 @@ def bindings() -> list[Case]:
                 "next": [each.number for each in result.validators],
                 "bound": list(result.bound),
                 "void": list(result.void),
+                "model": None if result.model is None else result.model.id,
                 "waits": ahead.waits,
                 "candidates": [each.log_index for each in ahead.candidates],
             }
@@ -172,15 +182,16 @@ def bindings() -> list[Case]:
     return cases
 
 
-def _changes(dice: random.Random, count: int) -> list[tuple[int, ChangeRow]]:
+def _changes(dice: random.Random, count: int, *, with_models: bool) -> list[tuple[int, ChangeRow]]:
     """Open changes as a ledger may hold them: one leaving and one removal of a member at most."""
     indices = iter(dice.sample(range(1_000), 200))
     rows: list[tuple[int, ChangeRow]] = []
     seen: set[tuple[int, int]] = set()
+    kinds = (JOIN, JOIN, REMOVE, LEAVE, ROTATE, ROTATE) + (ACTIVATE,) * 4 * with_models
     for nth in range(dice.randint(1, 6)):
-        kind = dice.choice((JOIN, JOIN, REMOVE, LEAVE, ROTATE, ROTATE))
+        kind = dice.choice(kinds)
         number = 50 + nth if kind == JOIN else dice.randint(1, count)
-        if kind != ROTATE and (kind, number) in seen:
+        if kind not in {ROTATE, ACTIVATE} and (kind, number) in seen:
             continue
         seen.add((kind, number))
         asked = next(indices)
@@ -197,6 +208,7 @@ def _changes(dice: random.Random, count: int) -> list[tuple[int, ChangeRow]]:
             1,
             number,
             keys,
+            _model(nth) if kind == ACTIVATE else None,
             tuple(approvals),
             next(indices) if is_ready else None,
             dice.choice((5, 5, 5, 4)) if is_ready else 0,

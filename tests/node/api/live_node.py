@@ -57,7 +57,7 @@ class LiveNode:
             reader=self.world.store,
             foresight=Foresight(
                 self.world.store,
-                self.world.state.vocabulary,
+                lambda: self.world.state.vocabulary,
                 1,
                 lambda: self.world.state.footing,
             ),

@@ -1,4 +1,4 @@
-"""Who may hand in what: records about members take a right of their own, in every form."""
+"""Who may hand in what: records about members and models take a right of their own, in any form."""
 
 import json
 import time
@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import msgspec
 import pytest
+from msgspec.structs import replace as replaced
 
+from ledger.bureau.model import FIRST_MODEL
 from ledger.records import GOVERNANCE_TYPES, NAMES, RECORD_TYPES
 from ledger.signing import SigningKey
 from node.api.auth import GOVERNED, governed_type
@@ -28,7 +30,8 @@ def bearer(token: str) -> dict[str, str]:
 def governing(node) -> dict:
     """One record of each type that takes the right `govern`, by its name."""
     say = Members(node.world)
-    made = (say.propose(1, party(5)), say.approve(1, bytes(32)), say.remove(1, 2), say.leave(1))
+    about = (say.propose(1, party(5)), say.approve(1, bytes(32)), say.remove(1, 2), say.leave(1))
+    made = (*about, say.activate(1, replaced(FIRST_MODEL, id="other")))
     return {governed_type(each.record): each for each in made}
 
 
@@ -36,7 +39,7 @@ def json_of(submission) -> dict:
     return record_to_json(submission.record, submission.signatures)
 
 
-def test_exactly_the_records_about_members_are_governed(governing) -> None:
+def test_exactly_the_records_about_members_and_the_model_are_governed(governing) -> None:
     assert (
         set(governing)
         == set(GOVERNED.values())
