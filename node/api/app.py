@@ -97,6 +97,7 @@ def make_app(node: Node) -> web.Application:
     app[NODE] = node
     app[SESSIONS] = Sessions()
     checkpoints.prepare(app)
+    subjects.prepare(app)
     events.prepare(app)
     log.prepare(app)
     app[_DOCUMENT] = msgspec.json.encode(document(ROUTES, node.origin))

@@ -75,7 +75,12 @@ class Route:
         return _REGEX_IN_PATH.sub(r"{\1}", self.path)
 
 
+def encode_json(value: Any) -> bytes:
+    """Any value in its JSON form, as text."""
+    return msgspec.json.encode(value_to_json(value))
+
+
 def json_response(value: Any, *, status: int = 200, **headers: str) -> web.Response:
     """Any value in its JSON form."""
-    body = msgspec.json.encode(value_to_json(value))
+    body = encode_json(value)
     return web.Response(status=status, body=body, content_type=JSON, headers=headers)

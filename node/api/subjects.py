@@ -5,6 +5,7 @@ A subject is named `platform:handle`: the platform's number or code, and 64 lowe
 
 import asyncio
 import re
+from collections.abc import Callable
 from typing import Final, cast
 
 import msgspec
@@ -24,7 +25,16 @@ from node.api.files import FilePage, page_of
 from node.api.parameters import choice, code, only, parse_hash, parse_number, whole_number
 from node.api.port import NODE, Node
 from node.api.problems import NotFound
-from node.api.routes import JSON, OCTETS, Content, Parameter, Route, json_response
+from node.api.remembered import REMEMBERED, Remembered
+from node.api.routes import (
+    JSON,
+    OCTETS,
+    Content,
+    Parameter,
+    Route,
+    encode_json,
+    json_response,
+)
 from node.view import Certificate
 
 ROLES: Final = ("worker", "client")
@@ -33,7 +43,17 @@ LONG_FILE_LEAVES: Final = 256
 PAGE_LEAVES: Final = 100
 PAGE_LEAVES_MAX: Final = 1_000
 SUBJECT_CHARS_MAX: Final = 128
+_LONG: Final = web.AppKey("long", asyncio.Lock)
 _SUBJECT: Final = re.compile(r"(?P<platform>[a-z0-9-]{1,32}):(?P<handle>[0-9a-f]{64})\Z", re.ASCII)
+
+Make = Callable[[], tuple[bytes, bool]]
+"""Makes an answer: its bytes, and whether they may be kept."""
+
+
+def prepare(app: web.Application) -> None:
+    """What the routes share: answers that were given, and the turn of those who want long files."""
+    app[REMEMBERED] = Remembered()
+    app[_LONG] = asyncio.Lock()
 
 
 class ReasonShown(msgspec.Struct, frozen=True):
@@ -86,12 +106,47 @@ async def get_score(request: web.Request) -> web.Response:
     node: Node = request.app[NODE]
     certified, question, is_long = _question(request)
     basis = basis_of(request, certified)
-    if is_long:
-        found = await asyncio.to_thread(_score, node, certified, basis, question)
-        demand_held(node, certified)
-    else:
+
+    def make() -> tuple[bytes, bool]:
         found = _score(node, certified, basis, question)
-    return json_response(found)
+        # Who has acknowledged an erasure changes while the checkpoint is the same.
+        return encode_json(found), found.erased is None
+
+    body = await _answered(request, certified, ("score", question), lambda: make, is_long=is_long)
+    return web.Response(body=body, content_type=JSON)
+
+
+async def _answered(
+    request: web.Request,
+    certified: Certificate,
+    what: tuple[str, Question],
+    begin: Callable[[], Make],
+    *,
+    is_long: bool,
+) -> bytes:
+    """The answer that is remembered, or else made. `begin` is called in the event loop.
+
+    Answers from long files are made beside the event loop, one at a time: several would only take
+    the processor from each other, and from all that the loop has to do.
+    """
+    node, kept, key = request.app[NODE], request.app[REMEMBERED], (certified.size, *what)
+    found = kept.find(node, key)
+    if found is not None:
+        return found
+    if not is_long:
+        generation = kept.generation
+        body, lasts = begin()()
+    else:
+        async with request.app[_LONG]:
+            found = kept.find(node, key)
+            if found is not None:
+                return found
+            generation = kept.generation
+            body, lasts = await asyncio.to_thread(begin())
+        demand_held(node, certified)
+    if lasts:
+        kept.keep(node, key, body, generation)
+    return body
 
 
 def _score(node: Node, certified: Certificate, basis: Basis, question: Question) -> ScoreShown:
@@ -163,15 +218,13 @@ async def get_bundle(request: web.Request) -> web.Response:
     node: Node = request.app[NODE]
     certified, question, is_long = _question(request)
     basis = basis_of(request, certified)
-    # The index changes with each block: it is read at once, the file perhaps beside the event loop.
-    proofs = prove_in_index(node.reader, node.state.index, certified, question)
-    if is_long:
-        data = await asyncio.to_thread(
-            assemble_bundle, node.reader, certified, question, proofs, basis
-        )
-        demand_held(node, certified)
-    else:
-        data = assemble_bundle(node.reader, certified, question, proofs, basis)
+
+    def begin() -> Make:
+        # The index changes with each block: it is read at once, the file perhaps beside the loop.
+        proofs = prove_in_index(node.reader, node.state.index, certified, question)
+        return lambda: (assemble_bundle(node.reader, certified, question, proofs, basis), True)
+
+    data = await _answered(request, certified, ("bundle", question), begin, is_long=is_long)
     name = f"{_code_of(node, question.platform)}-{question.handle.hex()[:16]}.bundle"
     return web.Response(
         body=data,

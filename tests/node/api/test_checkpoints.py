@@ -271,4 +271,4 @@ async def test_a_long_file_is_scored_at_an_older_checkpoint(history, client, mon
 
     monkeypatch.setattr("node.api.subjects.asyncio.to_thread", slow)
     with pytest.raises(StandingError, match="is not held"):
-        await client.score(W, size=str(size))
+        await client.score(W, size=str(size), role="client")
