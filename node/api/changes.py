@@ -1,4 +1,4 @@
-"""How far each change of the membership is: who has approved it, what is missing, when it can hold.
+"""How far each change of membership or model is: who approved, what is missing, when it can hold.
 
 `Board` looks at the ledger once, at the end of one block, and describes changes as they stand then.
 """
@@ -17,6 +17,7 @@ from ledger.binding import (
     bind,
     complete_at,
 )
+from ledger.bureau.model import Model
 from ledger.encoding import encode
 from ledger.files import entry_at
 from ledger.genesis import epoch_of
@@ -24,18 +25,21 @@ from ledger.governance_rows import ChangeRow
 from ledger.governing import read_open
 from ledger.hashing import sha256
 from ledger.membership import Validator, quorum
+from ledger.parameters import Parameters
 from ledger.position import State
-from ledger.records import NAME_OF_TAG
+from ledger.records import NAME_OF_TAG, decode_record
+from ledger.records.model import ModelActivate
 from ledger.rows import (
     HeaderRow,
     header_key,
     lane_key,
     need_row,
+    parameters_key,
     read_row,
     submission_key,
 )
 from ledger.store import Reader
-from node.api.json_records import record_to_json
+from node.api.json_records import record_to_json, value_to_json
 
 ChangeState = Literal["open", "approved", "complete", "bound", "void"]
 """`approved`: by a quorum; `complete`: it binds at the epoch's end if a seat is left; `bound`: it
@@ -53,8 +57,17 @@ class Approval(msgspec.Struct, frozen=True):
     counts: bool
 
 
+class Moved(msgspec.Struct, frozen=True):
+    """A number of the model that changes, by its field's name."""
+
+    name: str
+    before: Any
+    after: Any
+
+
 class Change(msgspec.Struct, frozen=True):
-    """A change of the membership that was asked for, at `log_index` and `time` (of the batch).
+    """A change of the membership or the model that was asked for, at `log_index` and `time` (of the
+    batch). Of a model, `number` is its proposer.
 
     `needed`: so many members must approve (a leaving: 0); `missing`: so many more; `awaited`: codes
     of the members that have not. `is_ready`: whether the candidate has said so in this epoch (null:
@@ -63,7 +76,8 @@ class Change(msgspec.Struct, frozen=True):
     `lapses`: it becomes void at the first epoch's end at or after this time, unless it is approved
     before. `bound`: from which epoch it holds; `void`: the epoch in which it became clear that it
     never will; `burned`: whether the keys it named, which never were in force, are taken all the
-    same. `fingerprint`: SHA-256 of the validator in its canonical form; `record`: what asked."""
+    same. `fingerprint`: SHA-256 of the validator in its canonical form; `model`: the one to be, and
+    in `moves` what differs in it from the one that it was to replace; `record`: what asked."""
 
     id: bytes
     log_index: int
@@ -88,6 +102,8 @@ class Change(msgspec.Struct, frozen=True):
     burned: bool
     validator: Validator | None
     fingerprint: bytes | None
+    model: Model | None
+    moves: tuple[Moved, ...] | None
     record: dict[str, Any] | None
 
 
@@ -97,7 +113,7 @@ def epoch_now(state: State) -> int:
 
 
 class Board:
-    """The changes of the membership, as a ledger state has them."""
+    """The changes of the membership and the model, as a ledger state has them."""
 
     def __init__(self, reader: Reader, state: State, codes: Mapping[int, str]) -> None:
         self._reader, self._codes = reader, codes
@@ -145,6 +161,8 @@ class Board:
             burned=row.void is not None and row.type == ROTATE,
             validator=row.validator,
             fingerprint=None if row.validator is None else fingerprint(row.validator),
+            model=row.model,
+            moves=None if row.model is None else self._moves(log_index, row.model),
             record=self._record(log_index),
         )
 
@@ -170,8 +188,20 @@ class Board:
 
     def _record(self, log_index: int) -> dict[str, Any] | None:
         """The record that stands at a log index, in its JSON form."""
-        row = read_row(self._reader, Submission, submission_key(*self._place(log_index)))
+        row = self._submission(log_index)
         return None if row is None else record_to_json(row.record, row.signatures)
+
+    def _moves(self, log_index: int, model: Model) -> tuple[Moved, ...]:
+        """What differs from the model that this one was to replace, as the record says."""
+        row = self._submission(log_index)
+        record = None if row is None else decode_record(row.record)
+        if not isinstance(record, ModelActivate):
+            return ()
+        replaced = need_row(self._reader, Parameters, parameters_key(record.replaces))
+        return moves_of(replaced.model, model)
+
+    def _submission(self, log_index: int) -> Submission | None:
+        return read_row(self._reader, Submission, submission_key(*self._place(log_index)))
 
     def _place(self, log_index: int) -> tuple[bytes, int]:
         """The batch that a record came in, and its position there."""
@@ -179,6 +209,18 @@ class Board:
         lane, height, position = entry[1:5], entry[5:13], entry[13:15]
         name = self._reader.get(lane_key(int.from_bytes(lane), int.from_bytes(height)))
         return name or b"", int.from_bytes(position)
+
+
+def moves_of(before: Model, after: Model) -> tuple[Moved, ...]:
+    """The fields that differ between two models, in the model's own order."""
+    pairs = (
+        (name, getattr(before, name), getattr(after, name)) for name in Model.__struct_fields__
+    )
+    return tuple(
+        Moved(name, value_to_json(old), value_to_json(new))
+        for name, old, new in pairs
+        if old != new
+    )
 
 
 def fingerprint(validator: Validator) -> bytes:

@@ -1,4 +1,4 @@
-"""Who is to be a member, and who broke faith: changes of the membership and evidence, in full.
+"""Who is to be a member, which model is in force, who broke faith: changes and evidence, in full.
 
 Open to all, as the log is: these records hold nothing of any worker and are never erased.
 """
@@ -11,10 +11,13 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
+from ledger.activating import read_in_force
+from ledger.bureau.model import Model
 from ledger.encoding import UINT_MAX
 from ledger.governance_rows import CHANGE, ChangeRow, change_key, number_name
 from ledger.governing import Accusation, read_evidence, read_open, read_taken
 from ledger.membership import Validator
+from ledger.parameters import Parameters, parameters_hash
 from ledger.rows import decode_row
 from ledger.statements import EVIDENCE_NAMES
 from ledger.store import Reader, after
@@ -45,16 +48,28 @@ class Told(msgspec.Struct, frozen=True):
     second: bytes
 
 
+class Term(msgspec.Struct, frozen=True):
+    """From which epoch on a model has been in force, the parameters with it by their hash."""
+
+    epoch: int
+    id: str
+    parameters: bytes
+
+
 class Governance(msgspec.Struct, frozen=True):
     """The membership: of which epoch, the height of that epoch's last block and of the newest one,
-    how many must agree, and which number is free. `next`: the log index to go on from, where there
-    are more changes."""
+    how many must agree, and which number is free. `parameters` (a hash) and `model`: those in force
+    for the next block; `models`: all that ever were, by epoch. `next`: the log index to go on from,
+    where there are more changes."""
 
     epoch: int
     height: int
     epoch_end: int
     quorum: int
     free_number: int
+    parameters: bytes
+    model: Model
+    models: tuple[Term, ...]
     changes: tuple[Change, ...]
     next: int | None
     evidence: tuple[Told, ...]
@@ -85,6 +100,14 @@ def describe_evidence(codes: "dict[int, str]", found: Accusation) -> Told:
     )
 
 
+def terms(reader: Reader, first: Parameters) -> tuple[Term, ...]:
+    """All models that were ever in force; `first`: genesis's parameters."""
+    return tuple(
+        Term(each.epoch, each.parameters.model.id, parameters_hash(each.parameters))
+        for each in read_in_force(reader, first)
+    )
+
+
 def free_number(reader: Reader, validators: Sequence[Validator]) -> int:
     """The lowest number above the members' that nobody has or ever had."""
     number = max(each.number for each in validators) + 1
@@ -94,7 +117,7 @@ def free_number(reader: Reader, validators: Sequence[Validator]) -> int:
 
 
 async def get_governance(request: web.Request) -> web.Response:
-    """Changes of the membership, oldest first, and evidence."""
+    """Changes of the membership and the model, oldest first, and evidence."""
     only(request, ("from", "limit", "state"))
     first = whole_number(request, "from", 0, UINT_MAX, 0)
     limit = whole_number(request, "limit", 1, CHANGES_MAX, CHANGES_MAX)
@@ -117,6 +140,9 @@ async def get_governance(request: web.Request) -> web.Response:
             epoch_end=board.epoch * blocks,
             quorum=board.quorum,
             free_number=free_number(reader, state.validators),
+            parameters=state.parameters_hash,
+            model=state.parameters.model,
+            models=terms(reader, state.foundation.parameters),
             changes=tuple(changes),
             next=found[limit][0] if len(found) > limit else None,
             evidence=tuple(describe_evidence(codes, each) for each in evidence),
@@ -129,7 +155,7 @@ ROUTES: Final = (
         "GET",
         "/v1/governance",
         get_governance,
-        "Changes of the membership, and evidence",
+        "Changes of the membership and the model, and evidence",
         "network",
         None,
         {200: (Content(JSON, Governance),)},

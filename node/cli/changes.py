@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from ledger.errors import StandingError
 from ledger.membership import faults, quorum
+from node.cli.model_text import number_text
 from node.client import Client
 
 ID_LEAST: Final = 6
@@ -20,12 +21,18 @@ JOIN: Final = "member.propose"
 ROTATE: Final = "key.rotate"
 REMOVE: Final = "member.remove"
 LEAVE: Final = "member.leave"
+ACTIVATE: Final = "model.activate"
 _WHAT: Final = {
     JOIN: "joins",
     ROTATE: "changes its keys",
     REMOVE: "is removed",
     LEAVE: "leaves",
 }
+
+MODEL_EFFECT: Final = (
+    "    in force from the first block of the epoch behind its approval on; what was answered, and",
+    "    what stands in files, stays as it is; every other open change of the model is void then",
+)
 
 Told = Mapping[str, Any]
 """A change as the node tells it (node/api/changes.py)."""
@@ -63,7 +70,10 @@ async def find(client: Client, named: str) -> dict[str, Any]:
 
 def line_of(change: Told) -> str:
     """A change in one line."""
-    parts = [f"{change['id'][:SHORT]}  {change['type']} {change['code']} ({change['number']})"]
+    about = f"{change['code']} ({change['number']})"
+    if change["type"] == ACTIVATE:
+        about = f"{change['model']['id']}, asked by {about}"
+    parts = [f"{change['id'][:SHORT]}  {change['type']} {about}"]
     if change["needed"]:
         parts.append(f"{len(change['approvals'])} of {change['needed']} approve")
     if change["missing"]:
@@ -108,15 +118,30 @@ def history_of(change: Told) -> list[str]:
 
 def description_of(change: Told, network: Told) -> list[str]:
     """All that who approves a change should know: whom it is about, by which keys, what follows."""
-    what = _WHAT[change["type"]]
+    if change["type"] == ACTIVATE:
+        first = f"model {change['model']['id']} comes into force: {ACTIVATE}"
+    else:
+        what = _WHAT[change["type"]]
+        first = f"{change['code']} (platform {change['number']}) {what}: {change['type']}"
     lines = [
-        f"{change['code']} (platform {change['number']}) {what}: {change['type']}",
+        first,
         f"    change {change['id']}",
         *history_of(change),
     ]
     if change["validator"] is not None:
         lines += keys_of(change["validator"], change["fingerprint"], network)
+    if change["type"] == ACTIVATE:
+        return [*lines, *moves_of(change["moves"]), *MODEL_EFFECT]
     return [*lines, *effect_of(change["type"], network)]
+
+
+def moves_of(moves: Sequence[Told]) -> list[str]:
+    """The numbers that a new model changes, each as it is and as it will be."""
+    return [
+        f"    {each['name']}: {number_text(each['name'], each['before'])} → "
+        f"{number_text(each['name'], each['after'])}"
+        for each in moves
+    ]
 
 
 def keys_of(validator: Told, fingerprint: str, network: Told) -> list[str]:

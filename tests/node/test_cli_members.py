@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from ledger.block import decode_seal
 from ledger.epochs import decode_chain
+from ledger.bureau.model import FIRST_MODEL
 from ledger.genesis import FIRST_BOUNDS, Foundation, Genesis, chain_id
 from ledger.governing import read_changes
 from ledger.records import NAME_OF_TAG
@@ -19,6 +20,7 @@ from node.api.app import make_app
 from node.api.changes import fingerprint
 from node.cli import place
 from node.cli.changes import grouped
+from node.cli.model_text import number_text
 from node.cli.network import app
 from node.config import Address, load_config
 from node.home import Plan, write_home
@@ -232,6 +234,24 @@ def test_approve_shows_which_keys_a_rotation_replaces(governed, asked) -> None:
     )
     assert "p2 (platform 2) changes its keys" in result.stdout
     assert f"root key {old.root_key.hex()}\n" in result.stdout
+
+
+def test_approve_shows_which_numbers_of_the_model_move(governed, asked) -> None:
+    model = struct_replace(FIRST_MODEL, id="slow", half_life_days=400, floor_bad=32_768)
+    change = governed.say(lambda say: say.ask(2, say.activate(2, model))).hex()
+    result = asked("approve", change[:8], "--yes")
+    assert result.exit_code == 0, result.output
+    floor = number_text("floor_bad", FIRST_MODEL.floor_bad)
+    for words in (
+        "model slow comes into force: model.activate",
+        f"    half_life_days: {FIRST_MODEL.half_life_days} → 400",
+        f"    floor_bad: {floor} → 0.5",
+        "2 more must approve, of: p1, p3, p4",
+    ):
+        assert words in result.stdout, (words, result.stdout)
+    assert changes_of(governed) == [("model.activate", 2, [2, 1])]
+    listed = asked("changes").stdout
+    assert f"{change[:12]}  model.activate slow, asked by p2 (2), 2 of 3 approve" in listed
 
 
 @pytest.mark.usefixtures("at_terminal")

@@ -3,13 +3,15 @@
 from hashlib import sha256
 
 import pytest
+from msgspec.structs import replace
 
 from ledger.binding import LAPSE_MS
+from ledger.bureau.model import FIRST_MODEL
 from ledger.encoding import encode
 from ledger.genesis import FIRST_BOUNDS
 from ledger.records import decode_record
 from ledger.records.membership import MemberPropose
-from node.api.json_records import record_from_json
+from node.api.json_records import record_from_json, value_to_json
 from tests.ledger.members import Members, party
 from tests.node.audit.test_accused import two_notarizes
 
@@ -161,3 +163,35 @@ async def test_open_changes_alone(client, stranger, members) -> None:
     assert (await client.governance(change["log_index"] + 1, "open"))["changes"] == []
     async with stranger.get("v1/governance", params={"state": "void"}) as response:
         assert response.status == 400
+
+
+async def test_a_change_of_the_model_is_shown_in_full_with_what_moves(client, members) -> None:
+    model = replace(FIRST_MODEL, id="slow", half_life_days=400, floor_bad=9_999)
+    state = members.world.state
+    found = await client.governance()
+    assert found["parameters"] == state.parameters_hash.hex()
+    assert found["model"] == value_to_json(FIRST_MODEL)
+    assert [(each["epoch"], each["id"]) for each in found["models"]] == [(1, FIRST_MODEL.id)]
+    asked = members.ask(2, members.activate(2, model))
+    change = await _only(client)
+    assert (change["type"], change["number"], change["needed"]) == ("model.activate", 2, 3)
+    assert change["model"] == value_to_json(model)
+    assert change["record"]["replaces"] == found["parameters"]
+    moves = [
+        {"name": "id", "before": FIRST_MODEL.id, "after": "slow"},
+        {"name": "half_life_days", "before": FIRST_MODEL.half_life_days, "after": 400},
+        {"name": "floor_bad", "before": FIRST_MODEL.floor_bad, "after": 9_999},
+    ]
+    assert change["moves"] == moves
+    members.agree(asked, 3, 4)
+    assert (await client.network())["changes"] == 1
+    members.end()
+    change = await _only(client)
+    assert (change["state"], change["bound"], change["moves"]) == ("bound", 2, moves)
+    now = await client.governance()
+    assert now["model"] == value_to_json(model)
+    assert now["models"] == [
+        *found["models"],
+        {"epoch": 2, "id": "slow", "parameters": now["parameters"]},
+    ]
+    assert now["parameters"] != found["parameters"]
