@@ -174,7 +174,7 @@ def changes(
     token_file: TokenFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the changes of membership and model: who approved, what is missing, when they can hold."""
+    """Show the changes of membership and model: who approved, what is missing, from when on."""
     place = place_of(home, node, token_file)
     found = ask(*place, lambda client: read_all(client, "all" if every else "open"))
     if as_json:

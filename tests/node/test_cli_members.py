@@ -11,8 +11,8 @@ from msgspec.structs import replace as struct_replace
 from typer.testing import CliRunner
 
 from ledger.block import decode_seal
-from ledger.epochs import decode_chain
 from ledger.bureau.model import FIRST_MODEL
+from ledger.epochs import decode_chain
 from ledger.genesis import FIRST_BOUNDS, Foundation, Genesis, chain_id
 from ledger.governing import read_changes
 from ledger.records import NAME_OF_TAG
