@@ -107,7 +107,7 @@ def test_a_model_version_is_read_from_a_file(tmp_path):
     path.write_text('{"model": {"id": "mine", "half_life_days": 30}}', encoding="utf-8")
     model = load_model(path)
     assert (model.id, model.half_life_days) == ("mine", 30)
-    assert model.weak_cap == FIRST_MODEL.weak_cap
+    assert model.newcomer_window == FIRST_MODEL.newcomer_window
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def test_the_lab_attacks_two_versions(tmp_path):
 
     folder = folder_of(tmp_path, 900)
     other = tmp_path / "other.json"
-    other.write_text('{"id": "other", "weak_cap": 0}', encoding="utf-8")
+    other.write_text('{"id": "other", "standing_floor": 0}', encoding="utf-8")
     first = tmp_path / "first.json"
     first.write_text("{}", encoding="utf-8")
     app = typer.Typer()
@@ -73,7 +73,7 @@ def test_the_lab_attacks_two_versions(tmp_path):
     assert theirs["model"] == "other"
     effects = [each["attacks"]["boost-20"]["standing"] for each in (ours, theirs)]
     raised = [each["after"] - each["before"] for each in effects]
-    assert raised[1] < raised[0]  # without weak words strangers' praise buys nothing
+    assert raised[1] < raised[0]  # a stranger's word that weighs nothing buys nothing
     assert len(ours["purchases"]) == 1
     assert set(ours["newcomers"]) >= {"honest", "false_rejection"}
     assert done.exit_code == 1 - all(
