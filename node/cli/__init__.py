@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "bundle": "node.cli.bundle",
     "verify": "node.cli.verify",
     "audit": "node.cli.audit",
+    "model": "node.cli.model",
     "export": "node.cli.export",
     "bench": "node.cli.bench",
 }

@@ -131,11 +131,11 @@ def description_of(change: Told, network: Told) -> list[str]:
     if change["validator"] is not None:
         lines += keys_of(change["validator"], change["fingerprint"], network)
     if change["type"] == ACTIVATE:
-        return [*lines, *moves_of(change["moves"]), *MODEL_EFFECT]
+        return [*lines, *moves_lines(change["moves"]), *MODEL_EFFECT]
     return [*lines, *effect_of(change["type"], network)]
 
 
-def moves_of(moves: Sequence[Told]) -> list[str]:
+def moves_lines(moves: Sequence[Told]) -> list[str]:
     """The numbers that a new model changes, each as it is and as it will be."""
     return [
         f"    {each['name']}: {number_text(each['name'], each['before'])} → "

@@ -217,15 +217,20 @@ def look(place: Place, question: Look) -> tuple[dict[str, Any], Any]:
     return ask(*place, both)
 
 
-def hand_in(make: Make, what: str, place: Place, *, as_json: bool) -> dict[str, Any]:
-    """Make a record and hand it in; wait until it is final. Exit 1 if the ledger refuses it."""
+def hand_in(
+    make: Make, what: str, place: Place, *, as_json: bool, beside: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Make a record and hand it in; wait until it is final. Exit 1 if the ledger refuses it.
+
+    `beside`: what else the JSON object has.
+    """
 
     async def question(client: Client) -> dict[str, Any]:
         own = int((await client.network())["platform"])
         record = make(own, time.time_ns() // 1_000_000)
         return await submit_one(client, encode_record(record), b"")
 
-    answer = ask(*place, question)
+    answer = {**ask(*place, question), **(beside or {})}
     tell(answer, what, as_json=as_json)
     return answer
 
