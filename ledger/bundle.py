@@ -20,11 +20,10 @@ from ledger.bundle_form import (
 from ledger.bundle_verify import Step, Verified, verify_bundle
 from ledger.bureau.answer import Question
 from ledger.bureau.basis import Basis, Certified
-from ledger.bureau.erased import check_erasures
 from ledger.bureau.reading import answer_of, is_read, read_closure, summary_at
 from ledger.encoding import encode
 from ledger.errors import InvalidInput
-from ledger.files import KIND_FILE, KIND_PLATFORM, FileItem, closure, index_key
+from ledger.files import KIND_FILE, KIND_PLATFORM, FileItem, closure, erased_in, index_key
 from ledger.index import Index
 from ledger.store import Reader
 
@@ -112,7 +111,7 @@ def assemble_bundle(
 
 def _file_proof(file: tuple[int, bytes, Sequence[FileItem]], proof: bytes) -> FileProof:
     platform, handle, items = file
-    erased = check_erasures(item.leaf for item in items)
+    erased = erased_in(item.leaf for item in items)  # how they stand is checked for the answer
     openings = [
         _opening(item.submission, item.annotation)
         for item in items

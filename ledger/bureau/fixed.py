@@ -76,11 +76,14 @@ def log2_q22(value: int) -> int:
 def ratio_q16(part: int, rest: int) -> int:
     """⌊part · 2^16 / (part + rest)⌋, held between 1 and 65,535; both ≥ 0, the sum 1…2^52 − 1.
 
-    Divided bit by bit, so that it is exact (and never falls when `part` rises) below 2^53.
+    Large ones are divided bit by bit, so that it is exact (and never falls when `part` rises)
+    below 2^53.
     """
     total, found = part + rest, 0
     if not rest:
         return Q16_ONE - 1
+    if not total >> 37:
+        return max(1, (part << 16) // total)
     for _ in range(16):
         part <<= 1
         found <<= 1
