@@ -1,11 +1,11 @@
 """Calibration before and after: outcomes, each predicted by both models from what was known before.
 
-What is predicted is whether an engagement ends well (`worker_sign`), just before the block that
-holds its outcome, in the engagement's first domain, by each run's own rows: under the model in
-force, under the other one on the same rows (the day it comes into force), and under the other one
-had it been in force from genesis on. The thin-file line is left out here: else two models would be
-measured on different events. Of many outcomes a sample is taken, drawn by SHA-256(seed ‖ log
-index), so that everybody draws the same.
+What is predicted is whether an engagement ends well (`worker_sign`), from the records before its
+outcome in the log (of summaries: before its block), in the engagement's first domain, by each run's
+own rows: under the model in force, under the other one on the same rows (the day it comes into
+force), and under the other one had it been in force from genesis on. The thin-file line is left out
+here: else two models would be measured on different events. Of many outcomes a sample is taken,
+drawn by SHA-256(seed ‖ log index), so that everybody draws the same.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -81,7 +81,7 @@ class Outcomes:
         return [each for _, each in self._kept]
 
     def note(self, block: Executed) -> None:
-        """Predict what this block says, from what was known before it."""
+        """Predict what this block says, each outcome from the records before it."""
         for log_index, record, time in _accepted(block):
             sign = worker_sign(record.status, record.fault, record.acceptance)
             if not sign:
@@ -91,7 +91,11 @@ class Outcomes:
             if drawn >= self._below:
                 continue
             ended = _ended(self._twins.as_it_was, record, time, is_good=sign > 0)
-            found = None if ended is None else self._predict(block.before, ended)
+            found = (
+                None
+                if ended is None
+                else self._predict(Place(block.before.height, log_index), ended)
+            )
             if found is not None:
                 self._kept.append((drawn, found))
                 self._make_room()

@@ -39,7 +39,8 @@ _PAYLOADS: Final = frozenset({HEADER, RESIDUE, SUBMISSION})
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A height, and the log's size there: what was known then. It has no note, and needs none."""
+    """What was known when the log had this size; of summaries: behind the block of this height. It
+    has no note, and needs none."""
 
     height: int
     size: int

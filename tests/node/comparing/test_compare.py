@@ -5,12 +5,14 @@ from dataclasses import dataclass
 import pytest
 from msgspec.structs import replace
 
+from ledger.batch import Submission
 from ledger.bureau.answer import Question
 from ledger.bureau.model import FIRST_MODEL, Model
 from ledger.bureau.reading import answer, ask
 from ledger.errors import StandingError
 from ledger.genesis import FIRST_BOUNDS, Genesis
 from ledger.parameters import parameters_hash
+from ledger.records import Record
 from ledger.source import ReaderSource
 from ledger.store import SUBJECT, MemoryStore, Reader, after
 from node.comparing.outcomes import Outcomes, calibration
@@ -179,6 +181,27 @@ def test_each_outcome_is_predicted_from_what_was_known_before_it() -> None:
     assert found.total == len(found.predicted) == 18
     assert [each.before.good for each in found.predicted] == [n % 3 != 1 for n in range(18)]
     assert [each.before.earlier for each in found.predicted] == [n // 3 for n in range(18)]
+
+
+def test_within_one_block_too_only_what_stands_before_is_known() -> None:
+    """A history that is imported comes in few blocks."""
+    world = World(genesis_of(2, bounds=replace(FIRST_BOUNDS, epoch_blocks=4)))
+    said: list[Submission | Record] = [world.register("w"), world.register("c")]
+    for n in range(5):
+        said += [world.open(f"e{n}"), world.outcome(f"e{n}")]
+    world.run(*said)
+    twins = Twins(
+        world.genesis,
+        ReaderSource(world.store),
+        SAME,
+        rows=MemoryStore(),
+        other_rows=MemoryStore(),
+        stored=world.store,
+    )
+    found = Outcomes(twins, world.state.parameters, 1_000, 0)
+    for block in twins.blocks():
+        found.note(block)
+    assert [each.before.earlier for each in found.predicted] == [0, 1, 2, 3, 4]
 
 
 def test_of_many_outcomes_a_sample_is_drawn_alike_by_everybody(eraser: Eraser) -> None:
