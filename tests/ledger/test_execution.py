@@ -14,12 +14,15 @@ import msgpack
 import pytest
 from msgspec.structs import astuple, replace
 
-from ledger.batch import Submission
+from ledger.batch import Submission, commitment
 from ledger.block import encode_seal
+from ledger.bureau.model import FIRST_MODEL, Model
 from ledger.encoding import encode
 from ledger.execution import BlockRun
 from ledger.genesis import FIRST_BOUNDS, Bounds, genesis_seal
 from ledger.records import NAMES, Record, decode_record
+from ledger.records.membership import MemberApprove
+from ledger.records.model import ModelActivate
 from ledger.replay import ReaderSource, replay
 from ledger.rows import ValidatorsRow, need_row, validators_key
 from ledger.rules import RULES
@@ -32,15 +35,16 @@ from tests.reference.execution import Ledger
 def reference_of(world: World) -> Ledger:
     foundation = world.genesis.foundation
     seal = genesis_seal(foundation)
-    scales = {scale.code: astuple(scale) for scale in foundation.parameters.scales}
-    return Ledger(
+    made = Ledger(
         world.chain,
         foundation.created,
         encode_seal(seal),
-        parameters_hash=seal.parameters,
-        model=foundation.parameters.model,
-        scales=scales,
+        parameters=msgpack.unpackb(encode(foundation.parameters)),
+        names=Model.__struct_fields__,
+        members=[each.number for each in foundation.validators],
     )
+    assert made.parameters_hash == seal.parameters
+    return made
 
 
 def peopled(bounds: Bounds = FIRST_BOUNDS) -> World:
@@ -98,12 +102,34 @@ def some_record(world: World, dice: random.Random, lane: int) -> Record:
     return replace(rating, rater=by_client if direction == "of-worker" else by_worker)
 
 
+def some_change(world: World, dice: random.Random, lane: int, asked: list[bytes]) -> Submission:
+    """A model is asked for, mostly a new one, or one of the newest is approved."""
+    if asked and dice.random() < 0.7:
+        named = dice.choice(asked[-3:]) if dice.random() < 0.95 else bytes(32)
+        return world.submit(MemberApprove(lane, world.time, named))
+    code = f"m{dice.randrange(12)}"
+    days = 60 + (dice.randrange(2) if dice.random() < 0.2 else 0)
+    model = replace(
+        FIRST_MODEL,
+        id=code,
+        half_life_days=days,
+        standing_half=FIRST_MODEL.standing_half + len(code) * 1_000 * int(code[1:]),
+        newcomer_results=int(code[1:]),
+    )
+    model = FIRST_MODEL if dice.random() < 0.1 else model
+    replaces = world.state.parameters_hash if dice.random() < 0.9 else bytes(32)
+    made = world.submit(ModelActivate(lane, world.time, replaces, model))
+    asked.append(commitment(made))
+    return made
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_random_history_agrees_with_the_reference(seed: int) -> None:
     dice = random.Random(seed)
     world = peopled(replace(FIRST_BOUNDS, epoch_blocks=dice.randint(1, 4)))
     slow = reference_of(world)
     epoch_blocks = world.genesis.foundation.bounds.epoch_blocks
+    asked: list[bytes] = []
     seen: set[str] = set()
     accepted: Counter[str] = Counter()
     for _ in range(14):
@@ -111,7 +137,12 @@ def test_random_history_agrees_with_the_reference(seed: int) -> None:
         for _ in range(dice.randint(0, 4)):
             lane = dice.randint(1, 2)
             count = dice.randint(0, 40)
-            world.put(lane, [some_record(world, dice, lane) for _ in range(count)])
+            said = [world.submit(some_record(world, dice, lane)) for _ in range(count)]
+            said += [
+                some_change(world, dice, lane, asked) for _ in range(dice.choice((0, 0, 1, 4)))
+            ]
+            dice.shuffle(said)
+            world.put(lane, said)
         block, name, batches = world.next_block()
         applied = world.block()
         epoch_ends = block.height % epoch_blocks == 0
@@ -134,6 +165,7 @@ def test_random_history_agrees_with_the_reference(seed: int) -> None:
         assert [rule for *_, rule in applied.records] == verdicts
         assert encode(applied.seal) == msgpack.packb(seal)
         assert (applied.size, applied.root) == (size, root)
+        assert world.state.parameters_hash == slow.parameters_hash
         seen.update(verdicts)
         items = [item for _, batch in batches for item in batch.submissions]
         for item, rule in zip(items, verdicts, strict=True):
@@ -142,6 +174,23 @@ def test_random_history_agrees_with_the_reference(seed: int) -> None:
         if dice.random() < 0.3:
             world.state = load(world.store, 4)
     assert {"", "unknown-engagement", "subject-exists"} <= seen
+    print(
+        "BROUGHT",
+        len(slow.models) - 1,
+        sorted(
+            seen
+            & {
+                "model-replaced",
+                "model-in-force",
+                "model-id-taken",
+                "activation-exists",
+                "change-closed",
+                "unknown-change",
+                "approval-exists",
+                "too-many-changes",
+            }
+        ),
+    )
     assert min(accepted["engagement.outcome"], accepted["rating"]) >= 10, accepted
     epoch = (world.state.height) // epoch_blocks + 1
     kept = need_row(world.store, ValidatorsRow, validators_key(epoch))

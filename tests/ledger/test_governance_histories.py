@@ -8,6 +8,7 @@ import pytest
 
 from ledger import binding
 from ledger.batch import commitment
+from ledger.bureau.model import FIRST_MODEL, Model
 from ledger.checkpoint import Checkpoint, cosignature_message
 from ledger.epochs import EpochEnd, advance, follow, policy_of, trust_genesis
 from ledger.errors import BadProof
@@ -47,10 +48,25 @@ class Asked:
     approvals: list[tuple[int, int]]
     readies: list[tuple[int, int]] = field(default_factory=list)
     is_open: bool = True
+    model: Model | None = None
 
 
-def reference(current: dict[int, Party | None], asked: list[Asked], epoch: int) -> dict:  # type: ignore[type-arg]
-    """The next set, said as the README says it, event by event in the order of the log."""
+def _bring_into_force(
+    complete: list[Asked], asked: list[Asked], in_force: list[Model | None]
+) -> None:
+    """The first model that is complete, and none that is asked for any more."""
+    models = [change.model for change in complete if change.kind == "model"]
+    if models:
+        in_force.append(models[0])
+        for change in asked:
+            change.is_open = change.is_open and change.kind != "model"
+
+
+def reference(  # type: ignore[no-untyped-def]
+    current: dict[int, Party | None], asked: list[Asked], epoch: int, in_force: list[Model | None]
+):
+    """The next set, said as the README says it, event by event in the order of the log; the model
+    that comes into force is appended to those that were."""
     n = len(current)
     f = (n - 1) // 3
     complete = []
@@ -66,12 +82,14 @@ def reference(current: dict[int, Party | None], asked: list[Asked], epoch: int) 
             approvals += what == "approval"
             readies += what == "ready"
             enough = change.kind == "leave" or approvals >= n - f
-            if enough and (change.kind in ("leave", "remove") or readies):
+            if enough and (change.kind in ("leave", "remove", "model") or readies):
                 complete.append((at, change))
                 break
     members = dict(current)
     seats = max(1, f)
-    for _, change in sorted(complete, key=lambda each: each[0]):
+    complete.sort(key=lambda each: each[0])
+    _bring_into_force([change for _, change in complete], asked, in_force)
+    for change in [change for _, change in complete if change.kind != "model"]:
         if not seats:
             break
         if change.kind == "join" and len(members) < VALIDATORS_MAX:
@@ -88,7 +106,7 @@ def reference(current: dict[int, Party | None], asked: list[Asked], epoch: int) 
         change.is_open = False
         seats -= 1
     for change in asked:
-        if change.kind != "join" and change.number not in members:
+        if change.kind not in ("join", "model") and change.number not in members:
             change.is_open = False
     return members
 
@@ -105,6 +123,7 @@ class History:
         self.parties: dict[int, Party | None] = dict.fromkeys(range(1, count + 1))
         self.asked: list[Asked] = []
         self.ids: dict[bytes, Asked] = {}
+        self.in_force: list[Model | None] = [FIRST_MODEL]
         self.following: list[EpochEnd] = []
         self.fresh = 100
 
@@ -128,7 +147,15 @@ class History:
 
     def _draw(self, number: int):  # type: ignore[no-untyped-def]
         dice, say = self.dice, self.members
-        match dice.choice(("join", "remove", "leave", "rotate", *["approve"] * 8, *["ready"] * 6)):
+        kinds = ("join", "remove", "leave", "rotate", "model", *["approve"] * 8, *["ready"] * 6)
+        match dice.choice(kinds):
+            case "model":
+                self.fresh += 1
+                back = dice.random() < 0.2
+                model = msgspec.structs.replace(FIRST_MODEL, id=f"m{self.fresh}")
+                model = dice.choice(self.in_force) if back else model
+                stale = bytes(32) if dice.random() < 0.1 else None
+                return say.activate(number, model, stale), ("model", number, model, number)
             case "join":
                 self.fresh += 1
                 who = party(self.fresh, "g")
@@ -165,14 +192,17 @@ class History:
         elif kind == "ready":
             self.ids[about].readies.append((epoch, log_index))
         else:
-            made = Asked(kind, about, log_index, who, [(by, log_index)])
+            model = who if kind == "model" else None
+            who = None if kind == "model" else who
+            made = Asked(kind, about, log_index, who, [(by, log_index)], model=model)
             self.asked.append(made)
             self.ids[record_id] = made
 
     def _end(self, epoch: int) -> None:
         before = dict(self.parties)
-        self.parties = reference(self.parties, self.asked, epoch)
+        self.parties = reference(self.parties, self.asked, epoch, self.in_force)
         state = self.world.state
+        assert state.parameters.model == self.in_force[-1]
         assert [each.number for each in state.validators] == sorted(self.parties)
         for each in state.validators:
             who = self.parties[each.number]
@@ -218,6 +248,7 @@ def test_the_sets_are_the_references(history: History) -> None:
     world = history.world
     state = load(world.store, 16)
     assert (state.validators, state.outlook) == (world.state.validators, world.state.outlook)
+    assert state.parameters == world.state.parameters
 
 
 def test_they_replay_alike(history: History) -> None:
@@ -248,6 +279,7 @@ def test_an_audit_goes_on_from_anywhere(history: History) -> None:
         assert not any(step.findings for step in more.steps(None))
         state = more.state
         assert (state.validators, state.outlook) == (world.state.validators, world.state.outlook)
+        assert state.parameters == world.state.parameters
 
 
 def test_the_public_walk_goes_by_the_sets(history: History) -> None:
@@ -283,7 +315,7 @@ def test_histories_are_worth_something() -> None:
         bound |= {row.type for row in rows if row.bound is not None}
         void += sum(row.void is not None for row in rows)
         left += sum(row.void is None and row.bound is None for row in rows)
-    assert bound == {50, 53, 54, 55}
+    assert bound == {50, 53, 54, 55, 56}
     assert void > 5
     assert left > 5
 

@@ -1,10 +1,12 @@
 """Execution read aloud from ledger/README.md: plain lists and dictionaries, another MessagePack
 library, every root made anew. Shares nothing with the code under test but the rater arithmetic.
 
-Judges the four platform-signed records and the stateful rules that random histories break.
+Judges the four platform-signed records, changes of the model with their approvals, and the stateful
+rules that random histories break.
 """
 
 from hashlib import sha256
+from types import SimpleNamespace
 
 import msgpack
 
@@ -22,9 +24,12 @@ def u32(n):
 
 
 class Ledger:
-    def __init__(self, chain, created, genesis_seal_entry, *, parameters_hash, model, scales):
-        self.chain, self.parameters_hash = chain, parameters_hash
-        self.model, self.scales = model, scales
+    def __init__(self, chain, created, genesis_seal_entry, *, parameters, names, members):
+        """`parameters` as plain lists, the model's by `names`; `members`: their numbers."""
+        self.chain, self.parameters, self.names = chain, parameters, names
+        self.members, self.changes, self.open = members, {}, []
+        self.models = {parameters[1][0]: parameters[1]}
+        self.scales = {scale[0]: scale for scale in parameters[2]}
         self.entries = [genesis_seal_entry]
         self.parent, self.day = chain, created // DAY
         self.subjects, self.engagements = {}, {}
@@ -54,6 +59,8 @@ class Ledger:
                     + commitment
                 )
                 files, target, annotation = self.enact(fields, log_index, header["time"])
+                if fields[0] == 56:
+                    self.changes[commitment] = self.open[-1]
                 hashed = h(salt, msgpack.packb(annotation))
                 leaf = msgpack.packb([log_index, time, fields[0], commitment, target, hashed])
                 for subject in files:
@@ -80,8 +87,71 @@ class Ledger:
             validators,
         ]
         self.entries.append(b"\x01" + msgpack.packb(seal))
+        if epoch_ends:
+            self.bind(time)
         self.parent = name
         return len(self.entries), merkle.tree_hash(self.entries), seal, verdicts
+
+    @property
+    def parameters_hash(self):
+        return h(msgpack.packb(self.parameters))
+
+    @property
+    def model(self):
+        return SimpleNamespace(**dict(zip(self.names, self.parameters[1], strict=True)))
+
+    def approved_at(self, change):
+        """The log index of the approval that made the quorum, or None."""
+        quorum = len(self.members) - (len(self.members) - 1) // 3
+        counted = sorted(change["approvals"].values())
+        return counted[quorum - 1] if len(counted) >= quorum else None
+
+    def bind(self, time):
+        """The first complete change of the model is in force from the next block on."""
+        complete = [each for each in self.open if self.approved_at(each) is not None]
+        if complete:
+            model = min(complete, key=self.approved_at)["model"]
+            self.parameters = [self.parameters[0], model, *self.parameters[2:]]
+            self.models[model[0]] = model
+            self.open = []
+        self.open = [each for each in self.open if each["asked"] + 30 * DAY > time]
+
+    def judge_change(self, fields):
+        tag, platform, _, named, *rest = fields
+        if tag == 51:
+            change = self.changes.get(named)
+            if change is None:
+                return "unknown-change"
+            if not any(change is each for each in self.open):
+                return "change-closed"
+            return "approval-exists" if platform in change["approvals"] else ""
+        [model] = rest
+        if named != self.parameters_hash:
+            return "model-replaced"
+        if model == self.parameters[1]:
+            return "model-in-force"
+        if self.models.get(model[0], model) != model:
+            return "model-id-taken"
+        if any(each["model"] == model for each in self.open):
+            return "activation-exists"
+        own = [each for each in self.open if each["by"] == platform]
+        full = len(own) >= 16 and all(self.approved_at(each) is not None for each in own)
+        return "too-many-changes" if full else ""
+
+    def change(self, fields, log_index, batch_time):
+        tag, platform, _, named, *rest = fields
+        if tag == 51:
+            self.changes[named]["approvals"][platform] = log_index
+            return [], self.changes[named]["index"], []
+        own = [each for each in self.open if each["by"] == platform]
+        if len(own) >= 16:
+            given_up = next(each for each in own if self.approved_at(each) is None)
+            self.open = [each for each in self.open if each is not given_up]
+        self.open.append({
+            "model": rest[0], "by": platform, "index": log_index, "asked": batch_time,
+            "approvals": {platform: log_index},
+        })  # fmt: skip
+        return [], None, []
 
     def pass_days(self, day):
         for (platform, _), each in self.engagements.items():
@@ -90,11 +160,15 @@ class Ledger:
         self.day = day
 
     def judge(self, fields, lane, batch_time):
-        tag, platform, at, *rest = fields
+        tag, platform, at, *_ = fields
         if at > batch_time:
             return "dated-after-batch"
         if platform != lane:
             return "foreign-platform"
+        return self.judge_change(fields) if tag in {51, 56} else self.judge_work(fields)
+
+    def judge_work(self, fields):
+        tag, platform, at, *rest = fields
         if tag == 1:
             return "subject-exists" if u32(platform) + rest[0] in self.subjects else ""
         engagement = self.engagements.get((platform, rest[0]))
@@ -116,6 +190,8 @@ class Ledger:
 
     def enact(self, fields, log_index, batch_time):
         tag, platform, at, *rest = fields
+        if tag in {51, 56}:
+            return self.change(fields, log_index, batch_time)
         if tag == 1:
             subject = u32(platform) + rest[0]
             self.subjects[subject] = 0
