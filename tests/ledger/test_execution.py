@@ -174,23 +174,7 @@ def test_random_history_agrees_with_the_reference(seed: int) -> None:
         if dice.random() < 0.3:
             world.state = load(world.store, 4)
     assert {"", "unknown-engagement", "subject-exists"} <= seen
-    print(
-        "BROUGHT",
-        len(slow.models) - 1,
-        sorted(
-            seen
-            & {
-                "model-replaced",
-                "model-in-force",
-                "model-id-taken",
-                "activation-exists",
-                "change-closed",
-                "unknown-change",
-                "approval-exists",
-                "too-many-changes",
-            }
-        ),
-    )
+    assert len(slow.models) > (seed != 7), "but for one, each history changes its model"
     assert min(accepted["engagement.outcome"], accepted["rating"]) >= 10, accepted
     epoch = (world.state.height) // epoch_blocks + 1
     kept = need_row(world.store, ValidatorsRow, validators_key(epoch))
