@@ -19,6 +19,7 @@ from functools import partial
 from typing import Final, Literal
 
 from ledger.errors import Malformed
+from ledger.store import Changes
 from node.bounds import Bounds
 from node.storage.leveldb import Erased, LevelStore
 from node.storage.sealing import ALIASES, HANDLES
@@ -49,17 +50,27 @@ class Aliases:
             raise Malformed(f"are {len(references)}, at most {most} at once", field="references")
         found: list[bytes] = []
         for start in range(0, len(references), YIELD_REFERENCES):
-            for key in await self._settled(kind, references[start : start + YIELD_REFERENCES]):
-                handle = self._store.get(key)
-                if handle is None:
-                    handle = os.urandom(HANDLE_BYTES)
-                    self._store.submit({key: handle, HANDLES + handle: key})
-                found.append(handle)
+            keys = await self._settled(kind, references[start : start + YIELD_REFERENCES])
+            found += self._found_or_drawn(keys)
             await asyncio.sleep(0)
         # Another caller may have drawn one just now: whoever is told of it waits for the disk.
         if self._store.queued_rows:
             await self._durable()
         return found
+
+    def _found_or_drawn(self, keys: Sequence[bytes]) -> list[bytes]:
+        """The handle under each key; the new ones are submitted together."""
+        handles: list[bytes] = []
+        rows: Changes = {}
+        for key in keys:
+            handle = rows.get(key) or self._store.get(key)
+            if handle is None:
+                handle = os.urandom(HANDLE_BYTES)
+                rows[key], rows[HANDLES + handle] = handle, key
+            handles.append(handle)
+        if rows:
+            self._store.submit(rows)
+        return handles
 
     def handle_of(self, reference: str, kind: str = "subject") -> bytes | None:
         """The handle of a reference, or None if it has none. None is made."""
