@@ -44,7 +44,7 @@ sha256 = "{token}"
 may = ["read", "write"]
 
 [[tokens]]
-name = "governor"                # in the file `govern-token`: who is a member, and nothing else
+name = "governor"                # in `govern-token`: who is a member, which model; nothing else
 sha256 = "{govern_token}"
 may = ["govern"]
 """

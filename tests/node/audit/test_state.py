@@ -4,14 +4,17 @@ import json
 import shutil
 
 import pytest
+from msgspec.structs import replace
 from typer.testing import CliRunner
 
+from ledger.bureau.model import FIRST_MODEL
 from ledger.errors import Malformed, Misconfigured
 from ledger.trust import decode_trust, encode_trust
 from node.audit.folder import FolderLedger
 from node.audit.run import Audit
 from node.audit.state import read_trust
 from node.cli.audit import app
+from tests.ledger.members import Members
 from tests.ledger.world import World, genesis_of
 from tests.node.audit.test_run import (
     checkpoint_row,
@@ -74,6 +77,28 @@ def test_an_epochs_end_lies_among_the_new_blocks(before, tmp_path):
     assert world.state.epoch > 1
     report = audited(world, write_folder(world, tmp_path / "two"), state)
     assert (report.findings, report.blocks) == ((), 50)
+
+
+def test_a_model_that_came_into_force_is_kept_with_the_state(before, tmp_path, monkeypatch):
+    """Of the quick replay, and of going on from an epoch that is under another model than genesis:
+    a record behind it is annotated by that one's standing."""
+    world, state, _ = before
+    change = replace(FIRST_MODEL, id="stern", standing_half=20 * 65_536)
+    members = Members(world)
+    asked = members.ask(1, members.activate(1, change))
+    members.agree(asked, 2, 3)
+    members.end()
+    assert world.state.parameters.model == change
+    world.store.write({b"C" + world.state.height.to_bytes(8): encode(checkpoint_row(world))})
+    report = audited(world, write_folder(world, tmp_path / "two"), state)
+    assert report.findings == ()
+    for part in ("a", "b"):
+        grow(world, part)
+        report = audited(world, write_folder(world, tmp_path / part), state)
+        assert (report.findings, report.blocks) == ((), 2)
+    monkeypatch.setattr(Audit, "_replay", None)  # what the quick replay would fall back to
+    whole = audited(world, tmp_path / "b", tmp_path / "other")
+    assert (whole.findings, whole.since) == ((), 0)
 
 
 def test_a_wrong_row_of_a_new_block_is_found_and_the_state_stays(before, tmp_path):
