@@ -25,6 +25,7 @@ from node.bench.load import PlatformLoad, Population
 from node.bench.measure import Cost
 from node.client import Client
 from node.federation import Federation
+from node.sampling import METRIC, ROOMS
 
 LONE_GAP_S: Final = 0.25  # longer than the pace of blocks, so that each finds an idle network
 RUN_IN_SECONDS_MAX: Final = 120.0
@@ -35,6 +36,7 @@ SETTLE_SECONDS_MAX: Final = 120.0
 SETTLE_POLL_S: Final = 0.5
 WIRE_METRIC: Final = "standing_peer_sent_bytes_total"
 SYNC_METRIC: Final = "standing_store_syncs"
+CURVE_SHARES: Final = (0.25, 0.5, 0.75, 0.9, 1.0)
 
 Progress = Callable[[str, float], None]
 
@@ -52,6 +54,9 @@ class Plan:
     run_in_seconds: float = 5.0
     half_load_seconds: float = 20.0
     lone_samples: int = 100
+    curve_shares: tuple[float, ...] = ()
+    """Of the full load: at which the curve of throughput against latency has points."""
+    curve_seconds: float = 8.0
     preload: int = 0
     engagements: tuple[int, ...] = ()
     seed: int = 1
@@ -88,6 +93,9 @@ class Cluster:
             disk_bytes=await asyncio.to_thread(measure.disk_bytes, feeder.seat.config.data),
             wire_bytes=int(measure.counter(metrics, WIRE_METRIC)),
             syncs=int(measure.counter(metrics, SYNC_METRIC)),
+            rooms_s={
+                room: measure.counter(metrics, f"{METRIC}_total", {"room": room}) for room in ROOMS
+            },
         )
 
     @contextlib.asynccontextmanager
@@ -141,12 +149,17 @@ async def measure_cluster(federation: Federation, plan: Plan, progress: Progress
         lone_ms = await _lone(cluster, progress)
         full = await _full_load(cluster, progress)
         latencies = {"lone_latency_ms": measure.percentiles(lone_ms)}
+        rate = full["final_records_per_s"]
         if plan.half_load_seconds:
-            half_ms = await _half_load(cluster, full["final_records_per_s"] / 2, progress)
+            half_ms, _ = await _loaded(
+                cluster, rate / 2, plan.half_load_seconds, "half load", progress
+            )
             latencies["half_load_latency_ms"] = measure.percentiles(half_ms)
+        curve = await _curve(cluster, rate, lone_ms, progress) if plan.curve_shares else None
         return {
             **full,
             **latencies,
+            "curve": curve,
             "nodes": count,
             "tls": await _all_tls(federation),
             "load": asdict(plan),
@@ -258,21 +271,56 @@ def _full_figures(
         "wire_bytes_per_record": measure.per_record(wire / nodes, records),
         "fsync": all(late.syncs > early.syncs for early, late in zip(before, after, strict=True)),
         "rss_mib_max": round(max(each.rss_max_mib for each in after), 1),
+        "cpu_split": _split(before, after, sum(cpu) / 1e6),
     }
 
 
-async def _half_load(cluster: Cluster, records_per_s: float, progress: Progress) -> list[float]:
-    seconds = cluster.plan.half_load_seconds
+def _split(before: Sequence[Cost], after: Sequence[Cost], cpu_s: float) -> dict[str, float] | None:
+    """Each room's share (%) of the processor time that was accounted for, of all nodes; None where
+    no node was looked at. `accounted`: how much (%) that is of what the system says they used."""
+    spent = {
+        room: sum(
+            late.rooms_s[room] - early.rooms_s[room]
+            for early, late in zip(before, after, strict=True)
+        )
+        for room in ROOMS
+    }
+    whole_s = sum(spent.values())
+    if not whole_s or not cpu_s:
+        return None
+    shares = {room: round(100 * spent_s / whole_s, 1) for room, spent_s in spent.items()}
+    return {**shares, "accounted": round(100 * whole_s / cpu_s, 1)}
+
+
+async def _loaded(
+    cluster: Cluster, records_per_s: float | None, seconds: float, stage: str, progress: Progress
+) -> tuple[list[float], float]:
+    """Lone records' latencies (ms) at a steady load, or at as much as the nodes take; and how many
+    records per second were final meanwhile."""
     samples: list[float] = []
     await _settle(cluster)
-    async with cluster.fed(max(records_per_s, 1.0)):
-        begun = time.perf_counter()
+    async with cluster.fed(records_per_s and max(records_per_s, 1.0)):
+        before, begun = await cluster.certified(), time.perf_counter()
         wanted = cluster.plan.lone_samples
         while (passed := time.perf_counter() - begun) < seconds or len(samples) < wanted:
             samples += [await feeder.lone() for feeder in cluster.feeders]
-            progress("half load", passed / seconds)
+            progress(stage, passed / seconds)
             cluster.federation.check_alive()
-    return samples
+        after, passed = await cluster.certified(), time.perf_counter() - begun
+    return samples, (after.records - before.records) / passed
+
+
+async def _curve(
+    cluster: Cluster, records_per_s: float, lone_ms: Sequence[float], progress: Progress
+) -> list[dict[str, float]]:
+    """Throughput against latency: without load, at shares of the full load, and at full load."""
+    curve = [{"records_per_s": 0.0, **measure.percentiles(lone_ms)}]
+    for share in cluster.plan.curve_shares:
+        rate = records_per_s * share if share < 1 else None
+        stage = f"curve at {share:.0%}"
+        samples, reached = await _loaded(cluster, rate, cluster.plan.curve_seconds, stage, progress)
+        curve.append({"records_per_s": round(reached, 1), **measure.percentiles(samples)})
+    return curve
 
 
 async def _pass(seconds: float, stage: str, cluster: Cluster, progress: Progress) -> None:

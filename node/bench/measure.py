@@ -23,6 +23,8 @@ class Cost:
     disk_bytes: int
     wire_bytes: int
     syncs: int
+    rooms_s: Mapping[str, float]
+    """Processor time by room (`node/sampling.py`); nought where nobody looks."""
 
 
 def cpu_us(pid: int) -> int:

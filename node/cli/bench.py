@@ -1,5 +1,6 @@
 """`standing bench`: figures of this machine, each with one command."""
 
+import os
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -9,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from ledger.errors import Misconfigured
-from node import federation
+from node import federation, sampling
 from node.cli import evaluation, growth
-from node.cli.figures import CompareOption, JsonOption, earlier_figures, show
+from node.cli.figures import CompareOption, Figures, JsonOption, earlier_figures, show
 from node.cli.output import stderr
 from node.cli.stages import ProgressOf, stages
 
@@ -29,6 +30,7 @@ app.command()(growth.growth)
 
 NODES_MAX: Final = 26
 PRELOADED_NODES: Final = 4
+SAMPLE_MS: Final = 5
 
 Measure = Callable[[federation.Federation, ProgressOf], Awaitable[dict[str, Any]]]
 
@@ -60,6 +62,13 @@ def cluster(
     clients: Annotated[
         int, typer.Option(min=26, max=5_000_000, help="Not the fixed load if changed.")
     ] = 20_000,
+    split: Annotated[
+        bool, typer.Option("--split", help="Look in the nodes where their CPU goes (1 % more).")
+    ] = False,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", help="SVG to draw: throughput against latency."),
+    ] = None,
     folder: Annotated[
         Path | None, typer.Option("--dir", help="New folder for the nodes, kept afterwards.")
     ] = None,
@@ -67,7 +76,7 @@ def cluster(
     as_json: JsonOption = False,
 ) -> None:
     """Run a federation of processes, TLS and LevelDB as in production, under the fixed load."""
-    from node.bench.cluster import Plan, measure_cluster  # noqa: PLC0415 - loads the HTTP client
+    from node.bench.cluster import CURVE_SHARES, Plan, measure_cluster  # noqa: PLC0415 - slow
     from node.bench.load import Population  # noqa: PLC0415
 
     if preload and nodes != PRELOADED_NODES:
@@ -78,7 +87,10 @@ def cluster(
         preload=preload,
         seed=seed,
         population=Population(workers, clients, rater_signed=rater_signed),
+        curve_shares=CURVE_SHARES if plot else (),
     )
+    if split:
+        os.environ[sampling.VARIABLE] = str(SAMPLE_MS)
     codes = [chr(ord("a") + place) for place in range(nodes)]
     if preload:
         figures = _on_preloaded(folder, kept, plan)
@@ -88,7 +100,19 @@ def cluster(
         )
     from node.bench.report import ROWS  # noqa: PLC0415
 
-    show(figures, as_json=as_json, earlier=earlier, rows=ROWS)
+    rows = ROWS | {f"cpu_split.{room}": (f"… {room}", "%") for room in figures["cpu_split"] or ()}
+    if plot is not None:
+        _draw(plot, figures, earlier)
+    show(figures, as_json=as_json, earlier=earlier, rows=rows)
+
+
+def _draw(path: Path, figures: Figures, earlier: Figures | None) -> None:
+    from node.bench.curve import draw_curve  # noqa: PLC0415
+
+    try:
+        path.write_bytes(draw_curve(figures["curve"], (earlier or {}).get("curve") or ()))
+    except OSError as error:
+        raise Misconfigured(f"--plot {path} cannot be written: {error.strerror}") from error
 
 
 @app.command()

@@ -3,6 +3,7 @@ are in node/cli/following.py."""
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 import logging
 import signal
@@ -19,6 +20,7 @@ from node.cli.output import fail
 from node.compose import build
 from node.config import Config, load_config
 from node.listening import raise_open_files
+from node.sampling import sampler_of
 from node.starting import open_store
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
@@ -71,10 +73,12 @@ async def _run(config: Config) -> str:
         log.info("stopped")
         return ""
     node = await build(config, store=store)
+    sampler = sampler_of(node.metrics)
     try:
         await node.start()
-        gc.collect()
-        gc.freeze()  # what stands now stays; later collections need not look at it
+        _settle()
+        if sampler is not None:
+            sampler.start()
         stop, failure = asyncio.ensure_future(told.wait()), asyncio.ensure_future(node.failure())
         await asyncio.wait([stop, failure], return_when=asyncio.FIRST_COMPLETED)
         reason = failure.result() if failure.done() else ""
@@ -83,6 +87,17 @@ async def _run(config: Config) -> str:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
     finally:
+        if sampler is not None:
+            sampler.stop()
         await node.stop()
     log.info("stopped%s", f": {reason}" if reason else "")
     return reason
+
+
+def _settle() -> None:
+    """What stands now stays: later collections need not look at it. What the start has used and
+    freed goes back to the system, where the C library can do that."""
+    gc.collect()
+    gc.freeze()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
