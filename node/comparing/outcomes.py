@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from ledger.batch import Submission
-from ledger.bureau.answer import Question
+from ledger.bureau.answer import Answer, Question
 from ledger.bureau.model import Q16_ONE
 from ledger.bureau.standing import worker_sign
 from ledger.errors import InvalidInput
@@ -27,7 +27,7 @@ from ledger.records.engagement import EngagementOpen, EngagementOutcome
 from ledger.rows import EngagementRow, need_row
 from ledger.rules.engagement import engagement_key
 from ledger.store import ENGAGEMENT, Reader
-from node.comparing.twins import Executed, Opened, Place, Twins, score_at
+from node.comparing.twins import Executed, Place, Twins, known_at
 from node.evaluation.measures import Prediction, auc, brier, ece, log_loss, rounded
 
 EVENTS_MAX: Final = 1_000_000
@@ -63,13 +63,8 @@ class Outcomes:
     def __init__(self, twins: Twins, parameters: Parameters, events_max: int, seed: int) -> None:
         """`parameters`: those that are compared with the twins' model: in force at the end."""
         self._twins = twins
-        before = _without_line(parameters)
-        model = _without_line(msgspec.structs.replace(parameters, model=twins.model))
-        self._views: tuple[tuple[Opened, Parameters], ...] = (
-            (twins.as_it_was, before),
-            (twins.as_it_was, model),
-            (twins.otherwise, model),
-        )
+        self._before = _without_line(parameters)
+        self._model = _without_line(msgspec.structs.replace(parameters, model=twins.model))
         self._events_max, self._seed = events_max, seed
         self._below = _WHOLE
         self._kept: list[tuple[int, Predicted]] = []
@@ -110,13 +105,25 @@ class Outcomes:
             self._kept = [each for each in self._kept if each[0] < self._below]
 
     def _predict(self, place: Place, ended: _Ended) -> Predicted | None:
-        """None: nothing was known of the subject, or it has been erased since."""
+        """None: nothing was known of the subject, it has been erased since, or a model abstains."""
+        question = ended.question
+        subject = question.platform, question.handle
         try:
-            views = [_view(*view, place, ended) for view in self._views]
+            known = known_at(self._twins.as_it_was, place, *subject)
+            otherwise = known_at(self._twins.otherwise, place, *subject)
+            answers = (
+                known.answer(question, self._before),
+                known.answer(question, self._model),
+                otherwise.answer(question, self._model),
+            )
         except InvalidInput:
             return None
-        question = ended.question
-        return Predicted(question.platform, ended.format, question.domain, *views)
+        before, on_the_day, replayed = (_prediction(each, ended) for each in answers)
+        if before is None or on_the_day is None or replayed is None:
+            return None
+        return Predicted(
+            question.platform, ended.format, question.domain, before, on_the_day, replayed
+        )
 
 
 def _without_line(parameters: Parameters) -> Parameters:
@@ -149,11 +156,11 @@ def _ended(reader: Reader, record: EngagementOutcome, time: int, *, is_good: boo
     return _Ended(question, opened.format, is_good)
 
 
-def _view(reader: Reader, parameters: Parameters, place: Place, ended: _Ended) -> Prediction:
-    answer = score_at(reader, place, ended.question, parameters)
-    probability = 0 if answer.probability_q16 is None else answer.probability_q16
+def _prediction(answer: Answer, ended: _Ended) -> Prediction | None:
+    if answer.probability_q16 is None:
+        return None
     return Prediction(
-        probability=probability / Q16_ONE,
+        probability=answer.probability_q16 / Q16_ONE,
         good=ended.is_good,
         time_ms=ended.question.as_of,
         earlier=answer.evidence.good + answer.evidence.bad,

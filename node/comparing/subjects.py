@@ -14,11 +14,10 @@ from heapq import nsmallest
 from typing import Any, Final
 
 from ledger.bureau.answer import Question, SubjectRole
-from ledger.bureau.reading import opened_file, read_closure
 from ledger.errors import InvalidInput
 from ledger.records.engagement import EngagementOpen
 from ledger.store import SUBJECT, Reader, after
-from node.comparing.twins import Place, Twins, score_at
+from node.comparing.twins import Known, Twins, known_at, score_at
 
 SUBJECTS_MAX: Final = 10_000_000
 MOST_SHOWN: Final = 10
@@ -58,7 +57,8 @@ def compared(twins: Twins, subjects: Sequence[bytes], time_ms: int) -> Iterator[
     for subject in subjects:
         platform, handle = int.from_bytes(subject[:4]), subject[4:]
         try:
-            newest = _newest(twins.as_it_was, place, platform, handle)
+            known = known_at(twins.as_it_was, place, platform, handle)
+            newest = _newest(known)
             if newest is None:
                 yield None
                 continue
@@ -70,24 +70,22 @@ def compared(twins: Twins, subjects: Sequence[bytes], time_ms: int) -> Iterator[
                 role,
                 opened.format,
                 opened.domains[0],
-                score_at(twins.as_it_was, place, question, now).points,
-                score_at(twins.as_it_was, place, question, other).points,
+                known.answer(question, now).points,
+                known.answer(question, other).points,
                 score_at(twins.otherwise, place, question, other).points,
             )
         except InvalidInput:
             yield None
 
 
-def _newest(
-    reader: Reader, place: Place, platform: int, handle: bytes
-) -> tuple[SubjectRole, EngagementOpen] | None:
+def _newest(known: Known) -> tuple[SubjectRole, EngagementOpen] | None:
     """The newest engagement of the subject as a worker, else as a client."""
     as_client: EngagementOpen | None = None
     as_worker: EngagementOpen | None = None
-    for number, name, items in read_closure(reader, place, platform, handle):
-        for fact in opened_file(number, name, items).facts:
+    for file in known.files:
+        for fact in file.facts:
             if isinstance(fact.record, EngagementOpen):
-                if fact.record.worker == name:
+                if fact.record.worker == file.handle:
                     as_worker = fact.record
                 else:
                     as_client = fact.record

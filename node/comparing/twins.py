@@ -17,9 +17,11 @@ import msgspec
 from ledger.activating import with_model
 from ledger.batch import Batch, Submission
 from ledger.bureau.answer import Answer, Question
+from ledger.bureau.evidence import OpenFile
 from ledger.bureau.model import Model
 from ledger.bureau.reading import decode_tally, opened_file, read_closure, summary_at
 from ledger.bureau.score import score
+from ledger.bureau.standing import PlatformTally
 from ledger.encoding import encode
 from ledger.errors import StandingError
 from ledger.genesis import Genesis
@@ -77,17 +79,39 @@ class Opened:
         return self._rows.scan(start, stop, reverse=reverse)
 
 
-def score_at(reader: Reader, place: Place, question: Question, parameters: Parameters) -> Answer:
-    """The answer that these parameters yield from what was known at a place.
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the score reads of a subject: its files, opened, and its platform's tally."""
+
+    files: tuple[OpenFile, ...]
+    tally: PlatformTally | None
+
+    def answer(self, question: Question, parameters: Parameters) -> Answer:
+        """The answer that these parameters yield."""
+        return score(self.files, self.tally, parameters, question)
+
+
+def known_at(reader: Reader, place: Place, platform: int, handle: bytes) -> Known:
+    """What was known of a subject at a place.
 
     Raises:
         InvalidInput: there was no such subject yet, or what it needs has been erased since.
         StoreDamaged: a row is missing or not what was written.
     """
-    files = read_closure(reader, place, question.platform, question.handle)
-    summary = summary_at(reader, place, question.platform)
+    files = read_closure(reader, place, platform, handle)
+    summary = summary_at(reader, place, platform)
     tally = None if summary is None else decode_tally(summary)
-    return score([opened_file(*each) for each in files], tally, parameters, question)
+    return Known(tuple(opened_file(*each) for each in files), tally)
+
+
+def score_at(reader: Reader, place: Place, question: Question, parameters: Parameters) -> Answer:
+    """The answer that these parameters yield from what was known at a place.
+
+    Raises:
+        InvalidInput, StoreDamaged: as `known_at`.
+    """
+    known = known_at(reader, place, question.platform, question.handle)
+    return known.answer(question, parameters)
 
 
 class _Noting:
