@@ -3,7 +3,7 @@
 The subjects are made up: subject i has a number of engagements drawn from a heavy tail (most have
 a handful, one in a thousand some hundreds), each opened, closed, and two in three rated. Equal
 seeds make equal files, so that the digest over all answers, in order of subjects, is the same for
-any number of processes. Files are made by the process that scores them; `scoring_…` is the scoring's
+any number of processes. Files are made by the process that scores them; `scoring_…` is scoring's
 own processor time, `seconds` that of the clock with everything.
 
 Besides, the time of one file of 1,000 records, the figure that the bureau promises to keep.

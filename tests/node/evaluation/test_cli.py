@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from typer.testing import CliRunner
 
 from node.cli.bench import app
@@ -34,6 +35,7 @@ def folder_of(tmp_path, count=400):
     return tmp_path
 
 
+@pytest.mark.usefixtures("few_fakes")
 def test_a_folder_with_a_mapping_is_measured(tmp_path):
     folder = folder_of(tmp_path)
     done = CliRunner().invoke(
@@ -63,6 +65,6 @@ def test_tables_for_people(tmp_path):
 def test_wrong_usage_is_said(tmp_path):
     runner = CliRunner()
     assert runner.invoke(app, ["score", "--data", "nothing"]).exit_code != 0
-    assert runner.invoke(app, ["score"]).exit_code != 0
+    assert runner.invoke(app, ["score", "--data", ","]).exit_code != 0
     folder = folder_of(tmp_path, 100)
     assert runner.invoke(app, ["score", "--data", str(folder), "--only", "x"]).exit_code != 0

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from typer.testing import CliRunner
 
 from node.evaluation import lab
@@ -56,10 +57,11 @@ def test_who_is_turned_away_by_hand():
     assert away.true_rejection == {"0": 0.0, "1": 1.0, "3": 1.0, "4": 1.0}
 
 
+@pytest.mark.usefixtures("few_fakes")
 def test_the_lab_attacks_two_versions(tmp_path):
     import typer
 
-    folder = folder_of(tmp_path, 900)
+    folder = folder_of(tmp_path, 500)
     other = tmp_path / "other.json"
     other.write_text('{"id": "other", "standing_floor": 0}', encoding="utf-8")
     first = tmp_path / "first.json"

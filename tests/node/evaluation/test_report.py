@@ -6,6 +6,7 @@ import pytest
 
 from ledger.bureau.model import FIRST_MODEL
 from ledger.errors import Misconfigured
+from node.evaluation import attacks as attack_script
 from node.evaluation.fairness import NO_GROUP, fairness, figures_of, read_groups
 from node.evaluation.ground import handle_of
 from node.evaluation.measures import Prediction
@@ -76,8 +77,14 @@ def test_groups_are_read_strictly(tmp_path):
 
 @pytest.fixture(scope="module")
 def measured():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(attack_script, "LARGE", 30)
+        return _measured()
+
+
+def _measured():
     plan = Plan(("made",), FIRST_MODEL, models=("standing", "beta"), groups={"c1": "<b>odd</b>"})
-    made = measure_set(market(900, people=60), plan)
+    made = measure_set(market(600), plan)
     return made, run_figures([made], plan)
 
 
