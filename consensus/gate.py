@@ -242,11 +242,10 @@ def _fault(state: State, batch: AnyBatch, below: tuple[int, int], size: int) -> 
 def _take_in(state: State, lane: Lane, held: Held, also: Changes | None = None) -> None:
     header = held.header
     other = _sibling(state, lane, header)
-    state.persist({**_rows(state, held), **(also or {})})
+    proof = _accuse(state, held.batch, other.batch) if other else {}
+    state.persist({**_rows(state, held), **proof, **(also or {})})  # no crash parts them
     state.claims.forget(lane.number, header.height)
     on_branch = state.lanes.hold(lane, held)
-    if other is not None:
-        _accuse(state, held.batch, other.batch)
     if on_branch:
         if isinstance(held.batch, Batch):
             state.unhinted.add(lane.number)
@@ -262,23 +261,26 @@ def _sibling(state: State, lane: Lane, header: Header) -> Held | None:
     return None
 
 
-def _accuse(state: State, one: AnyBatch, other: AnyBatch) -> None:
-    header = one.header
-    first, second = sorted(evidence.part(batch.header, batch.signature) for batch in (one, other))
-    keep_evidence(
-        state,
-        evidence.Evidence(evidence.TWO_BATCHES, header.lane, 0, header.height, first, second),
-    )
+def _accuse(state: State, one: AnyBatch, other: AnyBatch) -> Changes:
+    first, second = sorted(evidence.part(each.header, each.signature) for each in (one, other))
+    kind, lane, height = evidence.TWO_BATCHES, one.header.lane, one.header.height
+    return _noted(state, evidence.Evidence(kind, lane, 0, height, first, second))
 
 
 def keep_evidence(state: State, found: evidence.Evidence) -> None:
     """Store one piece of evidence per (key, slot), so many per validator."""
+    if rows := _noted(state, found):
+        state.persist(rows)
+
+
+def _noted(state: State, found: evidence.Evidence) -> Changes:
+    """Note evidence that is new, within the bound; its row."""
     key = evidence.evidence_key(EVIDENCE, found)
     known = sum(each.number == found.number for each in state.evidence.values())
     if key in state.evidence or known >= state.config.limits.evidence_per_validator_max:
-        return
+        return {}
     state.evidence[key] = found
-    state.persist({key: encode(found)})
+    return {key: encode(found)}
 
 
 def _rows(state: State, held: Held) -> Changes:

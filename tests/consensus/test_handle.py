@@ -192,6 +192,18 @@ def test_siblings_are_bounded_and_evidence_is_kept_once() -> None:
     assert [each.kind for each in state.evidence.values()] == [1]
 
 
+def test_evidence_of_a_sibling_is_written_with_it() -> None:
+    """A crash between two writes would leave a node with both batches and no evidence."""
+    state = machine()
+    tell(state, 2, Batches((batch(),)))
+    second = batch(submissions=(submission(1),))
+    effects = tell(state, 2, Batches((second,)))
+    writes = [each.changes for each in effects if isinstance(each, Persist)]
+    (key,) = state.evidence
+    (write,) = (rows for rows in writes if key in rows)
+    assert HEADER + header_hash(CHAIN, second.header) in write
+
+
 def test_a_sealed_batch_is_stored_answered_and_pushed() -> None:
     state, effects = simplex.handle(machine(), SealBatch((submission(), submission(1))), NOW)
     assert [kind.__name__ for kind in kinds(effects)][:4] == [
