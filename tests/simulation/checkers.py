@@ -177,9 +177,11 @@ class Checker:
     def sent(
         self, source: int, message: Message, chain: bytes, silence: Silence | None = None
     ) -> None:
-        if source in self.unsure and silence is None:
+        if source in self.unsure:
+            # (It may have learnt what it forgot while this waited for the disk.)
             signs = isinstance(message, Vote | Proposal | Cosignature) and not message.again
-            if signs or (isinstance(message, Batches) and message.batches[0].header.lane == source):
+            seals = isinstance(message, Batches) and message.batches[0].header.lane == source
+            if signs or (seals and silence is None):
                 self.excuse(source)
         match message:
             case Vote(kind, epoch, view, hash_):
