@@ -7,24 +7,20 @@ checkpoint can be answered again. What execution wrote under a model (annotation
 outcomes counted as a newcomer's) is history and stays; tallies go on under the new one.
 """
 
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Self
 
 import msgspec
 
 from ledger.bureau.model import Model
 from ledger.encoding import encode
 from ledger.errors import StoreDamaged
-from ledger.genesis import Genesis
-from ledger.governance_rows import ENDED, ended_key, model_key
+from ledger.governance_rows import model_key
 from ledger.governing import read_changes
 from ledger.hashing import sha256
 from ledger.parameters import Parameters, parameters_hash
 from ledger.position import State
 from ledger.rows import (
-    GENESIS_KEY,
     REPAIR,
     BlockRow,
     block_key,
@@ -34,7 +30,7 @@ from ledger.rows import (
     read_row,
 )
 from ledger.rules import Vocabulary
-from ledger.store import Changes, Reader, after
+from ledger.store import Changes, Reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,30 +110,3 @@ def check_in_force(
     if hashed != newest:
         where = describe_key(parameters_key(newest))
         raise StoreDamaged(where, f"are not those that the changes lead to; {REPAIR}")
-
-
-class Models:
-    """The model under which each record was executed."""
-
-    def __init__(self, epochs: Sequence[int], models: Sequence[Model], reader: Reader) -> None:
-        self._epochs, self._models, self._reader = epochs, models, reader
-
-    @classmethod
-    def of(cls, reader: Reader) -> Self:
-        """Those of a ledger.
-
-        Raises:
-            StoreDamaged: a row is missing or cannot be read.
-        """
-        genesis = need_row(reader, Genesis, GENESIS_KEY)
-        found = read_in_force(reader, genesis.foundation.parameters)
-        epochs, models = [each.epoch for each in found], [each.parameters.model for each in found]
-        return cls(epochs, models, reader)
-
-    def at(self, log_index: int) -> Model:
-        """The model in force at the block that holds this entry."""
-        if len(self._models) == 1:
-            return self._models[0]
-        for _, epoch in self._reader.scan(ended_key(log_index + 1), after(ENDED)):
-            return self._models[bisect_right(self._epochs, max(1, int.from_bytes(epoch))) - 1]
-        return self._models[-1]

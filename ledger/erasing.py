@@ -5,21 +5,20 @@
 | subject.register | platform, handle, key, assurance | dated 1990 |
 | subject.link | platforms, handles, keys | dated as its batch |
 | engagement.open | platform, at, reference, parties, due_until | the plainest terms |
-| engagement.outcome | platform, reference | *good*, *bad* or *nothing* |
+| engagement.outcome | platform, reference, basis | *good*, *bad* or *nothing* |
 | rating | platform, reference, direction, rater, key, scale, a bad value | *best* or *middle* |
 
-*The plainest terms*: freelance, lead, the first domain, no value band. An outcome that was tallied
-as a newcomer's says *good* (completed and accepted) or *bad* (late); any other says *nothing*
-(unresolved). A good rating is the scale's *best*, one that is neither good nor bad its *middle*.
-Outcomes and ratings are dated at the engagement's open if they were retrospective, else just after
-its batch.
+*The plainest terms*: freelance, lead, the first domain, no value band. What an outcome said of its
+worker it says in the plainest way: *good* (completed and accepted), *bad* (late) or *nothing*
+(unresolved); the platform's tally and what is expected of the worker follow from it. A good rating
+is the scale's *best*, one that is neither good nor bad its *middle*. Outcomes and ratings are dated
+at the engagement's open if they were retrospective, else just after its batch.
 
-What a stand-in keeps stands in the rows of the state anyhow, but for a bad rating's value: its
-weight is in the rated party's tally.
+What a stand-in keeps stands in the rows of the state anyhow, but for an outcome's sign and a bad
+rating's value: they are in the sums of its parties and its platform.
 
 A residue is a function of the opening and of rows that never change: the record's leaf row and
-record row, its batch's header, the model under which it was executed, and what its engagement's row
-says of the open. So every node makes
+record row, its batch's header, and what its engagement's row says of the open. So every node makes
 the same bytes, whenever it makes them and whatever it has erased before.
 """
 
@@ -28,12 +27,10 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from ledger.activating import Models
 from ledger.batch import Submission, commitment
 from ledger.block import rule_hash
-from ledger.bureau.model import Model
-from ledger.bureau.standing import NEW_PLATFORM, Annotation, after_outcome, grade_of, worker_sign
-from ledger.encoding import UINT_MAX, decode
+from ledger.bureau.standing import Annotation, grade_of, worker_sign
+from ledger.encoding import decode
 from ledger.errors import Malformed, StoreDamaged
 from ledger.files import read_leaf
 from ledger.record_rows import RecordRow, find_accepted, record_key, refusal_key
@@ -112,7 +109,6 @@ class _Residues:
     def __init__(self, reader: Reader, vocabulary: Vocabulary) -> None:
         self._reader = reader
         self._vocabulary = vocabulary
-        self._models = Models.of(reader)
         self._names: dict[tuple[int, int], bytes] = {}
         self._engagements: dict[bytes, EngagementRow] = {}
 
@@ -127,7 +123,7 @@ class _Residues:
             return Residue(record_id, erasure, rule_hash(opening.salt, rule), rule, b"")
         leaf = read_leaf(self._reader, log_index)
         try:
-            stand_in = self._stand_in(place, decode_record(opening.record), leaf, log_index)
+            stand_in = self._stand_in(place, decode_record(opening.record), leaf)
         except Malformed as error:
             raise StoreDamaged(_where(place), f"{error}; {REPAIR}") from error
         return Residue(record_id, erasure, leaf.annotation_hash, "", encode_record(stand_in))
@@ -158,7 +154,7 @@ class _Residues:
         name = self._names[place[:2]]
         return need_row(self._reader, HeaderRow, header_key(name)).header.time
 
-    def _stand_in(self, place: Place, record: Record, leaf: LeafRow, log_index: int) -> Record:
+    def _stand_in(self, place: Place, record: Record, leaf: LeafRow) -> Record:
         match record:
             case SubjectRegister():
                 return replace(record, at=EARLIEST_MS)
@@ -167,7 +163,7 @@ class _Residues:
             case EngagementOpen():
                 return self._open(record)
             case EngagementOutcome():
-                return self._outcome(record, leaf, self._models.at(log_index))
+                return self._outcome(record, leaf)
             case Rating():
                 return self._rating(record, _annotation(leaf))
             case _:
@@ -183,22 +179,10 @@ class _Residues:
             value_band=0,
         )
 
-    def _outcome(self, record: EngagementOutcome, leaf: LeafRow, model: Model) -> EngagementOutcome:
-        if not isinstance(leaf.kept, tuple) or len(leaf.kept) != 1:
-            raise Malformed("has the leaf row of another type")
-        annotation = _annotation(leaf)
-        sign = worker_sign(record.status, record.fault, record.acceptance)
-        tally = after_outcome(
-            NEW_PLATFORM,
-            sign,
-            earlier_results=leaf.kept[0],
-            attested=record.basis == "platform",
-            client_standing=annotation.standing_q16,
-            model=replace(model, newcomer_window=UINT_MAX),
-        )
-        said = _SAID[sign if tally.newcomers else 0]
-        at = _at(self._engagement(record.platform, record.reference), annotation)
-        return EngagementOutcome(record.platform, at, record.reference, *said, "platform")
+    def _outcome(self, record: EngagementOutcome, leaf: LeafRow) -> EngagementOutcome:
+        said = _SAID[worker_sign(record.status, record.fault, record.acceptance)]
+        at = _at(self._engagement(record.platform, record.reference), _annotation(leaf))
+        return EngagementOutcome(record.platform, at, record.reference, *said, record.basis)
 
     def _rating(self, record: Rating, annotation: Annotation) -> Rating:
         scale = self._vocabulary.scales[record.scale]

@@ -14,8 +14,8 @@ For each record, in order of lane, height and position:
 | subject.register | the subject's | – | [] | – (a new rater's follows from its assurance) |
 | subject.link | both sides' | – | [] | – |
 | engagement.open | worker's, client's | – | [] | platform |
-| engagement.outcome | worker's, client's | the open | annotated | platform, pair |
-| rating | worker's, client's | the open | annotated | rated party, pair |
+| engagement.outcome | worker's, client's | the open | annotated | platform, pair, worker |
+| rating | worker's, client's | the open | annotated | rated party, pair, rater |
 | erasure | each in its scope | – | [] | – |
 | erasure.ack | the erasure's subject's | the erasure | [] | – |
 | member.approve, .ready | none | the change | [] | – |
@@ -37,12 +37,14 @@ from typing import Any, ClassVar, Final
 from ledger.batch import Header, Submission, entry_of
 from ledger.binding import Bound, Outlook
 from ledger.block import Refusal, rule_hash
+from ledger.bureau.offset import Told
 from ledger.bureau.standing import (
     Annotation,
     after_open,
     after_outcome,
     after_rating,
     grade_of,
+    severity_excess,
     worker_sign,
 )
 from ledger.encoding import encode
@@ -124,7 +126,7 @@ class BlockRun:
         self._reader = reader
         self._first = first
         self._time = block_time
-        self._tallies = Tallies(self.overlay, block_time // DAY_MS)
+        self._tallies = Tallies(self.overlay, block_time)
 
     # --- records ---
 
@@ -274,20 +276,29 @@ class BlockRun:
         pair.outcomes += 1
         worker_row = self.overlay.need_subject(worker)
         client_standing = self._tallies.standing(client)
+        attested = record.basis == "platform"
+        sign = worker_sign(record.status, record.fault, record.acceptance)
+        retrospective = is_retrospective(engagement, record.at)
+        tally = self._tallies.platform(prefix)
+        offset = tally.offset_strong, tally.offset_other
+        if sign and not retrospective:
+            given = self._tallies.given(self.overlay.need_subject(client))
+            told = Told(attested, client_standing, pair.outcomes, given)
+            offset = self._tallies.learn(tally, worker_row, sign, told)
         tally = after_outcome(
-            self._tallies.platform(prefix),
-            worker_sign(record.status, record.fault, record.acceptance),
+            tally,
+            sign,
             earlier_results=worker_row.results,
-            attested=record.basis == "platform",
+            attested=attested,
             client_standing=client_standing,
+            offset=offset,
             model=self._vocabulary.model,
         )
         tally = self._tallies.count_due(tally, record.platform, engagement.due_until, -1)
         self._tallies.put_platform(prefix, tally)
         kept = (worker_row.results,)
         worker_row.results += 1
-        retrospective = int(is_retrospective(engagement, record.at))
-        annotation = encode(Annotation(pair.outcomes, client_standing, retrospective))
+        annotation = encode(Annotation(pair.outcomes, client_standing, int(retrospective)))
         return (worker, client), engagement.open, annotation, kept
 
     def _rating(self, record: Rating) -> Effect:
@@ -297,14 +308,20 @@ class BlockRun:
         rater, rated = (client, worker) if of_worker else (worker, client)
         pair = self._tallies.pair(rater, rated)
         pair.ratings += 1
-        rater_standing = self._tallies.standing(rater)
+        model, rater_standing = self._vocabulary.model, self._tallies.standing(rater)
+        rater_row = self.overlay.need_subject(rater)
+        given = self._tallies.given(rater_row)
         grade = grade_of(self._vocabulary.scales[record.scale], record.value)
+        retrospective = is_retrospective(engagement, record.at)
         if grade:
-            before = self._tallies.rater(rated)
-            after = after_rating(before, grade, rater_standing, self._vocabulary.model)
+            after = after_rating(self._tallies.rater(rated), grade, rater_standing, given, model)
             self._tallies.put_rater(rated, after)
-        retrospective = int(is_retrospective(engagement, record.at))
-        annotation = encode(Annotation(pair.ratings, rater_standing, retrospective))
+        if grade < 0 and of_worker and not retrospective:
+            told = Told(False, rater_standing, pair.ratings, given)
+            row, excess = self.overlay.need_subject(worker), severity_excess(grade, model)
+            self._tallies.learn_severity(row, excess, told)
+        self._tallies.give(rater_row, given)
+        annotation = encode(Annotation(pair.ratings, rater_standing, int(retrospective)))
         return (worker, client), engagement.open, annotation, ()
 
     def _erasure(self, record: Erasure) -> Effect:

@@ -177,6 +177,9 @@ class SubjectRow(LiveRow):
     the erasure that is under way in its file; `erased` counts the file's erasure leaves; below
     position `cleared` nothing is left that an erasure could take; `erased_at` is the time (ms) of
     the batch of the file's last erasure, or 0.
+
+    Of late, in Q16 as of an hour of block time counted from 1970: `lately_good`, `lately_bad` as a
+    worker (`ledger/bureau/offset.py`), and the ratings it has `given`.
     """
 
     registered: Uint
@@ -190,6 +193,11 @@ class SubjectRow(LiveRow):
     erased: Uint
     cleared: Uint
     erased_at: Uint
+    lately_good: Uint = 0
+    lately_bad: Uint = 0
+    lately_hour: Uint = 0
+    given: Uint = 0
+    given_hour: Uint = 0
 
 
 class EngagementRow(LiveRow):

@@ -8,6 +8,16 @@ from collections.abc import Iterator
 from hashlib import sha256 as _sha256
 from typing import Final
 
+from ledger.bureau.model import Q16_ONE
+from ledger.bureau.offset import (
+    GIVEN_MAX_Q16,
+    LATELY_MAX_Q16,
+    Told,
+    expected_q16,
+    left_q16,
+    moved_offset,
+    weight_lately_q16,
+)
 from ledger.bureau.standing import (
     NEW_PLATFORM,
     PlatformTally,
@@ -16,10 +26,11 @@ from ledger.bureau.standing import (
     new_rater,
     standing,
 )
+from ledger.bureau.weights import HOUR_MS
 from ledger.encoding import encode
 from ledger.files import KIND_PLATFORM, KIND_RATER, summary_value
 from ledger.overlay import DAY_MS, Overlay
-from ledger.rows import PairRow, SummaryRow, read_row
+from ledger.rows import PairRow, SubjectRow, SummaryRow, read_row
 from ledger.store import DIRTY, SUMMARY, Changes, Reader, after
 
 _RATER: Final = bytes([KIND_RATER])
@@ -27,11 +38,12 @@ _PLATFORM: Final = bytes([KIND_PLATFORM])
 
 
 class Tallies:
-    """What one block's records change in them. `today`: the block's day, counted from 1970."""
+    """What one block's records change in them. `time`: the block's, in ms."""
 
-    def __init__(self, overlay: Overlay, today: int) -> None:
+    def __init__(self, overlay: Overlay, time: int) -> None:
         self._overlay = overlay
-        self._today = today
+        self._today = time // DAY_MS
+        self._hour = time // HOUR_MS
 
     def pass_days(self, first: int) -> None:
         """Count what has become overdue from this day to the block's."""
@@ -73,6 +85,48 @@ class Tallies:
     def put_platform(self, prefix: bytes, tally: PlatformTally) -> None:
         """Keep a platform's changed tally."""
         self._overlay.platforms.put(prefix, tally)
+
+    def given(self, row: SubjectRow) -> int:
+        """How many ratings a subject has given of late (Q16)."""
+        days = self._overlay.vocabulary.model.given_half_life_days
+        return left_q16(row.given, self._hour - row.given_hour, days)
+
+    def give(self, row: SubjectRow, given: int) -> None:
+        """It gives one more than `given`."""
+        row.given = min(GIVEN_MAX_Q16, given + Q16_ONE)
+        row.given_hour = self._hour
+
+    def learn(
+        self, tally: PlatformTally, row: SubjectRow, sign: int, told: Told
+    ) -> tuple[int, int]:
+        """Take a worker's result in among those of late; the platform's offset after it."""
+        model = self._overlay.vocabulary.model
+        self._fade(row)
+        good, bad = row.lately_good, row.lately_bad
+        self._add_lately(row, sign, weight_lately_q16(told, model))
+        if row.results < model.newcomer_results:
+            return tally.offset_strong, tally.offset_other
+        return moved_offset(tally, sign, expected_q16(good, bad, tally, model), told, model)
+
+    def learn_severity(self, row: SubjectRow, excess_q16: int, told: Told) -> None:
+        """Take in how bad a rating has been (Q16)."""
+        self._fade(row)
+        weight = weight_lately_q16(told, self._overlay.vocabulary.model)
+        self._add_lately(row, -1, weight * excess_q16 >> 16)
+
+    def _fade(self, row: SubjectRow) -> None:
+        hours = self._hour - row.lately_hour
+        if hours:
+            days = self._overlay.vocabulary.model.offset_half_life_days
+            row.lately_good = left_q16(row.lately_good, hours, days)
+            row.lately_bad = left_q16(row.lately_bad, hours, days)
+            row.lately_hour = self._hour
+
+    def _add_lately(self, row: SubjectRow, sign: int, weight: int) -> None:
+        if sign > 0:
+            row.lately_good = min(LATELY_MAX_Q16, row.lately_good + weight)
+        else:
+            row.lately_bad = min(LATELY_MAX_Q16, row.lately_bad + weight)
 
     def count_due(
         self, tally: PlatformTally, platform: int, due_until: int, change: int

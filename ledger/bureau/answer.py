@@ -15,6 +15,7 @@ DomainAsked = Annotated[
 REASONS_SHOWN_MAX: Final = 4
 REASON_CODES: Final = (
     "platform-newcomers",
+    "platform-offset",
     "good-outcomes",
     "few-strong-counterparties",
     "weak-evidence-capped",

@@ -120,12 +120,12 @@ _PER_SPREAD: Final = 8
 _TAIL_PERCENT: Final = 5
 
 
-def beta_interval(a_q30: int, b_q30: int) -> tuple[int, int]:
-    """The 5 % and 95 % quantiles of Beta(a, b) in Q16; 0 ≤ a, b ≤ 2^51.
+def beta_interval(a_q16: int, b_q16: int) -> tuple[int, int]:
+    """The 5 % and 95 % quantiles of Beta(a, b), all in Q16; 0 ≤ a, b ≤ 2^37.
 
     a + b is scaled down to at most 1,024, and both are taken as at least 0.01.
     """
-    a, b = _clip(a_q30 >> 14, b_q30 >> 14)
+    a, b = _clip(a_q16, b_q16)
     step = max(1, (isqrt(((1 << 36) // a + (1 << 36) // b) << 12) << 16) // _LN2_Q16 // _PER_SPREAD)
     tilt = log2_q22(a) - log2_q22(b)
     top = min(_EDGE_Q16, abs(tilt) >> 6) * (1 if tilt >= 0 else -1)

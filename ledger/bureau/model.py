@@ -19,28 +19,50 @@ Units = Annotated[int, msgspec.Meta(ge=0, le=64 * Q16_ONE, description="0 to 64 
 Days = Annotated[int, msgspec.Meta(ge=1, le=36_500)]
 Points = Annotated[int, msgspec.Meta(ge=0, le=10_000)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+Doublings = Annotated[int, msgspec.Meta(ge=0, le=2 * Q16_ONE, description="0 to 2 in Q16")]
 
 
 class Model(Value):
-    """Parameters of the score (SCORE.md, model R3).
+    """Parameters of the score. *Q16* numbers are weights, shares, or results in units of 2^-16.
 
     id: names this set of numbers in every answer.
     half_life_days: evidence loses half of what decays in this time.
     floor_good, floor_bad: the share of a good, a bad result that never decays.
     severity_slope: a bad result with a rating of grade −1 weighs 1 + this.
     severity_cap: the most that a severity adds.
+    attested_weight: what a result on the platform's own word weighs; a full word weighs 1.
     standing_floor: what a counterparty's word weighs at least.
     standing_half: sum of regard at which a rater's standing is one half.
     rater_bad_factor: how many times regard withdrawn counts against regard given.
     attested_bonus: regard of a subject that its platform has verified.
-    strong_from: standing from which a counterparty's word is strong.
-    weak_cap: the most that all weak words of one sign add up to.
+    lift_half, given_half_life_days: after so many ratings given of late a rater lifts others'
+        standing by half; what is given is forgotten with this half-life.
+    nobody_until, weak_from: up to the one standing a word is wholly a nobody's, from the other on
+        not at all.
+    strong_from, strong_full: up to the one standing a word is not strong, from the other on wholly.
+    nobody_good_cap, weak_good_cap, nobody_bad_cap, weak_bad_cap: the most that nobodies' words of
+        one sign add up to, and all words that are not strong.
+    weak_lift, weak_lift_from: how far good words that are not strong raise the probability of one
+        with so much against him (less, the less there is).
+    weak_drop, nobody_drop: how far bad words that are not strong lower it, and nobodies' words.
+    last_word, last_word_days: what a bad word that is not strong adds to the odds against (in
+        doublings) as long as nothing good has followed, and its half-life.
+    doubt, doubt_half: how much of the prior's good part strong words against somebody take away at
+        most, and the sum of strong words at which they take half of it.
+    distrust_from, distrust_slope, distrust_max: from this much in strong bad words on, strong good
+        words are divided by 1 + slope · (what is above), at most by 1 + max.
     prior_strength: results that the newcomers' rate is worth.
     newcomer_rate: the rate of good first results where a platform has no own.
-    newcomer_results: how many first results of a worker count for the newcomers' rate.
+    newcomer_results: how many first results of a worker count for the newcomers' rate, and not for
+        the offset.
     newcomer_standing_from: standing from which a counterparty's word counts for that rate.
     newcomer_window: when so many first results are tallied, half of them are forgotten.
     newcomer_prior: results by which a platform's own rate is drawn to `newcomer_rate`.
+    offset_rate: how much of an unexpected result moves a platform's offset (doublings of the odds).
+    offset_max, offset_weak_max: how far strong words, and all others, move it at most.
+    offset_given_half: after so many ratings given of late a rater moves it by half.
+    offset_half_life_days: half-life of the evidence by which execution expects a result.
+    interval_weight: results that one full word is worth for the width of the interval.
     thin_evidence: undecayed evidence below which the score abstains.
     retrospective_weight: weight of an engagement that was opened in hindsight.
     elsewhere_weight: weight of evidence from another platform than the one asked about.
@@ -60,18 +82,44 @@ class Model(Value):
     floor_bad: Share
     severity_slope: Units
     severity_cap: Units
+    attested_weight: Share
     standing_floor: Share
     standing_half: Annotated[int, msgspec.Meta(ge=1, le=64 * Q16_ONE)]
     rater_bad_factor: Annotated[int, msgspec.Meta(ge=0, le=16)]
     attested_bonus: Units
+    lift_half: Count
+    given_half_life_days: Days
+    nobody_until: Share
+    weak_from: Share
     strong_from: Share
-    weak_cap: Units
+    strong_full: Share
+    nobody_good_cap: Units
+    weak_good_cap: Units
+    nobody_bad_cap: Units
+    weak_bad_cap: Units
+    weak_lift: Share
+    weak_lift_from: Units
+    weak_drop: Share
+    nobody_drop: Share
+    last_word: Doublings
+    last_word_days: Days
+    doubt: Share
+    doubt_half: Units
+    distrust_from: Units
+    distrust_slope: Units
+    distrust_max: Units
     prior_strength: Units
     newcomer_rate: Share
     newcomer_results: Count
     newcomer_standing_from: Share
     newcomer_window: Count
     newcomer_prior: Count
+    offset_rate: Share
+    offset_max: Doublings
+    offset_weak_max: Doublings
+    offset_given_half: Count
+    offset_half_life_days: Days
+    interval_weight: Units
     thin_evidence: Units
     retrospective_weight: Share
     elsewhere_weight: Share
@@ -87,24 +135,50 @@ class Model(Value):
 
 
 FIRST_MODEL: Final = Model(
-    id="r3.1",
-    half_life_days=60,
+    id="r4.1",
+    half_life_days=63,
     floor_good=1_966,
-    floor_bad=6_554,
-    severity_slope=4 * Q16_ONE,
-    severity_cap=4 * Q16_ONE,
-    standing_floor=9_830,
-    standing_half=5 * Q16_ONE,
+    floor_bad=5_898,
+    severity_slope=85_197,
+    severity_cap=85_197,
+    attested_weight=13_107,
+    standing_floor=3_277,
+    standing_half=288_358,
     rater_bad_factor=2,
     attested_bonus=10 * Q16_ONE,
-    strong_from=32_768,
-    weak_cap=Q16_ONE,
-    prior_strength=Q16_ONE,
+    lift_half=150,
+    given_half_life_days=30,
+    nobody_until=3_277,
+    weak_from=9_830,
+    strong_from=26_214,
+    strong_full=36_700,
+    nobody_good_cap=16_384,
+    weak_good_cap=65_536,
+    nobody_bad_cap=39_322,
+    weak_bad_cap=65_536,
+    weak_lift=2_294,
+    weak_lift_from=16_384,
+    weak_drop=9_306,
+    nobody_drop=8_323,
+    last_word=66_184,
+    last_word_days=30,
+    doubt=49_152,
+    doubt_half=196_608,
+    distrust_from=85_197,
+    distrust_slope=196_608,
+    distrust_max=393_216,
+    prior_strength=49_152,
     newcomer_rate=56_360,
-    newcomer_results=3,
-    newcomer_standing_from=13_107,
-    newcomer_window=400,
+    newcomer_results=4,
+    newcomer_standing_from=6_554,
+    newcomer_window=300,
     newcomer_prior=20,
+    offset_rate=4_727,
+    offset_max=52_002,
+    offset_weak_max=17_019,
+    offset_given_half=10,
+    offset_half_life_days=21,
+    interval_weight=36_045,
     thin_evidence=98_304,
     retrospective_weight=Q16_ONE,
     elsewhere_weight=39_322,
@@ -121,6 +195,7 @@ FIRST_MODEL: Final = Model(
 
 _RATE_MIN: Final = 656  # one in a hundred: a rate of 0 or 1 would be certainty without evidence
 _PRIOR_MIN: Final = 6_554  # a tenth of a result
+_WEIGHT_MIN: Final = 656
 
 
 def check_model(model: Model) -> None:
@@ -141,6 +216,16 @@ def check_model(model: Model) -> None:
         raise Malformed("exceeds severity_slope", field="severity_cap")
     if not model.points_min < model.points_base < model.points_max:
         raise Malformed("is not between points_min and points_max", field="points_base")
+    if model.nobody_until >= model.weak_from:
+        raise Malformed("is not above nobody_until", field="weak_from")
+    if model.strong_from >= model.strong_full:
+        raise Malformed("is not above strong_from", field="strong_full")
+    for field in ("lift_half", "offset_given_half", "doubt_half", "weak_lift_from"):
+        if getattr(model, field) < 1:
+            raise Malformed("is below 1", field=field)
+    if min(model.attested_weight, model.interval_weight) < _WEIGHT_MIN:
+        field = "attested_weight" if model.attested_weight < _WEIGHT_MIN else "interval_weight"
+        raise Malformed("is below one hundredth", field=field)
     if model.points_per_doubling < 1:
         raise Malformed("is below 1", field="points_per_doubling")
     if model.recent_days > model.adverse_stop_days:

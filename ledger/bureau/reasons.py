@@ -6,9 +6,10 @@ rounded or held to the scale on the way. Steps, in this order:
 
     (base)                      the model's newcomer, with no evidence
     platform-newcomers          + the rate of newcomers on the subject's platform
+    platform-offset             + how the platform's results differ of late
     good-outcomes               + good results here and in the domain, undecayed, at full word
     few-strong-counterparties   … each at the weight of the word of who told it, and of its pair
-    weak-evidence-capped        … the weak words held to the cap
+    weak-evidence-capped        … the words that are not strong held to their caps
     idle-decay                  … with decay
     other-domains               + good results here, outside the domain
     other-platforms             + good results from linked files
@@ -19,19 +20,36 @@ At most four are shown, the largest first (ties in the order above). Of more tha
 largest are, and all that follows is folded into `other`.
 """
 
-from collections.abc import Sequence
-
 from ledger.bureau.answer import REASONS_SHOWN_MAX, Reason
+from ledger.bureau.belief import Basis, Belief, believe
 from ledger.bureau.model import Model
-from ledger.bureau.prior import Prior, points_of, probability_of
-from ledger.bureau.weights import Weighed, is_recent, mass, plain_mass
+from ledger.bureau.prior import points_of
+from ledger.bureau.weights import MASS_MAX_Q16, Groups, Mass, Sums
+
+_NOTHING = Sums()
+
+
+def basis_of(good: Sums, bad: Sums, last_word: int, rate: int, offset: int) -> Basis:
+    """The basis of a probability on sums of good and of bad evidence, both decayed."""
+    return Basis(
+        good=good.decayed(),
+        bad=bad.decayed(),
+        lasting_good=min(MASS_MAX_Q16, good.lasting >> 14),
+        lasting_bad=min(MASS_MAX_Q16, bad.lasting >> 14),
+        last_word=last_word,
+        rate=rate,
+        offset=offset,
+    )
 
 
 def explain(
-    good: Sequence[Weighed], bad: Sequence[Weighed], base: Prior, prior: Prior, model: Model
+    groups: Groups, rate: int, offset: int, belief: Belief, model: Model
 ) -> tuple[int, tuple[Reason, ...]]:
-    """The points of a newcomer, and the reasons that lead from them to those of this evidence."""
-    start, *path = _path(good, bad, base, prior, model)
+    """The points of a newcomer, and the reasons that lead from them to those of this evidence.
+
+    `belief`: the answer's, of all groups.
+    """
+    start, *path = _path(groups, rate, offset, belief, model)
     deltas: list[Reason] = []
     before = start[1]
     for code, points in path:
@@ -42,28 +60,32 @@ def explain(
 
 
 def _path(
-    good: Sequence[Weighed], bad: Sequence[Weighed], base: Prior, prior: Prior, model: Model
+    groups: Groups, rate: int, offset: int, belief: Belief, model: Model
 ) -> list[tuple[str, int]]:
-    home = [each for each in good if not each.evidence.elsewhere]
-    here = [each for each in home if each.evidence.nearness == "on"]
-    old = [each for each in bad if not is_recent(each, model)]
-    everything = mass(good, model)
+    here, home = groups.here, groups.here + groups.beyond
+    good = home + groups.elsewhere
 
-    def points(prior: Prior, good_mass: int, bad_mass: int) -> int:
-        return points_of(probability_of(prior, good_mass, bad_mass), model)
+    def points(mass: Mass, rate: int = rate, offset: int = offset) -> int:
+        return _points(believe(Basis(mass, Mass(), 0, 0, 0, rate, offset), model), model)
 
+    old = believe(basis_of(good, groups.old, 0, rate, offset), model)
     return [
-        ("", points(base, 0, 0)),
-        ("platform-newcomers", points(prior, 0, 0)),
-        ("good-outcomes", points(prior, plain_mass(here), 0)),
-        ("few-strong-counterparties", points(prior, mass(here, model, decay=False, cap=False), 0)),
-        ("weak-evidence-capped", points(prior, mass(here, model, decay=False), 0)),
-        ("idle-decay", points(prior, mass(here, model), 0)),
-        ("other-domains", points(prior, mass(home, model), 0)),
-        ("other-platforms", points(prior, everything, 0)),
-        ("old-bad-outcomes", points(prior, everything, mass(old, model))),
-        ("recent-bad-outcomes", points(prior, everything, mass(bad, model))),
+        ("", points(Mass(), model.newcomer_rate, 0)),
+        ("platform-newcomers", points(Mass(), rate, 0)),
+        ("platform-offset", points(Mass())),
+        ("good-outcomes", points(here.in_full())),
+        ("few-strong-counterparties", points(here.trusted())),
+        ("weak-evidence-capped", points(here.undecayed())),
+        ("idle-decay", points(here.decayed())),
+        ("other-domains", points(home.decayed())),
+        ("other-platforms", points(good.decayed())),
+        ("old-bad-outcomes", _points(old, model)),
+        ("recent-bad-outcomes", _points(belief, model)),
     ]
+
+
+def _points(belief: Belief, model: Model) -> int:
+    return points_of(belief.probability_q16, model)
 
 
 def _fold(deltas: list[Reason]) -> tuple[Reason, ...]:

@@ -7,16 +7,21 @@ specification.
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 from ledger.bureau.answer import Answer, Counts, Question, Reason
+from ledger.bureau.belief import Belief, believe
 from ledger.bureau.evidence import Folded, OpenFile, fold
-from ledger.bureau.fixed import beta_interval
-from ledger.bureau.model import Model
-from ledger.bureau.prior import Prior, newcomer_rate, points_of, prior_of, probability_of
-from ledger.bureau.reasons import explain
+from ledger.bureau.fixed import EVIDENCE_MAX_Q16, beta_interval
+from ledger.bureau.model import Q16_ONE, Model
+from ledger.bureau.offset import offset_of
+from ledger.bureau.prior import newcomer_rate, points_of
+from ledger.bureau.reasons import basis_of, explain
 from ledger.bureau.standing import PlatformTally
-from ledger.bureau.weights import Weighed, has_expired, mass, weigh
+from ledger.bureau.weights import Groups, group, thin_weight_q16
 from ledger.parameters import Parameters
+
+_WORDS_MAX_Q16: Final = 2**30
 
 
 def score(
@@ -35,19 +40,16 @@ def score(
     """
     model = parameters.model
     folded = fold(files, question, parameters)
-    weighed = [weigh(each, question.as_of, model) for each in folded.evidence]
-    live = [each for each in weighed if not has_expired(each, model)]
-    good = [each for each in live if each.evidence.sign > 0]
-    bad = [each for each in live if each.evidence.sign < 0]
-    base = prior_of(model.newcomer_rate, model)
+    groups = group(folded.evidence, question.as_of, model)
     # A client's prior is the model's: platforms' tallies are of workers.
     known = summary if question.role == "worker" else None
-    prior = prior_of(newcomer_rate(known, model), model)
-    weight = mass(good, model, decay=False) + mass(bad, model, decay=False)
-    thin = weight < model.thin_evidence << 14
-    low, high = _interval(prior, good, bad, model)
-    base_points, reasons = explain(good, bad, base, prior, model)
-    probability = probability_of(prior, mass(good, model), mass(bad, model))
+    rate, offset = newcomer_rate(known, model), offset_of(known)
+    belief = believe(basis_of(groups.good, groups.bad, groups.last_word, rate, offset), model)
+    probability = belief.probability_q16
+    weight = thin_weight_q16(groups, model)
+    thin = weight < model.thin_evidence
+    low, high = interval_of(belief, model)
+    base_points, reasons = explain(groups, rate, offset, belief, model)
     return Answer(
         question=question,
         model=model.id,
@@ -58,23 +60,26 @@ def score(
         thin_file=thin,
         base_points=base_points,
         reasons=(Reason("thin-file", 0),) if thin else reasons,
-        evidence=_count(folded, live, len(weighed) - len(live), len(files), weight >> 14),
-        last_at=max((each.evidence.at for each in live), default=None),
+        evidence=_count(folded, groups, len(files), weight, model),
+        last_at=max((each.at for each in groups.live), default=None),
     )
 
 
-def _interval(
-    prior: Prior, good: Sequence[Weighed], bad: Sequence[Weighed], model: Model
-) -> tuple[int, int]:
-    return beta_interval(prior.good + mass(good, model), prior.bad + mass(bad, model))
+def interval_of(belief: Belief, model: Model) -> tuple[int, int]:
+    """The 5 % and 95 % quantiles (Q16): of a Beta whose mean is the probability, and whose sum is
+    the evidence in results: one on the platform's own word is one, a full word `interval_weight`.
+    """
+    words = min(_WORDS_MAX_Q16, max(0, belief.plus + belief.minus - belief.attested))
+    attested = belief.attested * Q16_ONE // model.attested_weight  # < 2^35 · 2^16
+    total = min(EVIDENCE_MAX_Q16, (words * model.interval_weight >> 16) + attested)
+    plus = total * belief.probability_q16 >> 16
+    return beta_interval(plus, total - plus)
 
 
-def _count(
-    folded: Folded, live: Sequence[Weighed], expired: int, files: int, weight_q16: int
-) -> Counts:
-    pieces = [each.evidence for each in live]
-    words = [each for each in live if not each.evidence.attested]
-    strong = sum(each.strong for each in words)
+def _count(folded: Folded, groups: Groups, files: int, weight_q16: int, model: Model) -> Counts:
+    pieces = groups.live
+    words = [each for each in pieces if not each.attested]
+    strong = sum(each.standing_q16 >= model.strong_from for each in words)
     return Counts(
         engagements=folded.engagements,
         good=sum(each.sign > 0 for each in pieces),
@@ -82,7 +87,7 @@ def _count(
         neutral=folded.neutral,
         open=folded.open,
         overdue=folded.overdue,
-        expired=expired,
+        expired=groups.expired,
         attested=len(pieces) - len(words),
         strong=strong,
         weak=len(words) - strong,

@@ -10,10 +10,12 @@ Everything is O(1) per record and in integers. A rater's regard is what others t
 
 A rating changes the tally of the party that is *rated*, in either direction; the tally of the party
 that rates gives the standing that is written into the annotation, both as they stood just before
-the record's position. Divisions and shifts round down. The sums stop at 2^52.
+the record's position. Who rates many of late lifts each of them less: what a good rating adds is
+`standing · H / (H + ratings given of late)`, H = lift_half. Divisions and shifts round down. The
+sums stop at 2^52.
 
-A platform's tally counts what its workers' first results are like (the newcomers' rate), and how
-many of its engagements it has closed.
+A platform's tally counts what its workers' first results are like (the newcomers' rate), how many
+of its engagements it has closed, and holds its offset (`ledger/bureau/offset.py`).
 """
 
 from typing import Annotated, Final
@@ -28,6 +30,9 @@ from ledger.parameters import Scale
 SUM_MAX: Final = 2**52
 REGARD_MAX: Final = 2**36
 ATTESTED: Final = frozenset({"document", "in-person"})
+OFFSET_ZERO: Final = 2**18
+
+Offset = Annotated[int, msgspec.Meta(ge=0, le=2 * OFFSET_ZERO)]
 
 
 class RaterTally(Value):
@@ -42,6 +47,8 @@ class PlatformTally(Value):
     """A platform's engagements, and its newcomers' first results.
 
     overdue: open engagements whose due day is past, by block time.
+    offset_strong, offset_other: the two parts of its offset in doublings of the odds (Q16), each
+    OFFSET_ZERO too much, so that it is never below 0.
     """
 
     opened: Uint
@@ -49,6 +56,8 @@ class PlatformTally(Value):
     newcomers: Uint
     newcomers_good: Uint
     overdue: Uint
+    offset_strong: Offset
+    offset_other: Offset
 
 
 class Annotation(Value):
@@ -66,7 +75,15 @@ class Annotation(Value):
 
 _NEW: Final = RaterTally(good_q16=0, bad_q16=0, attested=False)
 _NEW_ATTESTED: Final = RaterTally(good_q16=0, bad_q16=0, attested=True)
-NEW_PLATFORM: Final = PlatformTally(opened=0, closed=0, newcomers=0, newcomers_good=0, overdue=0)
+NEW_PLATFORM: Final = PlatformTally(
+    opened=0,
+    closed=0,
+    newcomers=0,
+    newcomers_good=0,
+    overdue=0,
+    offset_strong=OFFSET_ZERO,
+    offset_other=OFFSET_ZERO,
+)
 
 
 def new_rater(assurance: str) -> RaterTally:
@@ -103,10 +120,19 @@ def standing(tally: RaterTally, model: Model) -> int:
     return regard * Q16_ONE // (regard + model.standing_half)
 
 
-def after_rating(tally: RaterTally, grade: int, rater_standing: int, model: Model) -> RaterTally:
-    """The tally of the rated party after a rating of this grade by a rater of this standing."""
+def damped(amount: int, given_q16: int, half: int) -> int:
+    """amount · half / (half + ratings given of late): what one's word is worth who gives many."""
+    return amount * (half << 16) // ((half << 16) + given_q16)
+
+
+def after_rating(
+    tally: RaterTally, grade: int, rater_standing: int, given_q16: int, model: Model
+) -> RaterTally:
+    """The tally of the rated party after a rating of this grade by a rater of this standing, who
+    has given so many ratings of late (Q16)."""
     if grade > 0:
-        good = min(SUM_MAX, tally.good_q16 + rater_standing)
+        lifted = damped(rater_standing, given_q16, model.lift_half)
+        good = min(SUM_MAX, tally.good_q16 + lifted)
         return RaterTally(good_q16=good, bad_q16=tally.bad_q16, attested=tally.attested)
     if grade < 0:
         weight = rater_standing * (Q16_ONE + severity_excess(grade, model)) // Q16_ONE
@@ -144,7 +170,13 @@ def client_sign(status: str, fault: str, acceptance: str) -> int:
 def after_open(tally: PlatformTally) -> PlatformTally:
     """The platform's tally after one of its engagements was opened."""
     return PlatformTally(
-        tally.opened + 1, tally.closed, tally.newcomers, tally.newcomers_good, tally.overdue
+        tally.opened + 1,
+        tally.closed,
+        tally.newcomers,
+        tally.newcomers_good,
+        tally.overdue,
+        tally.offset_strong,
+        tally.offset_other,
     )
 
 
@@ -155,6 +187,7 @@ def after_outcome(
     earlier_results: int,
     attested: bool,
     client_standing: int,
+    offset: tuple[int, int],
     model: Model,
 ) -> PlatformTally:
     """The platform's tally after an outcome.
@@ -163,6 +196,7 @@ def after_outcome(
     `attested`: the outcome's basis is the platform's own word; `client_standing`: Q16. A newcomer's
     result counts if it is on the platform's own word or on that of a client of some standing. When
     `newcomer_window` results are tallied, both counts are halved: the rate is that of late.
+    `offset`: its two parts after the outcome (`ledger/bureau/offset.py`).
     """
     heard = attested or client_standing >= model.newcomer_standing_from
     counts = sign != 0 and heard and earlier_results < model.newcomer_results
@@ -170,7 +204,9 @@ def after_outcome(
     newcomers_good = tally.newcomers_good + (1 if counts and sign > 0 else 0)
     if newcomers >= model.newcomer_window:
         newcomers, newcomers_good = newcomers // 2, newcomers_good // 2
-    return PlatformTally(tally.opened, tally.closed + 1, newcomers, newcomers_good, tally.overdue)
+    return PlatformTally(
+        tally.opened, tally.closed + 1, newcomers, newcomers_good, tally.overdue, *offset
+    )
 
 
 def after_overdue(tally: PlatformTally, change: int) -> PlatformTally:

@@ -1,20 +1,20 @@
-"""What each piece of evidence weighs, and what all of it adds up to. Weights are Q30.
+"""What each piece of evidence weighs, and what all of it adds up to. Pieces are weighed in Q30.
 
     scope   = [retrospective] · [elsewhere] · [nearness]                              Q16
-    word    = 1 on the platform's own word, else max(standing, standing_floor)        Q16
+    word    = attested_weight on the platform's own word, else max(standing, standing_floor)
     decay   = φ + (1 − φ) · 2^(−age / half-life)            φ = floor_good or floor_bad
-    plain   = scope
-    told    = scope · word / k                              k = 1 on the platform's own word
-    decayed = scope · decay · word / k
-    excess  = scope · decay · max(standing, floor) / k · severity        (bad results with a rating)
+    plain   = scope · (attested_weight on the platform's own word, else 1)
+    told    = scope · word / k²                             k = 1 on the platform's own word
+    decayed = scope · decay · word / k²
+    excess  = scope · max(standing, floor) / k² · severity  (bad results with a rating)
 
-Ages are whole hours; a date in the future has age 0. On the platform's own word and strong words
-add up freely; the weak words of one sign add up to `weak_cap` at most. A bad result of
-`adverse_stop_days` or more is left out.
+Ages are whole hours; a date in the future has age 0. A word is divided by its standing, without a
+step anywhere, into a strong part, a nobody's part, and the weak rest between them (`shares`). A bad
+result of `adverse_stop_days` or more is left out.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from ledger.bureau.evidence import Evidence
@@ -23,24 +23,65 @@ from ledger.bureau.model import Q16_ONE, Model
 
 HOUR_MS: Final = 3_600_000
 DAY_HOURS: Final = 24
-MASS_MAX: Final = 2**50  # about a million results
+MASS_MAX_Q16: Final = 2**34
+"""About 262,000 results: far more than a closure of files can hold of weight 1."""
 
 
 @dataclass(frozen=True, slots=True)
-class Weighed:
-    """One piece of evidence with its weights in Q30, as the module describes.
+class Mass:
+    """What pieces of one sign add up to, by who told them (Q16, each at most `MASS_MAX_Q16`)."""
 
-    `strong` and `excess_strong` say whether the weight is outside of the cap on weak words.
+    attested: int = 0
+    strong: int = 0
+    weak: int = 0
+    nobody: int = 0
+
+
+@dataclass(slots=True)
+class Sums:
+    """Sums over some pieces (Q30): by who told them, decayed and not; and of those that last.
+
+    `lasting`: attested and strong parts with their severity, undecayed. `thin`: what counts for
+    the thin-file line, where a result on the platform's own word counts 1.
     """
 
-    evidence: Evidence
-    age_hours: int
-    strong: bool
-    excess_strong: bool
-    plain: int
-    told: int
-    decayed: int
-    excess: int
+    plain: int = 0
+    told_attested: int = 0
+    told_strong: int = 0
+    told_weak: int = 0
+    told_nobody: int = 0
+    attested: int = 0
+    strong: int = 0
+    weak: int = 0
+    nobody: int = 0
+    lasting: int = 0
+    thin_attested: int = 0
+
+    def __add__(self, other: "Sums") -> "Sums":
+        return Sums(*(getattr(self, name) + getattr(other, name) for name in _FIELDS))
+
+    def decayed(self) -> Mass:
+        """What they weigh now."""
+        return _mass(self.attested, self.strong, self.weak, self.nobody)
+
+    def undecayed(self) -> Mass:
+        """What they would weigh if nothing faded; without severity."""
+        return _mass(self.told_attested, self.told_strong, self.told_weak, self.told_nobody)
+
+    def trusted(self) -> Mass:
+        """The same, as if every word were strong: no cap reaches it."""
+        return _mass(self.told_attested, self.told_strong + self.told_weak + self.told_nobody, 0, 0)
+
+    def in_full(self) -> Mass:
+        """What they would weigh undecayed and in full."""
+        return _mass(self.plain, 0, 0, 0)
+
+
+_FIELDS: Final = tuple(Sums.__slots__)
+
+
+def _mass(*sums_q30: int) -> Mass:
+    return Mass(*(min(MASS_MAX_Q16, each >> 14) for each in sums_q30))
 
 
 def age_hours(at: int, as_of: int) -> int:
@@ -48,32 +89,73 @@ def age_hours(at: int, as_of: int) -> int:
     return max(0, as_of - at) // HOUR_MS
 
 
-def decay_q30(hours: int, floor: int, model: Model) -> int:
+def fading_q30(hours: int, half_life_days: int) -> int:
+    """2^−(age / half-life)."""
+    return exp2_minus(hours * Q16_ONE // (half_life_days * DAY_HOURS))  # < 2^32 · 2^16
+
+
+def decay_q16(hours: int, floor: int, model: Model) -> int:
     """What is left of evidence of this age; `floor` (Q16) never decays."""
-    x_q16 = hours * Q16_ONE // (model.half_life_days * DAY_HOURS)  # < 2^32 · 2^16
-    return (floor << 14) + ((Q16_ONE - floor) * exp2_minus(x_q16) >> 16)  # ≤ 2^16 · 2^30
+    faded = fading_q30(hours, model.half_life_days) >> 14
+    return floor + ((Q16_ONE - floor) * faded >> 16)
 
 
-def weigh(evidence: Evidence, as_of: int, model: Model) -> Weighed:
-    """The weights of one piece of evidence at a time (ms)."""
-    hours = age_hours(evidence.at, as_of)
-    scope = _scope(evidence, model)
-    floor = model.floor_good if evidence.sign > 0 else model.floor_bad
-    live = decay_q30(hours, floor, model) * scope >> 16  # ≤ 2^30 · 2^16
-    word = Q16_ONE if evidence.attested else max(evidence.standing_q16, model.standing_floor)
-    pairs = 1 if evidence.attested else evidence.pair_count
-    graded = max(evidence.excess_standing_q16, model.standing_floor)
-    excess = (live * graded >> 16) // evidence.excess_pair_count * evidence.excess_q16 >> 16
-    return Weighed(
-        evidence=evidence,
-        age_hours=hours,
-        strong=evidence.attested or evidence.standing_q16 >= model.strong_from,
-        excess_strong=evidence.excess_standing_q16 >= model.strong_from,
-        plain=scope << 14,
-        told=((scope << 14) * word >> 16) // pairs,
-        decayed=(live * word >> 16) // pairs,
-        excess=excess,  # ≤ 2^30 · 2^22
-    )
+def ramp_q16(value: int, low: int, high: int) -> int:
+    """0 up to `low`, 1 from `high` on, and in a straight line between them (Q16)."""
+    if value <= low:
+        return 0
+    return Q16_ONE if value >= high else (value - low) * Q16_ONE // (high - low)
+
+
+def shares(standing: int, model: Model) -> tuple[int, int]:
+    """The strong and the nobody's share of a word of this standing; the rest is weak (Q16)."""
+    strong = ramp_q16(standing, model.strong_from, model.strong_full)
+    known = ramp_q16(standing, model.nobody_until, model.weak_from)
+    return strong, min(Q16_ONE - known, Q16_ONE - strong)
+
+
+def add(sums: Sums, piece: Evidence, hours: int, model: Model) -> None:
+    """Add one piece of evidence of this age to sums of its sign.
+
+    No part exceeds 2^36 (a severity of 64 in Q30), and no product 2^52.
+    """
+    plain = _scope(piece, model) << 14
+    decay = decay_q16(hours, model.floor_good if piece.sign > 0 else model.floor_bad, model)
+    if piece.attested:
+        told = plain * model.attested_weight >> 16
+        sums.plain += told
+        sums.told_attested += told
+        sums.attested += told * decay >> 16
+        sums.lasting += told
+        sums.thin_attested += plain
+    else:
+        told = _word(plain, piece.standing_q16, piece.pair_count, model)
+        strong, nobody = shares(piece.standing_q16, model)
+        sums.plain += plain
+        by_strong, by_nobody = told * strong >> 16, told * nobody >> 16
+        sums.told_strong += by_strong
+        sums.told_nobody += by_nobody
+        sums.told_weak += told - by_strong - by_nobody
+        sums.lasting += by_strong
+        _add_decayed(sums, told * decay >> 16, strong, nobody)
+    if piece.excess_q16:
+        word = _word(plain, piece.excess_standing_q16, piece.excess_pair_count, model)
+        excess = word * piece.excess_q16 >> 16
+        strong, nobody = shares(piece.excess_standing_q16, model)
+        sums.lasting += excess * strong >> 16
+        _add_decayed(sums, excess * decay >> 16, strong, nobody)
+
+
+def _word(plain: int, standing: int, pair_count: int, model: Model) -> int:
+    """The k-th word of a pair: divided by k², in two steps that stay below 2^53."""
+    return (plain * max(standing, model.standing_floor) >> 16) // pair_count // pair_count
+
+
+def _add_decayed(sums: Sums, amount: int, strong: int, nobody: int) -> None:
+    by_strong, by_nobody = amount * strong >> 16, amount * nobody >> 16
+    sums.strong += by_strong
+    sums.nobody += by_nobody
+    sums.weak += amount - by_strong - by_nobody
 
 
 def _scope(evidence: Evidence, model: Model) -> int:
@@ -90,33 +172,78 @@ def _scope(evidence: Evidence, model: Model) -> int:
     return scope
 
 
-def mass(pieces: Iterable[Weighed], model: Model, *, decay: bool = True, cap: bool = True) -> int:
-    """What pieces of one sign add up to: what their words weigh, with or without decay and cap.
+@dataclass(slots=True)
+class Groups:
+    """The sums of all evidence that counts, by what the reasons tell apart.
 
-    The severity's excess is part of the decayed weight only.
+    `here`: good, on the domain and on the platform asked about; `beyond`: good, on that platform,
+    another domain; `elsewhere`: good, of other platforms; `old`, `recent`: bad, by `recent_days`.
+    `last_word`: the doublings (Q16) that bad words add which nothing good has followed.
+    `live`: the pieces behind them. `expired`: how many are too old to count.
     """
-    strong = weak = 0
-    for piece in pieces:
-        amount = piece.decayed if decay else piece.told
-        excess = piece.excess if decay else 0
-        strong += (amount if piece.strong else 0) + (excess if piece.excess_strong else 0)
-        weak += (0 if piece.strong else amount) + (0 if piece.excess_strong else excess)
-    if cap:
-        weak = min(weak, model.weak_cap << 14)
-    return min(MASS_MAX, strong + weak)
+
+    here: Sums = field(default_factory=Sums)
+    beyond: Sums = field(default_factory=Sums)
+    elsewhere: Sums = field(default_factory=Sums)
+    old: Sums = field(default_factory=Sums)
+    recent: Sums = field(default_factory=Sums)
+    last_word: int = 0
+    live: list[Evidence] = field(default_factory=list)
+    expired: int = 0
+
+    @property
+    def good(self) -> Sums:
+        """All good evidence."""
+        return self.here + self.beyond + self.elsewhere
+
+    @property
+    def bad(self) -> Sums:
+        """All bad evidence."""
+        return self.old + self.recent
 
 
-def plain_mass(pieces: Iterable[Weighed]) -> int:
-    """What pieces would add up to undecayed and on the word of the platform."""
-    return min(MASS_MAX, sum(piece.plain for piece in pieces))
+def group(evidence: Iterable[Evidence], as_of: int, model: Model) -> Groups:
+    """Weigh evidence at a time (ms) and sum it up."""
+    groups = Groups()
+    newest_good = -1
+    for piece in evidence:
+        hours = age_hours(piece.at, as_of)
+        if piece.sign > 0:
+            sums = groups.here if piece.nearness == "on" else groups.beyond
+            if piece.elsewhere:
+                sums = groups.elsewhere
+            newest_good = max(newest_good, piece.at)
+        elif hours >= model.adverse_stop_days * DAY_HOURS:
+            groups.expired += 1
+            continue
+        else:
+            sums = groups.recent if hours < model.recent_days * DAY_HOURS else groups.old
+        add(sums, piece, hours, model)
+        groups.live.append(piece)
+    words = (each for each in groups.live if each.sign < 0 and each.at > newest_good)
+    groups.last_word = max((last_word_of(each, as_of, model) for each in words), default=0)
+    return groups
 
 
-def has_expired(piece: Weighed, model: Model) -> bool:
-    """Whether a bad result is too old to count."""
-    hours = model.adverse_stop_days * DAY_HOURS
-    return piece.evidence.sign < 0 and piece.age_hours >= hours
+def last_word_of(piece: Evidence, as_of: int, model: Model) -> int:
+    """The doublings (Q16) that a bad result which nothing good has followed adds to the odds
+    against, if it is a word, by so much as that is not strong."""
+    if piece.attested:
+        return 0
+    faded = fading_q30(age_hours(piece.at, as_of), model.last_word_days) >> 14
+    strong, _ = shares(piece.standing_q16, model)
+    return (model.last_word * faded >> 16) * (Q16_ONE - strong) >> 16
 
 
-def is_recent(piece: Weighed, model: Model) -> bool:
-    """Whether a result is of the last `recent_days`."""
-    return piece.age_hours < model.recent_days * DAY_HOURS
+def thin_weight_q16(groups: Groups, model: Model) -> int:
+    """What decides whether a file is thin: undecayed evidence, a platform's own word for 1, and
+    what is not strong within its caps."""
+    total = 0
+    for sums, cap, nobody_cap in (
+        (groups.good, model.weak_good_cap, model.nobody_good_cap),
+        (groups.bad, model.weak_bad_cap, model.nobody_bad_cap),
+    ):
+        told = sums.undecayed()
+        total += min(MASS_MAX_Q16, sums.thin_attested >> 14) + told.strong
+        total += min(cap, told.weak + min(nobody_cap, told.nobody))
+    return total

@@ -28,6 +28,9 @@ from ledger.signing import SigningKey
 from node.evaluation.events import DataSet
 
 MODEL_BYTES_MAX: Final = 64 * 1_024
+EPOCH_BLOCKS: Final = 1
+"""An answer reads the platform's summary as of the last epoch's end. A set's events are months of a
+network, an event a block: with epochs as short as can be, the summary is that of just before."""
 _ORIGIN: Final = "example.org/standing-evaluation"
 
 
@@ -82,7 +85,7 @@ def genesis_of(parameters: Parameters, platforms: Sequence[str], created_ms: int
         origin=_ORIGIN,
         created=created_ms,
         validators=tuple(member for member, _ in members),
-        bounds=FIRST_BOUNDS,
+        bounds=msgspec.structs.replace(FIRST_BOUNDS, epoch_blocks=EPOCH_BLOCKS),
         parameters=parameters,
     )
     return Genesis(foundation, tuple(proofs for _, proofs in members))

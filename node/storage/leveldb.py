@@ -42,7 +42,7 @@ from node.storage.waiting import Durable, Group
 FORMAT_KEY: Final = META + b"format"
 SLOTS_KEY: Final = META + b"slots"
 """How many slots are given out: u64be."""
-FORMAT: Final = b"standing-5"
+FORMAT: Final = b"standing-6"
 FORMER: Final = frozenset(b"standing-%d" % number for number in range(1, 5))
 
 Erased = Mapping[bytes, bytes | None]

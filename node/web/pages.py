@@ -43,7 +43,17 @@ from node.web.render import Context, asset, environment, go_to, html, svg
 
 PAGE_MAX: Final = 10_000
 DOSSIERS_KEPT: Final = 16
-MODULES: Final = ("panel", "verify", "codec", "governance", "model", "note", "proof", "score")
+MODULES: Final = (
+    "panel",
+    "verify",
+    "weigh",
+    "codec",
+    "governance",
+    "model",
+    "note",
+    "proof",
+    "score",
+)
 STATIC: Final = ("style.css", *(f"{name}.js" for name in MODULES))
 TOKEN_CHARS_MAX: Final = 512
 REFERENCE_CHARS_MAX: Final = 512

@@ -119,7 +119,10 @@ def forms() -> list[Target]:
         Target("parameters", _parameters, lambda: [encode(FIRST_PARAMETERS)], encode),
         Target("genesis", _genesis, lambda: [encode(genesis_of(1))], encode, cases=60),
         Target(
-            "platform-tally", decode_tally, lambda: [encode(PlatformTally(1, 2, 3, 4, 5))], encode
+            "platform-tally",
+            decode_tally,
+            lambda: [encode(PlatformTally(1, 2, 3, 4, 5, 6, 7))],
+            encode,
         ),
         Target(
             "frontier",

@@ -177,19 +177,25 @@ def test_the_stand_in_of_a_link_is_dated_as_its_batch() -> None:
     assert left == replace(decode_record(link.record), at=world.lane_times[1])  # type: ignore[type-var]
 
 
-def test_an_outcome_that_is_in_no_tally_of_newcomers_says_nothing() -> None:
+def test_an_outcome_says_good_bad_or_nothing_and_on_whose_word() -> None:
     world = World()
-    most = world.state.vocabulary.model.newcomer_results
     world.run(world.register("w"), world.register("c"))
-    names = [f"e{n}" for n in range(most + 1)]
-    world.run(*map(world.open, names))
-    world.run(*map(world.outcome, names))
+    world.run(*map(world.open, ("good", "bad", "nothing")))
+    world.run(
+        world.outcome("good", basis="counterparty"),
+        world.outcome("bad", status="no-show", fault="worker", acceptance="unknown"),
+        world.outcome("nothing", status="force-majeure", acceptance="unknown"),
+    )
     said = [
-        record.status
+        (record.status, record.basis)
         for each in _residues(world).values()
         if isinstance(record := decode_record(each.stand_in), EngagementOutcome)
     ]
-    assert said == ["completed"] * most + ["unresolved"]
+    assert said == [
+        ("completed", "counterparty"),
+        ("late", "platform"),
+        ("unresolved", "platform"),
+    ]
 
 
 @pytest.mark.parametrize("seed", range(3))

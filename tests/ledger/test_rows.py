@@ -99,8 +99,8 @@ def test_round_trip_and_one_form(rows: st.SearchStrategy[object], data: st.DataO
         ),
         (RecordRow(1, 2, 3, None, "malformed"), "95010203c0a96d616c666f726d6564"),
         (
-            SubjectRow(1, b"", "none", 2, 3, b"", (), None, 4, 5, 6),
-            "9b01c400a46e6f6e650203c40090c0040506",
+            SubjectRow(1, b"", "none", 2, 3, b"", (), None, 4, 5, 6, 7, 8, 9, 10, 11),
+            "dc001001c400a46e6f6e650203c40090c00405060708090a0b",
         ),
         (PairRow(300, 1), "92cd012c01"),
         (SummaryRow(64, b"\x90", b""), "9340c40190c400"),

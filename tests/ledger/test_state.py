@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from ledger import merkle
 from ledger.block import encode_seal, refusals_hash, rule_hash
-from ledger.bureau.standing import Annotation, PlatformTally, RaterTally, standing
+from ledger.bureau.standing import NEW_PLATFORM, Annotation, PlatformTally, RaterTally, standing
 from ledger.encoding import decode, encode
 from ledger.errors import StoreDamaged
 from ledger.execution import TURN_RECORDS
@@ -218,7 +218,7 @@ def test_epoch_end_enters_summaries_and_names_the_next_set() -> None:
     assert read_summary(world.store, 2, 1, b"", world.state.height) is None
     applied = world.run(world.outcome("a"), world.rating("a"))
     assert applied.seal.validators == world.genesis.foundation.validators
-    tally = PlatformTally(opened=1, closed=1, newcomers=1, newcomers_good=1, overdue=0)
+    tally = replace(NEW_PLATFORM, opened=1, closed=1, newcomers=1, newcomers_good=1)
     assert world.state.index.get(key) == summary_value(encode(tally))
     assert read_summary(world.store, 2, 1, b"", world.state.height) == encode(tally)
     assert world.state.index.get(index_key(1, 1, handle("w"))) is not None, "it was rated"

@@ -1,5 +1,5 @@
 """Execution read aloud from ledger/README.md: plain lists and dictionaries, another MessagePack
-library, every root made anew. Shares nothing with the code under test but the rater arithmetic.
+library, every root made anew. Shares nothing with the code under test but 2^-x.
 
 Judges the four platform-signed records, changes of the model with their approvals, and the stateful
 rules that random histories break.
@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import msgpack
 
+from ledger.bureau.fixed import exp2_minus
 from tests.reference import merkle, patricia
 
 DAY = 86_400_000
@@ -34,11 +35,13 @@ class Ledger:
         self.parent, self.day = chain, created // DAY
         self.subjects, self.engagements = {}, {}
         self.files, self.pairs, self.raters, self.platforms = {}, {}, {}, {}
+        self.lately, self.given, self.offsets = {}, {}, {}
         self.index, self.changed = {}, set()
 
     def block(self, height, name, time, batches, *, epoch_ends, validators):
         """Execute; (size, root, seal as a list, [rule or "" per record])."""
         refusals, verdicts, touched = [], [], set()
+        self.hour = time // 3_600_000
         self.pass_days(time // DAY)
         for header, submissions in batches:
             for position, (salt, record, signatures) in enumerate(submissions):
@@ -213,13 +216,19 @@ class Ledger:
             self.changed.add((2, u32(platform)))
             k = self.pair("outcomes", client, worker)
             standing = self.standing(client)
-            self.close(platform, engagement, rest, standing)
+            told = (rest[5] == "platform", standing, k, self.given_by(client))
+            self.close(platform, engagement, rest, told, late)
             return files, engagement["index"], [k, standing, int(late)]
         rater, rated = (client, worker) if rest[1] == "of-worker" else (worker, client)
         engagement["rated"].add(rest[1])
         k = self.pair("ratings", rater, rated)
-        standing = self.standing(rater)
-        self.rate(rated, rest[4], rest[5], standing)
+        standing, given = self.standing(rater), self.given_by(rater)
+        severity = self.rate(rated, rest[4], rest[5], standing, given)
+        if severity is not None and rated == worker and rest[1] == "of-worker" and not late:
+            good, bad = self.lately_of(worker)
+            weight = self.weight((False, standing, k, given)) * severity // 65_536
+            self.lately[worker] = (good, bad + weight, self.hour)
+        self.given[rater] = (given + 65_536, self.hour)
         return files, engagement["index"], [k, standing, int(late)]
 
     def pair(self, kind, counterparty, subject):
@@ -234,7 +243,8 @@ class Ledger:
         regard = min(regard, 2**36)
         return regard * 65_536 // (regard + self.model.standing_half)
 
-    def rate(self, rated, scale, value, standing):
+    def rate(self, rated, scale, value, standing, given):
+        """The severity of a bad rating, or None."""
         _, low, _, middle, good_from = self.scales[scale]
         good, bad, attested = self.raters[rated]
         if value < middle:
@@ -242,13 +252,39 @@ class Ledger:
             excess = min(self.model.severity_cap, badness * self.model.severity_slope // 65_536)
             self.raters[rated] = (good, bad + standing * (65_536 + excess) // 65_536, attested)
             self.changed.add((1, rated))
-        elif value >= good_from:
-            self.raters[rated] = (good + standing, bad, attested)
+            return excess
+        if value >= good_from:
+            half = self.model.lift_half * 65_536
+            self.raters[rated] = (good + standing * half // (half + given), bad, attested)
             self.changed.add((1, rated))
+        return None
 
-    def close(self, platform, engagement, rest, standing):
+    def fade(self, amount, since, days):
+        hours = self.hour - since
+        if not hours:
+            return amount
+        return amount * (exp2_minus(hours * 65_536 // (days * 24)) >> 14) >> 16
+
+    def given_by(self, subject):
+        amount, hour = self.given.get(subject, (0, self.hour))
+        return self.fade(amount, hour, self.model.given_half_life_days)
+
+    def lately_of(self, worker):
+        good, bad, hour = self.lately.get(worker, (0, 0, self.hour))
+        days = self.model.offset_half_life_days
+        return self.fade(good, hour, days), self.fade(bad, hour, days)
+
+    def weight(self, told):
+        attested, standing, k, _ = told
+        return (
+            self.model.attested_weight
+            if attested
+            else max(standing, self.model.standing_floor) // k**2
+        )
+
+    def close(self, platform, engagement, rest, told, late):
         engagement["closed"] = True
-        status, fault, _, acceptance, basis = rest[1:6]
+        status, fault, _, acceptance = rest[1:5]
         if status == "completed":
             sign = {"accepted": 1, "unknown": 1}.get(acceptance, 0)
             if acceptance == "rejected" and fault != "client":
@@ -260,12 +296,56 @@ class Ledger:
         else:
             by_worker = status in {"cancelled-by-worker", "no-show"}
             sign = -1 if by_worker and fault in {"worker", "shared"} else 0
-        earlier = self.subjects[engagement["worker"]]
-        self.subjects[engagement["worker"]] += 1
-        heard = basis == "platform" or standing >= self.model.newcomer_standing_from
+        worker = engagement["worker"]
+        earlier = self.subjects[worker]
+        if sign and not late:
+            self.learn(platform, worker, sign, told)
+        self.subjects[worker] += 1
+        heard = told[0] or told[1] >= self.model.newcomer_standing_from
         if sign and heard and earlier < self.model.newcomer_results:
             newcomers, good = self.platforms.get(platform, (0, 0))
             self.platforms[platform] = (newcomers + 1, good + (sign > 0))
+
+    def learn(self, platform, worker, sign, told):
+        """A platform's offset moves by what a result says beyond what was expected."""
+        model, one = self.model, 65_536
+        good, bad = self.lately_of(worker)
+        weight = self.weight(told)
+        self.lately[worker] = (
+            good + weight * (sign > 0),
+            bad + weight * (sign < 0),
+            self.hour,
+        )
+        if self.subjects[worker] < model.newcomer_results:
+            return
+        strong, other = self.offsets.get(platform, (0, 0))
+        newcomers, good_ones = self.platforms.get(platform, (0, 0))
+        prior = model.newcomer_prior
+        rate = (good_ones * one + prior * model.newcomer_rate) // (newcomers + prior)
+        rate = min(one - 656, max(656, rate))
+        prior = model.prior_strength * rate // one
+        plus, minus = good + prior, bad + model.prior_strength - prior
+        if strong + other > 0:
+            minus = minus * (exp2_minus(strong + other) >> 14) >> 16
+        elif strong + other < 0:
+            plus = plus * (exp2_minus(-strong - other) >> 14) >> 16
+        expected = plus * one // (plus + minus)
+        move = model.offset_rate * (one - expected if sign > 0 else expected) // one
+        attested, standing, k, given = told
+        if attested:
+            by_strong, by_other = move * model.attested_weight // one, 0
+        else:
+            half = model.offset_given_half * one
+            move = move * half // (half + given) // k**2
+            span = model.strong_full - model.strong_from
+            share = min(one, max(0, (standing - model.strong_from) * one // span))
+            by_strong = move * share // one
+            by_other = move - by_strong
+        most, other_most = model.offset_max, model.offset_weak_max
+        self.offsets[platform] = (
+            min(most, max(-most, strong + sign * by_strong)),
+            min(other_most, max(-other_most, other + sign * by_other)),
+        )
 
     def platform_tally(self, key):
         platform = int.from_bytes(key, "big")
@@ -273,4 +353,5 @@ class Ledger:
         closed = sum(each["closed"] for each in own)
         overdue = sum(not each["closed"] and each["due"] // DAY < self.day for each in own)
         newcomers, good = self.platforms.get(platform, (0, 0))
-        return len(own), closed, newcomers, good, overdue
+        offsets = (2**18 + each for each in self.offsets.get(platform, (0, 0)))
+        return len(own), closed, newcomers, good, overdue, *offsets

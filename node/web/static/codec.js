@@ -23,6 +23,7 @@ const NOTE_BYTES_MAX = 1_000_000;
 const INCLUSION_HASHES_MAX = 64;
 const FILES_MAX = 16;
 export const Q16_ONE = 65_536;
+const OFFSET_ZERO = 2 ** 18; // signed doublings of the odds are written so much too high
 const U32_MAX = 2 ** 32 - 1;
 const MEMBER_MAX = 2 ** 31 - 1;
 
@@ -289,13 +290,14 @@ function readValidator(r) {
 
 export function decodeTally(data) {
   return whole(data, SUMMARY_BYTES_MAX, "platform summary", (r) => {
-    r.fixed(5);
+    r.fixed(7);
     r.uint(); // opened
     r.uint(); // closed
     const newcomers = r.uint();
     const newcomersGood = r.uint();
     r.uint(); // overdue
-    return { newcomers, newcomersGood };
+    const offset = r.uint(0, 2 * OFFSET_ZERO) + r.uint(0, 2 * OFFSET_ZERO) - 2 * OFFSET_ZERO;
+    return { newcomers, newcomersGood, offset };
   });
 }
 

@@ -14,17 +14,23 @@ const UNITS = [0, 64 * Q16_ONE];
 const DAYS = [1, 36_500];
 const POINTS = [0, 10_000];
 const COUNT = [0, 1_000_000];
+const DOUBLINGS = [0, 2 * Q16_ONE];
 
 // Names in the order of the array, with their bounds (ledger/bureau/model.py).
 const MODEL = Object.entries({
   halfLifeDays: DAYS, floorGood: SHARE, floorBad: SHARE, severitySlope: UNITS, severityCap: UNITS,
-  standingFloor: SHARE, standingHalf: [1, 64 * Q16_ONE], raterBadFactor: [0, 16],
-  attestedBonus: UNITS, strongFrom: SHARE, weakCap: UNITS, priorStrength: UNITS,
-  newcomerRate: SHARE, newcomerResults: COUNT, newcomerStandingFrom: SHARE, newcomerWindow: COUNT,
-  newcomerPrior: COUNT, thinEvidence: UNITS, retrospectiveWeight: SHARE, elsewhereWeight: SHARE,
-  nearDomainWeight: SHARE, farDomainWeight: SHARE, recentDays: DAYS, adverseStopDays: DAYS,
-  pointsBase: POINTS, pointsPerDoubling: POINTS, pointsOdds: [1, 1_024], pointsMin: POINTS,
-  pointsMax: POINTS,
+  attestedWeight: SHARE, standingFloor: SHARE, standingHalf: [1, 64 * Q16_ONE], raterBadFactor: [0, 16],
+  attestedBonus: UNITS, liftHalf: COUNT, givenHalfLifeDays: DAYS, nobodyUntil: SHARE, weakFrom: SHARE,
+  strongFrom: SHARE, strongFull: SHARE, nobodyGoodCap: UNITS, weakGoodCap: UNITS, nobodyBadCap: UNITS,
+  weakBadCap: UNITS, weakLift: SHARE, weakLiftFrom: UNITS, weakDrop: SHARE, nobodyDrop: SHARE,
+  lastWord: DOUBLINGS, lastWordDays: DAYS, doubt: SHARE, doubtHalf: UNITS, distrustFrom: UNITS,
+  distrustSlope: UNITS, distrustMax: UNITS, priorStrength: UNITS, newcomerRate: SHARE,
+  newcomerResults: COUNT, newcomerStandingFrom: SHARE, newcomerWindow: COUNT, newcomerPrior: COUNT,
+  offsetRate: SHARE, offsetMax: DOUBLINGS, offsetWeakMax: DOUBLINGS, offsetGivenHalf: COUNT,
+  offsetHalfLifeDays: DAYS, intervalWeight: UNITS, thinEvidence: UNITS, retrospectiveWeight: SHARE,
+  elsewhereWeight: SHARE, nearDomainWeight: SHARE, farDomainWeight: SHARE, recentDays: DAYS,
+  adverseStopDays: DAYS, pointsBase: POINTS, pointsPerDoubling: POINTS, pointsOdds: [1, 1_024],
+  pointsMin: POINTS, pointsMax: POINTS,
 });
 
 export function decodeParameters(data) {
@@ -59,6 +65,8 @@ function readModel(r) {
 
 function checkModel(m) {
   const sound = m.newcomerRate >= 656 && m.newcomerRate <= Q16_ONE - 656 && m.priorStrength >= 6_554
+    && m.nobodyUntil < m.weakFrom && m.strongFrom < m.strongFull && m.liftHalf >= 1 && m.offsetGivenHalf >= 1
+    && m.doubtHalf >= 1 && m.weakLiftFrom >= 1 && m.attestedWeight >= 656 && m.intervalWeight >= 656
     && m.newcomerPrior >= 1 && m.newcomerWindow >= 2 && m.severityCap <= m.severitySlope
     && m.pointsMin < m.pointsBase && m.pointsBase < m.pointsMax && m.pointsPerDoubling >= 1
     && m.recentDays <= m.adverseStopDays;
@@ -175,9 +183,9 @@ const EDGE = 16 * ONE;
 const LN2 = 45_426;
 const EVIDENCE_MAX = 1_024 * ONE;
 
-/** The 5 % and 95 % quantiles of Beta(a, b) in Q16, a and b in Q30. */
-export function betaInterval(aQ30, bQ30) {
-  const [a, b] = clip(shr(aQ30, 14), shr(bQ30, 14));
+/** The 5 % and 95 % quantiles of Beta(a, b), all in Q16. */
+export function betaInterval(aQ16, bQ16) {
+  const [a, b] = clip(aQ16, bQ16);
   const spread = isqrt((div(2 ** 36, a) + div(2 ** 36, b)) * 2 ** 12);
   const step = Math.max(1, div(div(spread * ONE, LN2), 8));
   const tilt = log2Q22(a) - log2Q22(b);

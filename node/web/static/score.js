@@ -1,7 +1,10 @@
 // The score, recomputed bit for bit: ledger/bureau/README.md, sections 3 to 7, in whole numbers.
 
 import { LINK, OPEN, OUTCOME, Q16_ONE as ONE, RATING, Refused, sameBytes } from "./codec.js";
-import { Q22, betaInterval, bitLength, div, exp2Minus, held, log2Q22, ratioQ16, shr } from "./model.js";
+import { Q22, betaInterval, bitLength, div, held, log2Q22, shr } from "./model.js";
+import {
+  FAR, NEAR, NOTHING, ON, basisOf, believe, decayed, group, inFull, plus, thinWeight, trusted, undecayed,
+} from "./weigh.js";
 
 // --- evidence (section 3) ---
 
@@ -37,10 +40,6 @@ function pathsOf(domains) {
   for (const { code, parent } of domains) paths.set(code, [...(paths.get(parent) ?? []), code]);
   return paths;
 }
-
-const FAR = 0;
-const NEAR = 1;
-const ON = 2;
 
 function nearness(paths, asked, domains) {
   if (asked === "") return ON;
@@ -148,52 +147,6 @@ function toldBy(outcome, rating, role) {
   return role === "client" ? { ...outcome.annotation, standing: 0 } : outcome.annotation;
 }
 
-// --- weights (section 4) ---
-
-function weigh(piece, asOf, model) {
-  const hours = div(Math.max(0, asOf - piece.at), 3_600_000);
-  let scope = ONE;
-  if (piece.retrospective) scope = shr(scope * model.retrospectiveWeight, 16);
-  if (piece.elsewhere) scope = shr(scope * model.elsewhereWeight, 16);
-  if (piece.nearness === NEAR) scope = shr(scope * model.nearDomainWeight, 16);
-  if (piece.nearness === FAR) scope = shr(scope * model.farDomainWeight, 16);
-  const floor = piece.sign > 0 ? model.floorGood : model.floorBad;
-  const faded = exp2Minus(div(hours * ONE, model.halfLifeDays * 24)); // hours < 2^32
-  const live = shr((floor * 2 ** 14 + shr((ONE - floor) * faded, 16)) * scope, 16);
-  const word = piece.attested ? ONE : Math.max(piece.standing, model.standingFloor);
-  const pairs = piece.attested ? 1 : piece.pairs;
-  const graded = Math.max(piece.excessStanding, model.standingFloor);
-  return {
-    piece,
-    hours,
-    strong: piece.attested || piece.standing >= model.strongFrom,
-    excessStrong: piece.excessStanding >= model.strongFrom,
-    plain: scope * 2 ** 14,
-    told: div(shr(scope * 2 ** 14 * word, 16), pairs),
-    decayed: div(shr(live * word, 16), pairs),
-    excess: shr(div(shr(live * graded, 16), piece.excessPairs) * piece.excess, 16), // ≤ 2^30 · 2^22
-  };
-}
-
-const MASS_MAX = 2 ** 50;
-
-/** The sum is below 2^53: at most 65,536 / 2 pieces, each at most 2^30 + 2^36. */
-function mass(pieces, model, { decay = true, cap = true } = {}) {
-  let strong = 0;
-  let weak = 0;
-  for (const each of pieces) {
-    const amount = decay ? each.decayed : each.told;
-    const excess = decay ? each.excess : 0;
-    if (each.strong) strong += amount;
-    else weak += amount;
-    if (each.excessStrong) strong += excess;
-    else weak += excess;
-  }
-  return Math.min(MASS_MAX, strong + (cap ? Math.min(weak, model.weakCap * 2 ** 14) : weak));
-}
-
-const plainMass = (pieces) => Math.min(MASS_MAX, pieces.reduce((sum, each) => sum + each.plain, 0));
-
 // --- probability, points, interval (section 5) ---
 
 /** In BigInt: a tally may say anything below 2^53. */
@@ -207,11 +160,6 @@ function newcomerRate(tally, model) {
   return held(Number(rate), 656, ONE - 656);
 }
 
-function priorOf(rate, model) {
-  const good = shr(model.priorStrength * rate, 2);
-  return { good, bad: model.priorStrength * 2 ** 14 - good };
-}
-
 function pointsOf(p, model) {
   const doublings = log2Q22(p) - log2Q22(ONE - p) - log2Q22(model.pointsOdds);
   const size = shr(model.pointsPerDoubling * Math.abs(doublings) + Q22 / 2, 22);
@@ -220,24 +168,26 @@ function pointsOf(p, model) {
 
 // --- reasons (section 6) and the answer (section 7) ---
 
-function explain(good, bad, base, prior, model) {
-  const home = good.filter((each) => !each.piece.elsewhere);
-  const here = home.filter((each) => each.piece.nearness === ON);
-  const old = bad.filter((each) => each.hours >= model.recentDays * 24);
-  const all = mass(good, model);
-  const points = (start, plus, minus) => pointsOf(ratioQ16(start.good + plus, start.bad + minus), model);
+function explain(found, rate, offset, belief, model) {
+  const { here, beyond, elsewhere, old } = found;
+  const home = plus(here, beyond);
+  const good = plus(home, elsewhere);
+  const points = (mass, at = rate, moved = offset) => pointsOf(believe({
+    good: mass, bad: NOTHING, lastingGood: 0, lastingBad: 0, lastWord: 0, rate: at, offset: moved,
+  }, model).probability, model);
+  const basePoints = points(NOTHING, model.newcomerRate, 0);
   const path = [
-    ["platform-newcomers", points(prior, 0, 0)],
-    ["good-outcomes", points(prior, plainMass(here), 0)],
-    ["few-strong-counterparties", points(prior, mass(here, model, { decay: false, cap: false }), 0)],
-    ["weak-evidence-capped", points(prior, mass(here, model, { decay: false }), 0)],
-    ["idle-decay", points(prior, mass(here, model), 0)],
-    ["other-domains", points(prior, mass(home, model), 0)],
-    ["other-platforms", points(prior, all, 0)],
-    ["old-bad-outcomes", points(prior, all, mass(old, model))],
-    ["recent-bad-outcomes", points(prior, all, mass(bad, model))],
+    ["platform-newcomers", points(NOTHING, rate, 0)],
+    ["platform-offset", points(NOTHING)],
+    ["good-outcomes", points(inFull(here))],
+    ["few-strong-counterparties", points(trusted(here))],
+    ["weak-evidence-capped", points(undecayed(here))],
+    ["idle-decay", points(decayed(here))],
+    ["other-domains", points(decayed(home))],
+    ["other-platforms", points(decayed(good))],
+    ["old-bad-outcomes", pointsOf(believe(basisOf(good, old, 0, rate, offset), model).probability, model)],
+    ["recent-bad-outcomes", pointsOf(belief.probability, model)],
   ];
-  const basePoints = points(base, 0, 0);
   const deltas = path.map(([code, value], at) => ({ code, points: value - (at ? path[at - 1][1] : basePoints) }))
     .filter((each) => each.points !== 0)
     .sort((x, y) => Math.abs(y.points) - Math.abs(x.points)); // stable: ties keep the path's order
@@ -246,23 +196,28 @@ function explain(good, bad, base, prior, model) {
   return [basePoints, deltas];
 }
 
+/** The quantiles of a Beta whose mean is the probability and whose sum is the evidence. */
+function intervalOf({ plus: good, minus, attested, probability }, model) {
+  const words = shr(Math.min(2 ** 30, Math.max(0, good + minus - attested)) * model.intervalWeight, 16);
+  const total = Math.min(1_024 * ONE, words + div(attested * ONE, model.attestedWeight)); // < 2^35 · 2^16
+  const a = shr(total * probability, 16);
+  return betaInterval(a, total - a);
+}
+
 /** The answer to a question from files `{platform, handle, facts}`, a tally or null, parameters. */
 export function score(files, tally, parameters, question) {
   const { model } = parameters;
   const folded = fold(files, question, parameters);
-  const weighed = folded.evidence.map((piece) => weigh(piece, question.asOf, model));
-  const live = weighed.filter((each) => each.piece.sign > 0 || each.hours < model.adverseStopDays * 24);
-  const good = live.filter((each) => each.piece.sign > 0);
-  const bad = live.filter((each) => each.piece.sign < 0);
-  const base = priorOf(model.newcomerRate, model);
-  const prior = priorOf(newcomerRate(question.role === "worker" ? tally : null, model), model);
-  const weight = mass(good, model, { decay: false }) + mass(bad, model, { decay: false });
-  const thin = weight < model.thinEvidence * 2 ** 14;
-  const plus = prior.good + mass(good, model);
-  const minus = prior.bad + mass(bad, model);
-  const probability = ratioQ16(plus, minus);
-  const [low, high] = betaInterval(plus, minus);
-  const [basePoints, reasons] = explain(good, bad, base, prior, model);
+  const found = group(folded.evidence, question.asOf, model);
+  const known = question.role === "worker" ? tally : null;
+  const [rate, offset] = [newcomerRate(known, model), known === null ? 0 : known.offset];
+  const belief = believe(basisOf(found.good, found.bad, found.lastWord, rate, offset), model);
+  const { probability } = belief;
+  const weight = thinWeight(found, model);
+  const thin = weight < model.thinEvidence;
+  const [low, high] = intervalOf(belief, model);
+  const [basePoints, reasons] = explain(found, rate, offset, belief, model);
+  const { live } = found;
   return {
     question,
     model: model.id,
@@ -273,20 +228,20 @@ export function score(files, tally, parameters, question) {
     thin,
     basePoints,
     reasons: thin ? [{ code: "thin-file", points: 0 }] : reasons,
-    evidence: countsOf(folded, live, weighed.length - live.length, files.length, shr(weight, 14)),
-    lastAt: live.length === 0 ? null : live.reduce((latest, each) => Math.max(latest, each.piece.at), 0),
+    evidence: countsOf(folded, found, files.length, weight, model),
+    lastAt: live.length === 0 ? null : live.reduce((latest, each) => Math.max(latest, each.at), 0),
   };
 }
 
 /** How many engagements stand behind an answer, in the order of its bytes. */
-function countsOf(folded, live, expired, files, weight) {
+function countsOf(folded, { live, expired }, files, weight, model) {
   const count = (holds) => live.reduce((sum, each) => sum + (holds(each) ? 1 : 0), 0);
-  const words = count((each) => !each.piece.attested);
-  const strong = count((each) => !each.piece.attested && each.strong);
+  const words = count((each) => !each.attested);
+  const strong = count((each) => !each.attested && each.standing >= model.strongFrom);
   return {
     engagements: folded.engagements,
-    good: count((each) => each.piece.sign > 0),
-    bad: count((each) => each.piece.sign < 0),
+    good: count((each) => each.sign > 0),
+    bad: count((each) => each.sign < 0),
     neutral: folded.neutral,
     open: folded.open,
     overdue: folded.overdue,
@@ -295,8 +250,8 @@ function countsOf(folded, live, expired, files, weight) {
     strong,
     weak: words - strong,
     retrospective: folded.retrospective,
-    offDomain: count((each) => each.piece.nearness !== ON),
-    elsewhere: count((each) => each.piece.elsewhere),
+    offDomain: count((each) => each.nearness !== ON),
+    elsewhere: count((each) => each.elsewhere),
     files,
     erased: folded.erased,
     weight,

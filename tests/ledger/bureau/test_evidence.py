@@ -3,7 +3,7 @@
 import pytest
 
 from ledger.bureau.evidence import OpenFile, fold
-from ledger.bureau.model import Q16_ONE
+from ledger.bureau.model import FIRST_MODEL
 from ledger.errors import InvalidInput
 from tests.ledger.bureau.facts import (
     CLIENT,
@@ -36,7 +36,7 @@ def test_severity_comes_from_the_rating_where_the_outcome_declares_the_fault():
     declared = closed("a", acceptance="rejected", fault="worker")
     undeclared = closed("b", acceptance="rejected", fault="none")
     found = folded(own([opened("a"), declared, rated("a", 1)]))
-    assert found.evidence[0].excess_q16 == 4 * Q16_ONE
+    assert found.evidence[0].excess_q16 == FIRST_MODEL.severity_slope
     found = folded(own([opened("b"), undeclared, rated("b", 1)]))
     assert (found.evidence[0].sign, found.evidence[0].excess_q16) == (-1, 0)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from ledger.bureau.evidence import OpenFile
-from ledger.bureau.standing import PlatformTally
+from ledger.bureau.standing import OFFSET_ZERO, PlatformTally
 from tests.ledger.bureau.facts import (
     DAY,
     FULL,
@@ -50,35 +50,43 @@ def mixed():
     return [OpenFile(1, ME, mine), OpenFile(2, other, there)]
 
 
-TALLY = PlatformTally(opened=90, closed=80, newcomers=70, newcomers_good=55, overdue=1)
+TALLY = PlatformTally(
+    opened=90,
+    closed=80,
+    newcomers=70,
+    newcomers_good=55,
+    overdue=1,
+    offset_strong=OFFSET_ZERO + 9_000,
+    offset_other=OFFSET_ZERO,
+)
 
 
 @pytest.mark.parametrize(
     ("files", "tally", "domain", "numbers", "reasons"),
     [
-        (own([]), None, "", (None, None, 15_107, 65_534, 531, 0), {"thin-file": 0}),
+        (own([]), None, "", (None, None, 3_158, 65_534, 531, 0), {"thin-file": 0}),
         (
             mixed(),
             TALLY,
             "software.web",
-            (55_646, 525, 41_607, 64_248, 531, 1_113_418),
+            (55_577, 524, 40_623, 64_454, 531, 1_089_376),
             {
-                "good-outcomes": 224,
-                "recent-bad-outcomes": -115,
-                "idle-decay": -54,
-                "other": -61,
+                "good-outcomes": 186,
+                "few-strong-counterparties": -66,
+                "recent-bad-outcomes": -62,
+                "other": -65,
             },
         ),
         (
             mixed(),
             None,
             "",
-            (57_481, 542, 45_473, 64_576, 531, 1_253_667),
+            (57_024, 537, 44_161, 64_580, 531, 1_229_625),
             {
-                "good-outcomes": 223,
-                "recent-bad-outcomes": -128,
-                "idle-decay": -48,
-                "other": -36,
+                "good-outcomes": 184,
+                "recent-bad-outcomes": -74,
+                "few-strong-counterparties": -64,
+                "other": -40,
             },
         ),
     ],

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from ledger.bureau import score as score_module
 from ledger.bureau.evidence import Folded, OpenFile
 from ledger.bureau.model import FIRST_MODEL, Q16_ONE, check_model
-from ledger.bureau.prior import newcomer_rate, prior_of
-from ledger.bureau.reasons import explain
-from ledger.bureau.standing import PlatformTally
-from ledger.bureau.weights import has_expired, mass, weigh
+from ledger.bureau.offset import offset_of
+from ledger.bureau.prior import newcomer_rate
+from ledger.bureau.standing import OFFSET_ZERO, PlatformTally
+from ledger.bureau.weights import MASS_MAX_Q16, Sums, group
 from ledger.encoding import decode, encode
 from ledger.errors import Malformed
 from tests.ledger.bureau.facts import (
@@ -67,6 +67,8 @@ tallies = st.none() | st.integers(0, 2**50).flatmap(
         newcomers=st.just(n),
         newcomers_good=st.integers(0, n),
         overdue=st.just(0),
+        offset_strong=st.integers(OFFSET_ZERO - 66_000, OFFSET_ZERO + 66_000),
+        offset_other=st.integers(OFFSET_ZERO - 24_000, OFFSET_ZERO + 24_000),
     )
 )
 
@@ -78,10 +80,7 @@ def answer_of(evidence, tally=None):
         return score_module.score(own([]), tally, PARAMETERS, question())
 
 
-def split(evidence):
-    weighed = [weigh(each, NOW, FIRST_MODEL) for each in evidence]
-    live = [each for each in weighed if not has_expired(each, FIRST_MODEL)]
-    return [e for e in live if e.evidence.sign > 0], [e for e in live if e.evidence.sign < 0]
+ROUNDING = 8  # of 65,536: the bounds on words that are not strong are found to Q16
 
 
 # --- properties ---
@@ -93,7 +92,7 @@ def test_integers_are_close_to_exact_arithmetic(evidence, tally):
     evidence = [*evidence, piece(), piece()]
     found = answer_of(evidence, tally)
     rate = newcomer_rate(tally, FIRST_MODEL)
-    exact = reference.probability(evidence, NOW, rate, FIRST_MODEL)
+    exact = reference.probability(evidence, NOW, rate, offset_of(tally), FIRST_MODEL)
     assert abs(Fraction(found.probability_q16, Q16_ONE) - exact) < Fraction(25, 10_000)
 
 
@@ -127,8 +126,7 @@ def test_one_more_good_outcome_never_lowers(evidence, tally, extra):
     extra = piece(**{**{f: getattr(extra, f) for f in extra.__slots__}, "sign": 1, "excess_q16": 0})
     before, after = answer_of(evidence, tally), answer_of([*evidence, extra], tally)
     if before.probability_q16 is not None:
-        assert after.probability_q16 >= before.probability_q16
-        assert after.points >= before.points
+        assert after.probability_q16 >= before.probability_q16 - ROUNDING
 
 
 @given(many, tallies, pieces)
@@ -136,7 +134,7 @@ def test_one_more_bad_outcome_never_raises(evidence, tally, extra):
     extra = piece(**{**{f: getattr(extra, f) for f in extra.__slots__}, "sign": -1})
     before, after = answer_of(evidence, tally), answer_of([*evidence, extra], tally)
     if before.probability_q16 is not None:
-        assert after.probability_q16 <= before.probability_q16
+        assert after.probability_q16 <= before.probability_q16 + ROUNDING
 
 
 @given(many.flatmap(lambda e: st.tuples(st.just(e), st.permutations(e))), tallies)
@@ -157,10 +155,6 @@ def test_no_intermediate_reaches_2_to_the_53(evidence, tally):
         )
         for each in evidence
     ]
-    good_pieces, bad_pieces = split(bounded)
-    base = prior_of(Bounded(FIRST_MODEL.newcomer_rate), FIRST_MODEL)
-    prior = prior_of(Bounded(newcomer_rate(tally, FIRST_MODEL)), FIRST_MODEL)
-    explain(good_pieces, bad_pieces, base, prior, FIRST_MODEL)
     assert answer_of(bounded, tally) == answer_of(evidence, tally)
 
 
@@ -216,7 +210,8 @@ def test_words_of_strangers_are_capped_however_many():
         return [good(f"{n}", basis="counterparty", told=(1, 0, 0)) for n in range(count)]
 
     assert ask(own(*words(300))).thin_file
-    few, many = ask(own(good("a"), *words(20))), ask(own(good("a"), *words(300)))
+    known = [good("a"), good("b")]
+    few, many = ask(own(*known, *words(20))), ask(own(*known, *words(300)))
     assert few.probability_q16 == many.probability_q16
     assert any(reason.code == "weak-evidence-capped" for reason in many.reasons)
 
@@ -226,7 +221,7 @@ def test_a_pair_that_repeats_itself_says_less_and_less():
     same = own(*(good(f"{n}", basis="counterparty", told=(n + 1, FULL, 0)) for n in range(10)))
     attested = own(*(good(f"{n}", told=(n + 1, FULL, 0)) for n in range(10)))
     assert ask(same).probability_q16 < ask(once).probability_q16
-    assert ask(attested).probability_q16 >= ask(once).probability_q16
+    assert ask(attested) == ask(own(*(good(f"{n}") for n in range(10))))
 
 
 def test_work_elsewhere_counts_less_and_is_named():
@@ -254,7 +249,15 @@ def test_off_domain_work_alone_says_little_of_this_domain():
 
 
 def test_a_platforms_newcomers_move_the_start():
-    tally = PlatformTally(opened=900, closed=900, newcomers=900, newcomers_good=400, overdue=0)
+    tally = PlatformTally(
+        opened=900,
+        closed=900,
+        newcomers=900,
+        newcomers_good=400,
+        overdue=0,
+        offset_strong=OFFSET_ZERO,
+        offset_other=OFFSET_ZERO,
+    )
     harsh, plain = ask(own(good("a"), good("b")), tally), ask(own(good("a"), good("b")))
     assert harsh.points < plain.points
     assert harsh.base_points == plain.base_points
@@ -284,9 +287,10 @@ def test_thirty_thousand_words_of_one_rater():
 
 
 def test_a_million_results_do_not_overflow():
-    [weighed] = split([piece()])[0]
-    assert mass([weighed] * 1_100_000, FIRST_MODEL) == 2**50
-    assert weighed.decayed == 2**30
+    one = group([piece()], NOW, FIRST_MODEL).good
+    assert one.plain == 2**14 * FIRST_MODEL.attested_weight
+    many = Sums(attested=one.attested * 10**7, told_attested=one.attested)
+    assert many.decayed().attested == MASS_MAX_Q16
 
 
 def test_severity_multiplies_a_declared_fault():
@@ -309,6 +313,12 @@ def test_the_same_input_gives_the_same_bytes():
         {"newcomer_prior": 0},
         {"newcomer_window": 1},
         {"severity_cap": 5 * Q16_ONE},
+        {"weak_from": 0},
+        {"strong_full": 0},
+        {"lift_half": 0},
+        {"doubt_half": 0},
+        {"attested_weight": 0},
+        {"interval_weight": 0},
         {"points_base": 900},
         {"points_per_doubling": 0},
         {"recent_days": 9_000},

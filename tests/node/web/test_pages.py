@@ -6,6 +6,7 @@ from html import unescape
 import pytest
 from aiohttp.test_utils import TestClient
 
+from ledger.bureau.model import FIRST_MODEL
 from node.api.auth import COOKIE, SESSIONS
 from node.web.guard import own_path
 from node.web.pages import MODULES
@@ -75,7 +76,7 @@ async def test_report_shows_the_answer_and_its_sum(reader: TestClient) -> None:
     assert "of 300–850" in text
     assert re.search(r"\d+\N{NARROW NO-BREAK SPACE}%", text)
     assert "standing verify" in text
-    assert "r3.1" in text
+    assert FIRST_MODEL.id in text
 
 
 async def test_report_joins_linked_files(reader: TestClient) -> None:

@@ -15,7 +15,7 @@ from ledger.bureau.answer import Question
 from ledger.bureau.evidence import Fact, OpenFile
 from ledger.bureau.model import FIRST_MODEL, Q16_ONE, Model, check_model
 from ledger.bureau.reading import NO_ANNOTATION
-from ledger.bureau.standing import Annotation, PlatformTally
+from ledger.bureau.standing import OFFSET_ZERO, Annotation, PlatformTally
 from ledger.encoding import UINT_MAX, encode
 from ledger.errors import Malformed
 from ledger.parameters import FIRST_DOMAINS, FIRST_SCALES, Domain, Parameters, Scale
@@ -29,15 +29,37 @@ NOW = 1_700_000_000_000
 SHARES = (
     "floor_good",
     "floor_bad",
+    "attested_weight",
     "standing_floor",
+    "nobody_until",
+    "weak_from",
     "strong_from",
+    "strong_full",
+    "weak_lift",
+    "weak_drop",
+    "nobody_drop",
+    "doubt",
     "newcomer_rate",
     "retrospective_weight",
     "elsewhere_weight",
     "near_domain_weight",
     "far_domain_weight",
 )
-UNITS = ("severity_slope", "severity_cap", "weak_cap", "prior_strength")
+UNITS = (
+    "severity_slope",
+    "severity_cap",
+    "nobody_good_cap",
+    "weak_good_cap",
+    "nobody_bad_cap",
+    "weak_bad_cap",
+    "weak_lift_from",
+    "doubt_half",
+    "distrust_from",
+    "distrust_slope",
+    "distrust_max",
+    "prior_strength",
+    "interval_weight",
+)
 
 
 @dataclass(frozen=True)
@@ -105,7 +127,9 @@ def _tally(rng: random.Random) -> PlatformTally | None:
     most = (200, 100_000, UINT_MAX)[kind - 1]
     newcomers = rng.randint(0, most)
     good = rng.randint(0, newcomers if rng.random() < 0.9 else most)
-    return PlatformTally(rng.randint(0, most), rng.randint(0, most), newcomers, good, 0)
+    offset = rng.choice((0, 20_000, OFFSET_ZERO))
+    parts = (OFFSET_ZERO + rng.randint(-offset, offset) for _ in range(2))
+    return PlatformTally(rng.randint(0, most), rng.randint(0, most), newcomers, good, 0, *parts)
 
 
 def _parameters(rng: random.Random) -> Parameters:
@@ -130,6 +154,8 @@ def _model(rng: random.Random) -> Model:
         change |= {each: rng.randint(0, 64) * rng.choice((1, 997, Q16_ONE)) for each in UNITS}
         change |= {
             "thin_evidence": rng.choice((0, 98_304, 98_304, 64 * Q16_ONE)),
+            "last_word": rng.choice((0, 40_000, 2 * Q16_ONE)),
+            "last_word_days": rng.choice((1, 30, 36_500)),
             "half_life_days": rng.choice((1, 7, 60, 36_500)),
             "newcomer_prior": rng.choice((1, 20, 1_000_000)),
             "recent_days": rng.choice((1, 180, 900)),

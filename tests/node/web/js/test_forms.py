@@ -94,7 +94,7 @@ def test_altered_bytes_have_the_same_verdict_in_both():
         "record": (records, decode_record),
         "seal": (seals, decode_seal),
         "parameters": ([encode(FIRST_PARAMETERS)], _parameters),
-        "tally": ([encode(PlatformTally(300, 2, 70_000, 3, 0))], decode_tally),
+        "tally": ([encode(PlatformTally(300, 2, 70_000, 3, 0, 2**18 + 9, 2**19))], decode_tally),
         "question": ([question], lambda data: decode(Question, data, bytes_max=1_024)),
         "bundle": ([bundle], decode_bundle),
     }
