@@ -33,6 +33,7 @@ KEYS: Final = (
 # What each reason's code says to people.
 WORDS: Final = {
     "platform-newcomers": "how newcomers of this platform do",
+    "platform-offset": "how results on this platform differ of late from what was expected",
     "good-outcomes": "engagements completed, accepted and on time",
     "few-strong-counterparties": "few counterparties of long standing",
     "weak-evidence-capped": "weak word counts only so far",

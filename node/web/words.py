@@ -7,6 +7,7 @@ from ledger.bureau.model import Q16_ONE
 
 REASONS: Final = {
     "platform-newcomers": "How newcomers do on this platform",
+    "platform-offset": "How results on this platform differ of late from what was expected",
     "good-outcomes": "Engagements kept",
     "few-strong-counterparties": "Few counterparties of good standing",
     "weak-evidence-capped": "Words of little standing, capped",
