@@ -291,11 +291,8 @@ function readValidator(r) {
 export function decodeTally(data) {
   return whole(data, SUMMARY_BYTES_MAX, "platform summary", (r) => {
     r.fixed(7);
-    r.uint(); // opened
-    r.uint(); // closed
-    const newcomers = r.uint();
-    const newcomersGood = r.uint();
-    r.uint(); // overdue
+    for (let n = 0; n < 2; n += 1) r.uint(); // opened, closed
+    const [newcomers, newcomersGood] = [r.uint(), r.uint(), r.uint()]; // and overdue
     const offset = r.uint(0, 2 * OFFSET_ZERO) + r.uint(0, 2 * OFFSET_ZERO) - 2 * OFFSET_ZERO;
     return { newcomers, newcomersGood, offset };
   });
