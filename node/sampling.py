@@ -1,9 +1,13 @@
 """Where a node's processor time goes, by room: a sampling profiler for `standing bench cluster`.
 
-Off unless the environment variable STANDING_SAMPLE_MS says how often a thread is to look. Each
-time, what every Python thread has used of the processor since the last look (its own clock) counts
-for the room that it is in now: that of the innermost frame whose code belongs to one. Threads that
-run no Python (LevelDB's) are what the process has used besides; they count for `merging`.
+Off unless the environment variable STANDING_SAMPLE_MS says after how much processor time to look.
+Each time, what every Python thread has used since the last look (its own clock) counts for the room
+that it is in now: that of the innermost frame whose code belongs to one. Threads that run no Python
+(LevelDB's) are what the process has used besides; they count for `merging`.
+
+It looks in a signal's handler, which interrupts the event loop wherever it is. A thread that looks
+would be let in mostly where the event loop lets go of the interpreter, which is in reads of the
+store: half of all seemed to be spent there.
 
 | room | is |
 |---|---|
@@ -15,13 +19,14 @@ run no Python (LevelDB's) are what the process has used besides; they count for 
 | index | the verifiable map |
 | store | rows to be written, encryption at rest, reads |
 | merging | threads that run no Python: tables written and merged |
-| other | all else, the looking itself included |
+| other | all else |
 
 Served at /metrics as `standing_cpu_seconds_total{room=…}`. Looking 200 times a second costs some
 1 % of a core.
 """
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -95,7 +100,7 @@ def room_of(module: str) -> str | None:
 
 
 class Sampler:
-    """The looking thread. Counts from `start` to `stop`."""
+    """Counts from `start` to `stop`, both called in the main thread, in which it looks, too."""
 
     def __init__(self, registry: CollectorRegistry, sample_ms: int) -> None:
         self._counter = Counter(METRIC, "Processor time by room", ("room",), registry=registry)
@@ -103,27 +108,26 @@ class Sampler:
         self._used: dict[int, float] = {}
         self._rooms: dict[str, str | None] = {}
         self._process_s = 0.0
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
 
     def start(self) -> None:
         """Begin to look."""
         for room in ROOMS:
             self._counter.labels(room)
-        self._thread.start()
+        self._process_s = time.process_time()
+        self._used = {
+            each.native_id: used
+            for each in threading.enumerate()
+            if each.native_id is not None and (used := _thread_s(each.native_id)) is not None
+        }
+        signal.signal(signal.SIGPROF, self._look)
+        signal.setitimer(signal.ITIMER_PROF, self._sample_s, self._sample_s)
 
     def stop(self) -> None:
-        """End looking, and wait for the thread."""
-        self._stopping.set()
-        self._thread.join()
+        """End looking."""
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, signal.SIG_IGN)
 
-    def _run(self) -> None:
-        self._process_s = time.process_time()
-        self._look(None)
-        while not self._stopping.wait(self._sample_s):
-            self._look(self._counter)
-
-    def _look(self, counter: Counter | None) -> None:
+    def _look(self, _number: int, main: FrameType | None) -> None:
         frames = sys._current_frames()  # noqa: SLF001 - the interpreter's name for it
         process_s = time.process_time()
         elsewhere_s, self._process_s = process_s - self._process_s, process_s
@@ -135,12 +139,12 @@ class Sampler:
             used[thread.native_id] = now_s
             spent_s = now_s - self._used.get(thread.native_id, now_s)
             elsewhere_s -= spent_s
-            if counter is not None and spent_s > 0:
-                is_own = thread is self._thread
-                room = OTHER if is_own else self._room(frames.get(thread.ident or 0))
-                counter.labels(room).inc(spent_s)
-        if counter is not None and elsewhere_s > 0:
-            counter.labels(MERGING).inc(elsewhere_s)
+            if spent_s > 0:
+                is_main = thread is threading.main_thread()
+                frame = main if is_main else frames.get(thread.ident or 0)
+                self._counter.labels(self._room(frame)).inc(spent_s)
+        if elsewhere_s > 0:
+            self._counter.labels(MERGING).inc(elsewhere_s)
         self._used = used
 
     def _room(self, frame: FrameType | None) -> str:

@@ -36,6 +36,7 @@ SETTLE_SECONDS_MAX: Final = 120.0
 SETTLE_POLL_S: Final = 0.5
 WIRE_METRIC: Final = "standing_peer_sent_bytes_total"
 SYNC_METRIC: Final = "standing_store_syncs"
+CURVE_SAMPLES: Final = 20
 CURVE_SHARES: Final = (0.25, 0.5, 0.75, 0.9, 1.0)
 
 Progress = Callable[[str, float], None]
@@ -152,7 +153,12 @@ async def measure_cluster(federation: Federation, plan: Plan, progress: Progress
         rate = full["final_records_per_s"]
         if plan.half_load_seconds:
             half_ms, _ = await _loaded(
-                cluster, rate / 2, plan.half_load_seconds, "half load", progress
+                cluster,
+                rate / 2,
+                plan.half_load_seconds,
+                "half load",
+                progress,
+                wanted=plan.lone_samples,
             )
             latencies["half_load_latency_ms"] = measure.percentiles(half_ms)
         curve = await _curve(cluster, rate, lone_ms, progress) if plan.curve_shares else None
@@ -293,7 +299,13 @@ def _split(before: Sequence[Cost], after: Sequence[Cost], cpu_s: float) -> dict[
 
 
 async def _loaded(
-    cluster: Cluster, records_per_s: float | None, seconds: float, stage: str, progress: Progress
+    cluster: Cluster,
+    records_per_s: float | None,
+    seconds: float,
+    stage: str,
+    progress: Progress,
+    *,
+    wanted: int,
 ) -> tuple[list[float], float]:
     """Lone records' latencies (ms) at a steady load, or at as much as the nodes take; and how many
     records per second were final meanwhile."""
@@ -301,7 +313,6 @@ async def _loaded(
     await _settle(cluster)
     async with cluster.fed(records_per_s and max(records_per_s, 1.0)):
         before, begun = await cluster.certified(), time.perf_counter()
-        wanted = cluster.plan.lone_samples
         while (passed := time.perf_counter() - begun) < seconds or len(samples) < wanted:
             samples += [await feeder.lone() for feeder in cluster.feeders]
             progress(stage, passed / seconds)
@@ -317,8 +328,10 @@ async def _curve(
     curve = [{"records_per_s": 0.0, **measure.percentiles(lone_ms)}]
     for share in cluster.plan.curve_shares:
         rate = records_per_s * share if share < 1 else None
-        stage = f"curve at {share:.0%}"
-        samples, reached = await _loaded(cluster, rate, cluster.plan.curve_seconds, stage, progress)
+        stage, seconds = f"curve at {share:.0%}", cluster.plan.curve_seconds
+        samples, reached = await _loaded(
+            cluster, rate, seconds, stage, progress, wanted=CURVE_SAMPLES
+        )
         curve.append({"records_per_s": round(reached, 1), **measure.percentiles(samples)})
     return curve
 

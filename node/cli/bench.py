@@ -14,7 +14,7 @@ from node import federation, sampling
 from node.cli import evaluation, growth
 from node.cli.figures import CompareOption, Figures, JsonOption, earlier_figures, show
 from node.cli.output import stderr
-from node.cli.stages import ProgressOf, stages
+from node.cli.stages import ProgressOf, run_whole, stages
 
 if TYPE_CHECKING:
     from node.bench.cluster import Plan
@@ -346,7 +346,6 @@ def _on_preloaded(folder: Path | None, kept: Path | None, plan: "Plan") -> dict[
 
 def _run(place: Path, measure: Measure, progress: ProgressOf) -> dict[str, Any]:
     """What is measured while the federation of a folder runs."""
-    import uvloop  # noqa: PLC0415
 
     async def run() -> dict[str, Any]:
         progress("starting", 0.0)
@@ -354,4 +353,4 @@ def _run(place: Path, measure: Measure, progress: ProgressOf) -> dict[str, Any]:
             progress("starting", 1.0)
             return await measure(running, progress)
 
-    return uvloop.run(run())
+    return run_whole(run())

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from ledger.errors import Misconfigured
 from node.cli.output import print_json, stdout
-from node.cli.stages import stages
+from node.cli.stages import run_whole, stages
 
 RECORDS_MAX: Final = 20_000_000
 SIZES: Final = (0, 1_000_000, 5_000_000, 10_000_000)
@@ -60,8 +60,6 @@ def growth(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Throughput, latency, queries, memory, disk and starts at growing sizes of the ledger."""
-    import uvloop  # noqa: PLC0415
-
     from node.bench.growth import GrowthPlan, measure_growth  # noqa: PLC0415
     from node.bench.load import Population  # noqa: PLC0415
     from node.bench.preload import Kept  # noqa: PLC0415
@@ -73,7 +71,7 @@ def growth(
         place = Kept.under(kept or Path(temporary), population, seed)
         try:
             place.make(sizes, progress)
-            figures = uvloop.run(measure_growth(place, plan, progress))
+            figures = run_whole(measure_growth(place, plan, progress))
         except OSError as error:
             raise Misconfigured(f"{place.folder} cannot be used: {error}") from error
     if as_json:

@@ -1,12 +1,21 @@
-"""A bar on stderr for each stage of a measurement."""
+"""How a measurement runs: a bar on stderr for each stage, and no process that outlives it."""
 
-from collections.abc import Callable, Iterator
+import asyncio
+import signal
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final, TypeVar
 
+import typer
+import uvloop
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from node.cli.output import stderr
+
+T = TypeVar("T")
+
+TOLD_TO_END: Final = 128 + signal.SIGTERM
+"""Exit code."""
 
 ProgressOf = Callable[[str, float], None]
 """Told the stage of a measurement, and how much of it is done."""
@@ -32,3 +41,17 @@ def stages() -> Iterator[ProgressOf]:
             bar.update(tasks[stage], completed=min(share, 1.0))
 
         yield progress
+
+
+def run_whole(measuring: Coroutine[Any, Any, T]) -> T:
+    """Run a measurement. SIGTERM ends it as Ctrl-C does: whatever it started is stopped first."""
+
+    async def run() -> T:
+        task = asyncio.ensure_future(measuring)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        return await task
+
+    try:
+        return uvloop.run(run())
+    except asyncio.CancelledError:
+        raise typer.Exit(TOLD_TO_END) from None

@@ -1,6 +1,5 @@
 """Where processor time goes: which room a module works in, and what is counted for it."""
 
-import threading
 import time
 
 import pytest
@@ -39,27 +38,17 @@ def counted(registry, room):
     return registry.get_sample_value(f"{METRIC}_total", {"room": room}) or 0.0
 
 
-def plant_until(done):
-    """Work in the room of the index."""
-    leaves = b"".join(n.to_bytes(4) * 16 for n in range(1, 4_000))
-    while not done.is_set():
-        Tree().plant_leaves(bytearray(leaves))
-
-
 def test_what_a_thread_uses_counts_for_the_room_that_it_works_in():
-    registry, done = CollectorRegistry(), threading.Event()
+    registry = CollectorRegistry()
     sampler = Sampler(registry, 2)
-    worker = threading.Thread(target=plant_until, args=(done,))
-    sampler.start()
-    worker.start()
+    leaves = b"".join(n.to_bytes(4) * 16 for n in range(1, 4_000))
     deadline = time.monotonic() + 60
+    sampler.start()
     try:
-        while counted(registry, "index") < 0.2:
+        while counted(registry, "index") < 0.2:  # this thread works in the room of the index
             assert time.monotonic() < deadline, "nothing was counted"
-            done.wait(0.01)
+            Tree().plant_leaves(bytearray(leaves))
     finally:
-        done.set()
-        worker.join()
         sampler.stop()
     others = ("intake", "consensus", "checks", "store")
     assert counted(registry, "index") > sum(counted(registry, room) for room in others)
