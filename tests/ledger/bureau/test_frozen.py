@@ -64,12 +64,12 @@ TALLY = PlatformTally(
 @pytest.mark.parametrize(
     ("files", "tally", "domain", "numbers", "reasons"),
     [
-        (own([]), None, "", (None, None, 3_158, 65_534, 531, 0), {"thin-file": 0}),
+        (own([]), None, "", (None, None, 298, 65_534, 531, 0), {"thin-file": 0}),
         (
             mixed(),
             TALLY,
             "software.web",
-            (55_577, 524, 40_623, 64_454, 531, 1_089_376),
+            (55_577, 524, 40_422, 64_503, 531, 1_089_376),
             {
                 "good-outcomes": 186,
                 "few-strong-counterparties": -66,
@@ -81,7 +81,7 @@ TALLY = PlatformTally(
             mixed(),
             None,
             "",
-            (57_024, 537, 44_161, 64_580, 531, 1_229_625),
+            (57_024, 537, 44_012, 64_617, 531, 1_229_625),
             {
                 "good-outcomes": 184,
                 "recent-bad-outcomes": -74,
