@@ -7,11 +7,11 @@ For each event three records reach the ledger, each in a batch of its platform's
 - at its time: the outcome (good: completed and accepted; bad: completed and rejected by the
   worker's fault) on the set's basis, and, where the set has grades, the rating by the counterparty.
 
-Events of one time make one block, as they would in a network with so little to do; each block is
-an epoch (`ground.EPOCH_BLOCKS`). Who is asked about gets the answer of `ledger.bureau.score.score`: from the
-file as execution wrote it, annotations and all, the platform's summary as the index holds it, and
-`as_of` = the event's time. That this is what a node answers from its store, is checked on a sample
-by `check`.
+Events of one time make one block, as they would in a network with so little to do; each block is an
+epoch (`ground.EPOCH_BLOCKS`). Who is asked about gets the answer of `ledger.bureau.score.score`:
+from the file as execution wrote it, annotations and all, the platform's summary as the index holds
+it, and `as_of` = the event's time. That this is what a node answers from its store, is checked on a
+sample by `check`.
 """
 
 import copy
