@@ -219,6 +219,8 @@ def _false(true: Residue) -> list[Residue]:
         replace(true, hash=bytes(32)),
         replace(true, rule="malformed" if true.rule != "malformed" else "unknown-scale"),
     ]
+    if true.rule == "malformed":
+        return false  # a stand-in that is no record is refused by the very same rule
     if true.rule:
         return [*false, replace(true, rule="")]
     record = decode_record(true.stand_in)
