@@ -223,7 +223,9 @@ def _secrets(rows: list[Sealed]) -> set[bytes]:
             match decode_record(opening.record):
                 case EngagementOpen():
                     found.add(opening.record[-14:])
-                case EngagementOutcome() | Rating():
+                case EngagementOutcome():  # a residue keeps its sign and basis: its record's end
+                    found.add(opening.record[2:20])
+                case Rating():
                     found |= {opening.record[2:20], opening.record[-14:]}
     return found
 

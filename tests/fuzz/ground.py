@@ -2,9 +2,12 @@
 
 from functools import cache
 
+from msgspec.structs import replace
+
 from ledger import epochs, merkle
 from ledger.batch import Batch, Submission, commitment
 from ledger.beside import Walk, encode_block_file
+from ledger.bureau.model import FIRST_MODEL
 from ledger.encoding import encode
 from ledger.files import entry_at
 from ledger.fork import encode_fork, fork_of
@@ -136,6 +139,7 @@ def governance() -> dict[type, bytes]:
         said.remove(1, 2),
         said.leave(1),
         said.rotate(rotates),
+        said.activate(1, replace(FIRST_MODEL, id="another")),
         world().submit(Evidence(1, world().time, TWO_NOTARIZES, 3, 1, 2, *votes)),
     )
     return {type(decode_record(each.record)): encode(each) for each in made}

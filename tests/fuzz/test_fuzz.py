@@ -78,6 +78,7 @@ NOT_OUTSIDE = {
     "ledger/bureau": "within verify_bundle and parameters",
     "ledger/rules": "within check_stateless; what a state is needed for is tested with states",
     "ledger/selfcheck.py": "of our own store",
+    "node/evaluation": "a command's own file, and figures of our own",
     "node/audit": "made of the decoders of the ledger",
     "node/cli": "a command's own file",
     "node/opening.py": "of our own store",
@@ -88,6 +89,8 @@ NOT_OUTSIDE = {
 }
 WITHIN = {
     "check_nfc": "decode",
+    "check_in_force": "within check_stateless and with states: tests/ledger/test_activating.py",
+    "check_addresses": "of the node's own configuration: tests/node/test_links.py",
     "decode_with": "decode",
     "check_possession": "check_genesis",
     "check_distinct": "check_genesis",

@@ -5,7 +5,7 @@ from hashlib import sha256, sha512
 import pytest
 from nacl import bindings
 
-from consensus import cosign, gate
+from consensus import gate
 from consensus.certificate import FINALIZE, NOTARIZE, Certificate, Signed, check_certificate
 from consensus.evidence import (
     FINALIZE_AND_NULLIFY,
@@ -433,8 +433,8 @@ def test_f_liars_cannot_certify_alone() -> None:
 
 
 FORKERS = {
-    "lane": (lambda: actors.lane_forker(lambda target: target == 1), gate, TWO_BATCHES),
-    "roots": (lambda: actors.root_forker, cosign, TWO_ROOTS),
+    "lane": (lambda: actors.lane_forker(lambda target: target == 1), TWO_BATCHES),
+    "roots": (lambda: actors.root_forker, TWO_ROOTS),
 }
 
 
@@ -444,11 +444,11 @@ def test_whoever_holds_two_batches_or_roots_must_have_evidence(
     forker: str, monkeypatch: pytest.MonkeyPatch, *, is_kept: bool
 ) -> None:
     """The check that every run makes, and that it can fail."""
-    actor, room, kind = FORKERS[forker]
+    actor, kind = FORKERS[forker]
     cluster = Cluster(4, 3)
     cluster.make_byzantine(4, actor())
     if not is_kept:
-        monkeypatch.setattr(room, "keep_evidence", lambda *_: None)
+        monkeypatch.setattr(gate, "_noted", lambda *_: {})
     cluster.start()
 
     def work() -> None:
