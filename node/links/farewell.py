@@ -59,7 +59,8 @@ class Farewell:
     def answer(self, request: web.Request) -> web.Response:
         """The chain from an epoch up; 429 where somebody was answered just now."""
         now_s, text = asyncio.get_running_loop().time(), request.query.get("from", "")
-        if not (text.isascii() and text.isdigit() and 1 <= int(text[:20]) <= UINT_MAX):
+        is_number = text.isascii() and text.isdigit() and len(text) <= len(str(UINT_MAX))
+        if not (is_number and 1 <= int(text) <= UINT_MAX):
             raise web.HTTPBadRequest
         if now_s < self._answered_s + self._bounds.farewell_gap_s:
             raise web.HTTPTooManyRequests
