@@ -18,6 +18,7 @@ from ledger.bureau.offset import offset_of
 from ledger.bureau.prior import newcomer_rate, points_of
 from ledger.bureau.reasons import basis_of, explain
 from ledger.bureau.standing import PlatformTally
+from ledger.bureau.transfer import transfers_of
 from ledger.bureau.weights import Groups, group, thin_weight_q16
 from ledger.parameters import Parameters
 
@@ -38,11 +39,24 @@ def score(
     Raises:
         InvalidInput: the domain asked about, or a rating's scale, does not exist.
     """
+    return conclude(fold(files, question, parameters), len(files), summary, parameters, question)
+
+
+def conclude(
+    folded: Folded,
+    files: int,
+    summary: PlatformTally | None,
+    parameters: Parameters,
+    question: Question,
+) -> Answer:
+    """The answer from the evidence of so many files, folded already."""
     model = parameters.model
-    folded = fold(files, question, parameters)
-    groups = group(folded.evidence, question.as_of, model)
     # A client's prior is the model's: platforms' tallies are of workers.
     known = summary if question.role == "worker" else None
+    sources = {each.source for each in folded.evidence if each.elsewhere}
+    transfers = transfers_of(sources, known, model)
+    weights = {each.platform: each.weight_q16 for each in transfers}
+    groups = group(folded.evidence, question.as_of, model, weights)
     rate, offset = newcomer_rate(known, model), offset_of(known)
     belief = believe(basis_of(groups.good, groups.bad, groups.last_word, rate, offset), model)
     probability = belief.probability_q16
@@ -60,8 +74,9 @@ def score(
         thin_file=thin,
         base_points=base_points,
         reasons=(Reason("thin-file", 0),) if thin else reasons,
-        evidence=_count(folded, groups, len(files), weight, model),
+        evidence=_count(folded, groups, files, weight, model),
         last_at=max((each.at for each in groups.live), default=None),
+        transfers=transfers,
     )
 
 
