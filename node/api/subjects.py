@@ -5,22 +5,22 @@ A subject is named `platform:handle`: the platform's number or code, and 64 lowe
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Final, cast
 
-import msgspec
 from aiohttp import web
 
 from ledger.bundle import assemble_bundle, prove_in_index
 from ledger.bureau import reading
-from ledger.bureau.answer import Answer, Counts, Question, SubjectRole
+from ledger.bureau.answer import Question, SubjectRole
 from ledger.bureau.basis import Basis
-from ledger.bureau.model import Q16_ONE
+from ledger.bureau.score import score
+from ledger.bureau.whatif import Asked
 from ledger.errors import Malformed
-from ledger.files import closure, read_subject
+from ledger.files import read_subject
 from ledger.rows import SubjectRow
 from node.api.checkpoints import SIZE, asked, basis_of, demand_held
-from node.api.erasures import Erasing, erasing_of
+from node.api.erasures import erasing_of
 from node.api.files import FilePage, page_of
 from node.api.parameters import choice, code, only, parse_hash, parse_number, whole_number
 from node.api.port import NODE, Node
@@ -35,15 +35,17 @@ from node.api.routes import (
     encode_json,
     json_response,
 )
+from node.api.scores import Material, ScoreShown, shown
 from node.view import Certificate
 
 ROLES: Final = ("worker", "client")
+QUERY: Final = ("domain", "role", "as_of", "size")
 # Longer files are scored in a thread, so that the node's other work goes on.
 LONG_FILE_LEAVES: Final = 256
 PAGE_LEAVES: Final = 100
 PAGE_LEAVES_MAX: Final = 1_000
 SUBJECT_CHARS_MAX: Final = 128
-_LONG: Final = web.AppKey("long", asyncio.Lock)
+LONG: Final = web.AppKey("long", asyncio.Lock)
 _SUBJECT: Final = re.compile(r"(?P<platform>[a-z0-9-]{1,32}):(?P<handle>[0-9a-f]{64})\Z", re.ASCII)
 
 Make = Callable[[], tuple[bytes, bool]]
@@ -53,73 +55,32 @@ Make = Callable[[], tuple[bytes, bool]]
 def prepare(app: web.Application) -> None:
     """What the routes share: answers that were given, and the turn of those who want long files."""
     app[REMEMBERED] = Remembered()
-    app[_LONG] = asyncio.Lock()
-
-
-class ReasonShown(msgspec.Struct, frozen=True):
-    """A contribution in points; `base_points` and all contributions add up to `points`."""
-
-    code: str
-    points: int
-
-
-class CheckpointShown(msgspec.Struct, frozen=True):
-    """The certified checkpoint that an answer stands on; `time` is its block's, in ms."""
-
-    height: int
-    size: int
-    root: bytes
-    time: int
-
-
-class ScoreShown(msgspec.Struct, frozen=True):
-    """The bureau's answer. Probability and points are null for a thin file: no guess is made.
-
-    `probability_q16` and `interval_q16` are the exact integers (65,536 is 1); `probability` and
-    `interval` (5 % and 95 %) are the same for people. `evidence` counts good and bad results.
-    `erased` is null if the files are whole; else they are partly erased, by what it says.
-    """
-
-    subject: str
-    role: str
-    domain: str
-    as_of: int
-    probability: float | None
-    points: int | None
-    interval: tuple[float, float]
-    evidence: int
-    reasons: tuple[ReasonShown, ...]
-    thin_file: bool
-    model: str
-    checkpoint: CheckpointShown
-    base_points: int
-    probability_q16: int | None
-    interval_q16: tuple[int, int]
-    counts: Counts
-    last_at: int | None
-    erased: Erasing | None
+    app[LONG] = asyncio.Lock()
 
 
 async def get_score(request: web.Request) -> web.Response:
     """The score of a subject."""
-    only(request, ("domain", "role", "as_of", "size"))
+    only(request, QUERY)
     node: Node = request.app[NODE]
-    certified, question, is_long = _question(request)
+    certified, question, is_long = question_of(request)
     basis = basis_of(request, certified)
 
     def make() -> tuple[bytes, bool]:
-        found = _score(node, certified, basis, question)
+        material = read_material(node, certified, basis, question)
+        asked = material.asked
+        answer = score(asked.files, asked.summary, asked.parameters, question)
+        found = shown(answer, material)
         # Who has acknowledged an erasure changes while the checkpoint is the same.
         return encode_json(found), found.erased is None
 
-    body = await _answered(request, certified, ("score", question), lambda: make, is_long=is_long)
+    body = await answered(request, certified, ("score", question), lambda: make, is_long=is_long)
     return web.Response(body=body, content_type=JSON)
 
 
-async def _answered(
+async def answered(
     request: web.Request,
     certified: Certificate,
-    what: tuple[str, Question],
+    what: Hashable,
     begin: Callable[[], Make],
     *,
     is_long: bool,
@@ -129,7 +90,7 @@ async def _answered(
     Answers from long files are made beside the event loop, one at a time: several would only take
     the processor from each other, and from all that the loop has to do.
     """
-    node, kept, key = request.app[NODE], request.app[REMEMBERED], (certified.size, *what)
+    node, kept, key = request.app[NODE], request.app[REMEMBERED], (certified.size, what)
     found = kept.find(node, key)
     if found is not None:
         return found
@@ -137,7 +98,7 @@ async def _answered(
         generation = kept.generation
         body, lasts = begin()()
     else:
-        async with request.app[_LONG]:
+        async with request.app[LONG]:
             found = kept.find(node, key)
             if found is not None:
                 return found
@@ -149,48 +110,27 @@ async def _answered(
     return body
 
 
-def _score(node: Node, certified: Certificate, basis: Basis, question: Question) -> ScoreShown:
-    subjects = closure(node.reader, question.platform, question.handle, certified.size)
-    answer = reading.answer(node.reader, certified, question, basis=basis)
-    erased = erasing_of(node.reader, certified, subjects, _codes(node))
-    return shown(answer, certified, _code_of(node, question.platform), erased)
+def read_material(node: Node, certified: Certificate, basis: Basis, question: Question) -> Material:
+    """All that a question's answer is made of, at a checkpoint.
 
-
-def _codes(node: Node) -> dict[int, str]:
-    return dict(node.codes)
-
-
-def shown(
-    answer: Answer, certified: Certificate, platform_code: str, erased: Erasing | None
-) -> ScoreShown:
-    """An answer as HTTP gives it."""
-    question, probability = answer.question, answer.probability_q16
-    return ScoreShown(
-        subject=f"{platform_code}:{question.handle.hex()}",
-        role=question.role,
-        domain=question.domain,
-        as_of=question.as_of,
-        probability=None if probability is None else _share(probability),
-        points=answer.points,
-        interval=(_share(answer.low_q16), _share(answer.high_q16)),
-        evidence=answer.evidence.good + answer.evidence.bad,
-        reasons=tuple(ReasonShown(each.code, each.points) for each in answer.reasons),
-        thin_file=answer.thin_file,
-        model=answer.model,
-        checkpoint=CheckpointShown(
-            certified.height, certified.size, certified.root, certified.time
-        ),
-        base_points=answer.base_points,
-        probability_q16=probability,
-        interval_q16=(answer.low_q16, answer.high_q16),
-        counts=answer.evidence,
-        last_at=answer.last_at,
-        erased=erased,
+    Raises:
+        InvalidInput, Erased, StoreDamaged: as `ledger.bureau.reading.answer`.
+    """
+    files = reading.read_closure(node.reader, certified, question.platform, question.handle)
+    summary = reading.summary_at(node.reader, certified, question.platform)
+    asked = Asked(
+        files=[reading.opened_file(*each) for each in files],
+        summary=None if summary is None else reading.decode_tally(summary),
+        parameters=basis.parameters,
+        question=question,
     )
+    erased = erasing_of(node.reader, certified, [each[:2] for each in files], codes_of(node))
+    return Material(asked, certified, code_of(node, question.platform), erased)
 
 
-def _share(q16: int) -> float:
-    return round(q16 / Q16_ONE, 6)
+def codes_of(node: Node) -> dict[int, str]:
+    """The codes of all platforms that ever were members, by number."""
+    return dict(node.codes)
 
 
 async def get_file(request: web.Request) -> web.Response:
@@ -205,7 +145,7 @@ async def get_file(request: web.Request) -> web.Response:
         node.reader,
         certified,
         (platform, handle),
-        codes=_codes(node),
+        codes=codes_of(node),
         start=start,
         limit=limit,
     )
@@ -214,9 +154,9 @@ async def get_file(request: web.Request) -> web.Response:
 
 async def get_bundle(request: web.Request) -> web.Response:
     """The proof of a whole answer."""
-    only(request, ("domain", "role", "as_of", "size"))
+    only(request, QUERY)
     node: Node = request.app[NODE]
-    certified, question, is_long = _question(request)
+    certified, question, is_long = question_of(request)
     basis = basis_of(request, certified)
 
     def begin() -> Make:
@@ -224,8 +164,8 @@ async def get_bundle(request: web.Request) -> web.Response:
         proofs = prove_in_index(node.reader, node.state.index, certified, question)
         return lambda: (assemble_bundle(node.reader, certified, question, proofs, basis), True)
 
-    data = await _answered(request, certified, ("bundle", question), begin, is_long=is_long)
-    name = f"{_code_of(node, question.platform)}-{question.handle.hex()[:16]}.bundle"
+    data = await answered(request, certified, ("bundle", question), begin, is_long=is_long)
+    name = f"{code_of(node, question.platform)}-{question.handle.hex()[:16]}.bundle"
     return web.Response(
         body=data,
         content_type=OCTETS,
@@ -233,11 +173,21 @@ async def get_bundle(request: web.Request) -> web.Response:
     )
 
 
-def _question(request: web.Request) -> tuple[Certificate, Question, bool]:
+def question_of(request: web.Request) -> tuple[Certificate, Question, bool]:
     """The checkpoint, the question, and whether the subject's file is a long one."""
     certified, platform, handle, row = _subject(request)
+    question = ask_of(request, certified, platform, handle)
+    return certified, question, row.length > LONG_FILE_LEAVES
+
+
+def ask_of(request: web.Request, certified: Certificate, platform: int, handle: bytes) -> Question:
+    """What the query asks (`QUERY`) of a subject.
+
+    Raises:
+        InvalidInput: a parameter that is not one, or `as_of` behind the checkpoint's time.
+    """
     as_of = request.query.get("as_of")
-    question = reading.ask(
+    return reading.ask(
         request.app[NODE].reader,
         certified,
         platform,
@@ -247,7 +197,6 @@ def _question(request: web.Request) -> tuple[Certificate, Question, bool]:
         as_of=None if as_of is None else parse_number(as_of, "as_of"),
         basis=basis_of(request, certified),
     )
-    return certified, question, row.length > LONG_FILE_LEAVES
 
 
 def _subject(request: web.Request) -> tuple[Certificate, int, bytes, SubjectRow]:
@@ -258,7 +207,7 @@ def _subject(request: web.Request) -> tuple[Certificate, int, bytes, SubjectRow]
     row = read_subject(node.reader, number, handle)
     if row is None or row.registered >= certified.size:
         raise NotFound(
-            f"platform {_code_of(node, number)} has registered no subject {handle.hex()} by the "
+            f"platform {code_of(node, number)} has registered no subject {handle.hex()} by the "
             f"checkpoint of {certified.size} entries"
         )
     return certified, number, handle, row
@@ -282,7 +231,8 @@ def parse_subject(text: str, node: Node) -> tuple[int, bytes]:
     raise NotFound(f"there is no platform {named}; there are {known}")
 
 
-def _code_of(node: Node, number: int) -> str:
+def code_of(node: Node, number: int) -> str:
+    """A platform's code."""
     return node.codes[number]
 
 
@@ -293,8 +243,7 @@ _SUBJECT_PARAMETER: Final = Parameter(
     "platform (number or code) : handle",
     required=True,
 )
-_QUESTION: Final = (
-    _SUBJECT_PARAMETER,
+QUERY_PARAMETERS: Final = (
     Parameter("domain", "query", {"type": "string"}, "a domain code; without it, all work"),
     Parameter("role", "query", {"type": "string", "enum": list(ROLES)}, "as a worker, or a client"),
     Parameter(
@@ -305,6 +254,7 @@ _QUESTION: Final = (
     ),
     SIZE,
 )
+QUESTION_PARAMETERS: Final = (_SUBJECT_PARAMETER, *QUERY_PARAMETERS)
 _PAGE: Final = (
     _SUBJECT_PARAMETER,
     Parameter("from", "query", {"type": "integer", "minimum": 0}, "the first leaf's position"),
@@ -317,7 +267,7 @@ _PAGE: Final = (
     SIZE,
 )
 _BUNDLE: Final = {"type": "string", "contentEncoding": "binary"}
-_PROBLEMS: Final = (400, 404, 410, 422, 503)
+PROBLEMS: Final = (400, 404, 410, 422, 503)
 
 ROUTES: Final = (
     Route(
@@ -328,8 +278,8 @@ ROUTES: Final = (
         "subjects",
         "read",
         {200: (Content(JSON, ScoreShown),)},
-        parameters=_QUESTION,
-        problems=_PROBLEMS,
+        parameters=QUESTION_PARAMETERS,
+        problems=PROBLEMS,
     ),
     Route(
         "GET",
@@ -340,7 +290,7 @@ ROUTES: Final = (
         "read",
         {200: (Content(JSON, FilePage),)},
         parameters=_PAGE,
-        problems=_PROBLEMS,
+        problems=PROBLEMS,
     ),
     Route(
         "GET",
@@ -350,7 +300,7 @@ ROUTES: Final = (
         "subjects",
         "read",
         {200: (Content(OCTETS, _BUNDLE),)},
-        parameters=_QUESTION,
-        problems=_PROBLEMS,
+        parameters=QUESTION_PARAMETERS,
+        problems=PROBLEMS,
     ),
 )
