@@ -213,6 +213,15 @@ class Client:
         """The score of `platform:handle`; query: domain, role, as_of, size (a checkpoint's)."""
         return await self._get_json(f"/v1/subjects/{subject}/score", query)
 
+    async def outlook(self, subject: str, **query: str) -> dict[str, Any]:
+        """The score, what would be, what tells most, and peers; query as for `score`."""
+        return await self._get_json(f"/v1/subjects/{subject}/outlook", query)
+
+    async def compare(self, subjects: Sequence[str], **query: str) -> dict[str, Any]:
+        """Several subjects at one checkpoint, and who can be told apart; query as for `score`."""
+        body = msgspec.json.encode({"subjects": list(subjects)})
+        return self._read(await self._post("/v1/comparisons", body, _JSON, query), _OBJECT)
+
     async def file(self, subject: str, **query: str) -> dict[str, Any]:
         """A page of a subject's file; query: from, limit, size (a checkpoint's)."""
         return await self._get_json(f"/v1/subjects/{subject}/file", query)

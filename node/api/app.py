@@ -16,6 +16,7 @@ from prometheus_client import Counter, Histogram
 
 from node.api import (
     checkpoints,
+    comparisons,
     events,
     governance,
     handles,
@@ -23,6 +24,7 @@ from node.api import (
     ledger,
     log,
     network,
+    outlook,
     records,
     session,
     states,
@@ -61,6 +63,8 @@ ROUTES: Final[tuple[Route, ...]] = (
     *records.ROUTES,
     *states.ROUTES,
     *subjects.ROUTES,
+    *outlook.ROUTES,
+    *comparisons.ROUTES,
     *handles.ROUTES,
     *network.ROUTES,
     *governance.ROUTES,
@@ -98,6 +102,7 @@ def make_app(node: Node) -> web.Application:
     app[SESSIONS] = Sessions()
     checkpoints.prepare(app)
     subjects.prepare(app)
+    outlook.prepare(app)
     events.prepare(app)
     log.prepare(app)
     app[_DOCUMENT] = msgspec.json.encode(document(ROUTES, node.origin))
