@@ -1,8 +1,10 @@
 // Runs the browser's verifier in Node, for the tests: one JSON object on stdin (`task` and what it
-// needs, bytes in hex), one on stdout. One process does a whole run of cases.
+// needs, bytes in hex), one on stdout. One process does a whole run of cases; with `--lines` it takes
+// one object a line, and answers each with a line, until stdin ends.
 
 import { readFileSync } from "node:fs";
 import { performance } from "node:perf_hooks";
+import { createInterface } from "node:readline";
 
 const from = (name) => import(new URL(`../../../../node/web/static/${name}.js`, import.meta.url));
 const { decodeBundle, decodeQuestion, decodeRecord, decodeSeal, decodeTally, encodeAnswer } = await from("codec");
@@ -29,6 +31,20 @@ const each = (cases, check) => Promise.all(cases.map((one) => verdict(() => chec
 
 function outcome({ valid, steps, answer, ...rest }) {
   return { valid, steps, answer: answer === null ? null : hex(encodeAnswer(answer)), ...rest };
+}
+
+/** The answer to a case of `random_files.py`, its bytes in hex. */
+function answerTo(one) {
+  const files = one.files.map(({ platform, handle, facts }) => ({
+    platform,
+    handle: bytes(handle),
+    facts: facts.map(([time, record, annotation]) => (record === null
+      ? { time, record: null, annotation: null } // erased
+      : factOf(time, decodeRecord(bytes(record)), bytes(annotation)))),
+  }));
+  const tally = one.tally === null ? null : decodeTally(bytes(one.tally));
+  const question = decodeQuestion(bytes(one.question));
+  return hex(encodeAnswer(score(files, tally, decodeParameters(bytes(one.parameters)), question)));
 }
 
 const TASKS = {
@@ -61,17 +77,15 @@ const TASKS = {
     return found;
   },
 
-  scores: ({ cases }) => each(cases, (one) => {
-    const files = one.files.map(({ platform, handle, facts }) => ({
-      platform,
-      handle: bytes(handle),
-      facts: facts.map(([time, record, annotation]) => (record === null
-        ? { time, record: null, annotation: null } // erased
-        : factOf(time, decodeRecord(bytes(record)), bytes(annotation)))),
-    }));
-    const tally = one.tally === null ? null : decodeTally(bytes(one.tally));
-    const question = decodeQuestion(bytes(one.question));
-    return hex(encodeAnswer(score(files, tally, decodeParameters(bytes(one.parameters)), question)));
+  scores: ({ cases }) => each(cases, answerTo),
+
+  /** The same, whatever breaks. */
+  answers: ({ cases }) => cases.map((one) => {
+    try {
+      return answerTo(one);
+    } catch (error) {
+      return error instanceof Refused ? "refused" : `broke: ${error}`;
+    }
   }),
 
   signatures: ({ cases }) => Promise.all(cases.map(({ key, message, signature }) =>
@@ -124,5 +138,15 @@ const TASKS = {
   },
 };
 
-const { task, ...given } = JSON.parse(readFileSync(0, "utf8"));
-process.stdout.write(JSON.stringify(await TASKS[task](given)));
+async function run(text) {
+  const { task, ...given } = JSON.parse(text);
+  return JSON.stringify(await TASKS[task](given));
+}
+
+if (process.argv[2] === "--lines") {
+  for await (const line of createInterface({ input: process.stdin })) {
+    process.stdout.write(`${await run(line)}\n`);
+  }
+} else {
+  process.stdout.write(await run(readFileSync(0, "utf8")));
+}
