@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "key": "node.cli.key",
     "erase": "node.cli.erase",
     "score": "node.cli.score",
+    "compare": "node.cli.compare",
     "file": "node.cli.file",
     "bundle": "node.cli.bundle",
     "verify": "node.cli.verify",

@@ -1,4 +1,8 @@
-"""`standing score SUBJECT`: how reliable, how sure, and why."""
+"""`standing score SUBJECT`: how reliable, how sure, and why; what would change it, what tells most.
+
+`--json` prints the score's keys as they ever were, and behind them `counterfactuals`, `information`
+and `peers` (node/api/README.md, *The outlook*).
+"""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
@@ -45,6 +49,11 @@ WORDS: Final = {
     "thin-file": "too little evidence for a score",
     "other": "everything else",
 }
+TELLERS: Final = {
+    "platform": "on the platform's own word",
+    "new-counterparty": "on the word of a counterparty of full standing who is new",
+    "known-counterparty": "on the word of one who has told before",
+}
 
 app = typer.Typer(add_completion=False)
 
@@ -56,21 +65,28 @@ def score(
     domain: Annotated[str, typer.Option(help="A domain code; without it, all work.")] = "",
     role: Annotated[str, typer.Option(help="worker or client")] = "worker",
     size: SizeOption = None,
+    outlook: Annotated[
+        bool, typer.Option(help="What would change it, what tells most, and peers, too.")
+    ] = True,
     node: NodeOption = NODE_URL,
     token_file: TokenFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """The probability that the next engagement is completed, accepted and on time."""
     query = {"role": role, **({"domain": domain} if domain else {}), **at_size(size)}
-    found = ask(node, token_file, lambda client: client.score(subject, **query))
-    if as_json:
-        print_json({**{key: found[key] for key in KEYS}, **found})
+    if outlook:
+        whole = ask(node, token_file, lambda client: client.outlook(subject, **query))
+        found = whole.pop("score")
     else:
-        show(found)
+        whole, found = {}, ask(node, token_file, lambda client: client.score(subject, **query))
+    if as_json:
+        print_json({**{key: found[key] for key in KEYS}, **found, **whole})
+    else:
+        show(found, whole)
 
 
-def show(found: dict[str, Any]) -> None:
-    """Print a score for people."""
+def show(found: dict[str, Any], outlook: dict[str, Any]) -> None:
+    """Print a score for people, and its outlook if there is one."""
     low, high = (f"{100 * share:.1f} %" for share in found["interval"])
     domain = found["domain"] or "all work"
     stdout.print(f"[bold]{found['subject']}[/]  as a {found['role']}, {domain}", soft_wrap=True)
@@ -83,10 +99,15 @@ def show(found: dict[str, Any]) -> None:
             soft_wrap=True,
         )
     stdout.print(f"between {low} and {high} (90 % interval)")
-    stdout.print(_counted(found["counts"]))
+    stdout.print(_base(found["base_rate"]), soft_wrap=True)
+    if outlook and outlook["peers"] is not None:
+        stdout.print(_peers(outlook["peers"], found), soft_wrap=True)
+    stdout.print(_counted(found["counts"]) + _freshness(found), soft_wrap=True)
     show_erased(found["erased"])
     if not found["thin_file"]:
         stdout.print(_reasons(found))
+    if outlook:
+        _show_outlook(outlook, found["domain"])
     checkpoint = found["checkpoint"]
     stdout.print(
         f"model {found['model']}, as of {_date(found['as_of'])}, checkpoint of "
@@ -94,6 +115,73 @@ def show(found: dict[str, Any]) -> None:
         style="dim",
         soft_wrap=True,
     )
+
+
+def _base(base: dict[str, Any]) -> str:
+    """What is said of whom nothing is known, and what that rests on."""
+    newcomers = (
+        f"{base['good']:,} of {base['results']:,} newcomers' results were good of late"
+        if base["results"]
+        else "no newcomers' results are counted"
+    )
+    return (
+        f"base rate {100 * base['probability']:.1f} %, {base['points']} points: "
+        f"with nothing known of a subject ({newcomers})"
+    )
+
+
+def _peers(peers: dict[str, Any], found: dict[str, Any]) -> str:
+    """The place among comparable subjects, and that this is the node's own figure."""
+    kind = f"comparable {found['role']}s"
+    own = f"this node's own sample at {peers['size']} entries, not proven"
+    if peers["quartiles"] is None:
+        return f"{peers['sampled']} {kind} found, too few to stand among ({own})"
+    if peers["percentile"] is None:
+        first, _, last = (f"{100 * each:.1f} %" for each in peers["quartiles"])
+        return f"half of {peers['sampled']} {kind} are between {first} and {last} ({own})"
+    low, high = peers["percentiles"]
+    return (
+        f"above {peers['percentile']} % of {peers['sampled']} {kind}, {low} to {high} % by the "
+        f"interval ({own})"
+    )
+
+
+def _freshness(found: dict[str, Any]) -> str:
+    if found["newest_days"] is None:
+        return ""
+    days = found["newest_days"]
+    age = "today" if days == 0 else "1 day old" if days == 1 else f"{days:,} days old"
+    off = f", {found['off_domain']} off the domain" if found["domain"] else ""
+    return f"{off}; the newest is {'of ' if days == 0 else ''}{age}"
+
+
+def _show_outlook(outlook: dict[str, Any], domain: str) -> None:
+    """What more good engagements would lead to, and which next one tells most."""
+    where = " in this domain" if domain else ""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("completed, accepted and on time" + where)
+    table.add_column("points", justify="right")
+    for each in outlook["counterfactuals"]:
+        count = each["engagements"]
+        more = "1 more engagement" if count == 1 else f"{count} more engagements"
+        table.add_row(f"{more} →", _range(each["points"]))
+    stdout.print(table)
+    best = outlook["information"][0]
+    if best["narrower_q16"]:
+        stdout.print(
+            f"tells most next: an engagement {TELLERS.get(best['teller'], best['teller'])} "
+            f"(the interval {100 * best['narrower']:.1f} % points narrower)",
+            soft_wrap=True,
+        )
+    else:
+        stdout.print("no single engagement would narrow the interval")
+
+
+def _range(points: list[int] | None) -> str:
+    if points is None:
+        return "still too little"
+    low, high = points
+    return str(low) if low == high else f"{low}–{high}"
 
 
 def _counted(counts: dict[str, int]) -> str:

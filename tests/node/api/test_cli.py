@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from node.api.app import make_app
 from node.api.json_records import record_to_json
-from node.cli import bundle, file, score, submit
+from node.cli import bundle, compare, file, score, submit
 from tests.ledger.world import DAY, handle
 from tests.node.api.live_node import BOTH, LiveNode
 
@@ -92,6 +92,21 @@ def test_submit_score_file_bundle(served, run, tmp_path: Path) -> None:
     assert {"machine", "version"} <= found.keys()
     assert found["points"] == found["base_points"] + sum(r["points"] for r in found["reasons"])
 
+    assert [each["engagements"] for each in found["counterfactuals"]] == [1, 3, 10]
+    low, high = found["counterfactuals"][1]["points"]
+    assert found["points"] < low < high
+    words = run(score, W, "--domain", "software").stdout
+    assert f"3 more engagements → {low}–{high}" in " ".join(words.split())
+    best = score.TELLERS[found["information"][0]["teller"]]
+    assert f"tells most next: an engagement {best}" in words
+    assert f"base rate {100 * found['base_rate']['probability']:.1f} %" in words
+    assert "1 comparable workers found, too few to stand among" in words
+    assert "in this domain" in words
+    assert "the newest is of today" in words
+    plain = json.loads(run(score, W, "--domain", "software", "--no-outlook", "--json").stdout)
+    beside = ("counterfactuals", "information", "peers")
+    assert plain == {key: found[key] for key in found if key not in beside}
+
     result = run(file, W)
     assert result.stdout.count("engagement.outcome") == 5
     result = run(file, W, "--json", "--limit", "3")
@@ -131,6 +146,31 @@ def test_a_thin_file_gets_no_guess(served, run) -> None:
     result = run(score, W)
     assert "not enough evidence" in result.stdout
     assert "next engagement" not in result.stdout
+
+
+def test_several_are_compared(served, run) -> None:
+    assert run(submit, "-", "--wait", "final", text=lines_of(served)).exit_code == 0
+    others = [f"1:{handle(name).hex()}" for name in ("c0", "c1")]
+    result = run(compare, W, *others)
+    assert result.exit_code == 0, result.output
+    assert "not distinguishable: all of them" in result.stdout
+    assert result.stdout.count("thin") == 2
+    found = json.loads(run(compare, W, *others, "--domain", "software", "--json").stdout)
+    assert len(found["scores"]) == 3
+    assert {"machine", "version", "groups", "not_distinguishable"} <= found.keys()
+    size = str(found["checkpoint"]["size"])
+    again = json.loads(
+        run(compare, W, *others, "--domain", "software", "--size", size, "--json").stdout
+    )
+    assert again == found
+    for arguments, words in (
+        ((W,), "subjects: has 1 items, not 2 to 20"),
+        ((W, W), "subjects[1]: is the same as subjects[0]"),
+        ((W, "p1:zz"), "subjects[1]: is not platform:handle"),
+    ):
+        result = run(compare, *arguments)
+        assert result.exit_code == 2
+        assert words in " ".join(result.stderr.split())
 
 
 def test_refused_records_end_with_1(served, run, tmp_path: Path) -> None:
