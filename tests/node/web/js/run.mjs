@@ -12,6 +12,7 @@ const { decodeParameters } = await from("model");
 const { parsePolicy, verifyCheckpoint } = await from("note");
 const proof = await from("proof");
 const { score } = await from("score");
+const { counterfactuals, informationValue } = await from("whatif");
 const { Refused, factOf, showTime, verifyBundle } = await from("verify");
 
 const { hex } = proof;
@@ -47,6 +48,22 @@ function answerTo(one) {
   return hex(encodeAnswer(score(files, tally, decodeParameters(bytes(one.parameters)), question)));
 }
 
+/** Files, tally, parameters and question of a case, from its bytes in hex. */
+function askedOf({ files, tally, parameters, question }) {
+  return {
+    files: files.map(({ platform, handle, facts }) => ({
+      platform,
+      handle: bytes(handle),
+      facts: facts.map(([time, record, annotation]) => (record === null
+        ? { time, record: null, annotation: null } // erased
+        : factOf(time, decodeRecord(bytes(record)), bytes(annotation)))),
+    })),
+    tally: tally === null ? null : decodeTally(bytes(tally)),
+    parameters: decodeParameters(bytes(parameters)),
+    question: decodeQuestion(bytes(question)),
+  };
+}
+
 const TASKS = {
   bundles: async ({ cases }) => {
     const [found, policies] = [[], new Map()];
@@ -77,15 +94,17 @@ const TASKS = {
     return found;
   },
 
-  scores: ({ cases }) => each(cases, answerTo),
+  scores: ({ cases }) => each(cases, (one) => {
+    const { files, tally, parameters, question } = askedOf(one);
+    return hex(encodeAnswer(score(files, tally, parameters, question)));
+  }),
 
-  /** The same, whatever breaks. */
-  answers: ({ cases }) => cases.map((one) => {
-    try {
-      return answerTo(one);
-    } catch (error) {
-      return error instanceof Refused ? "refused" : `broke: ${error}`;
-    }
+  outlooks: ({ cases }) => each(cases, (one) => {
+    const asked = askedOf(one);
+    return {
+      counterfactuals: counterfactuals(asked).map((told) => Object.values(told)),
+      information: informationValue(asked).map((told) => Object.values(told)),
+    };
   }),
 
   signatures: ({ cases }) => Promise.all(cases.map(({ key, message, signature }) =>
