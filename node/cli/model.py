@@ -28,10 +28,10 @@ from node.audit.remote import RemoteLedger
 from node.cli.audit_kinds import is_url
 from node.cli.changes import ACTIVATE, MODEL_EFFECT, moves_lines
 from node.cli.comparison import show_comparison
-from node.cli.members import hand_in
+from node.cli.members import hand_in, look
 from node.cli.model_text import number_text, read_model, toml_text
 from node.cli.output import fail, print_json, stderr, stdout
-from node.cli.place import HomeOption, YesOption, confirm, place_of
+from node.cli.place import HomeOption, YesOption, confirm, folder_of, place_of
 from node.cli.target import NODE_URL, JsonOption, NodeOption, TokenFileOption, ask, read_token
 from node.comparing.outcomes import EVENTS_MAX
 from node.comparing.run import Plan, compare
@@ -149,14 +149,13 @@ def propose(
     First the ledger is executed under it, and the difference is shown.
     """
     wanted, place = _read(model), place_of(home, node, token_file)
-    network = ask(*place, lambda client: client.network())
-    told = ask(*place, lambda client: client.governance())
+    network, told = look(place, lambda client, _: client.governance())
     moves = [value_to_json(each) for each in moves_of(_model_of(told), wanted)]
     if not moves:
         fail(f"{model} is the model in force; nothing was handed in")
     figures: dict[str, Any] | None = None
     if not no_compare:
-        reading = read_token_file or (_folder(home) / TOKEN_FILE if home else token_file)
+        reading = read_token_file or (folder_of(home) / TOKEN_FILE if home else token_file)
         figures = _compared(place.node, Plan(wanted, events, subjects, seed), reading)
         if not as_json:
             show_comparison(figures)
@@ -186,10 +185,6 @@ def _read(path: Path) -> Model:
         return read_model(path)
     except StandingError as error:
         fail(str(error))
-
-
-def _folder(home: Path) -> Path:
-    return home if home.is_dir() else home.parent
 
 
 def _model_of(told: dict[str, Any]) -> Model:

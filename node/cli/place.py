@@ -46,10 +46,15 @@ def place_of(home: Path | None, node: str, token_file: Path | None) -> Place:
         config = load_config(home / CONFIG_FILE if home.is_dir() else home)
     except StandingError as error:
         fail(str(error))
-    token = token_file or (home if home.is_dir() else home.parent) / GOVERN_TOKEN_FILE
+    token = token_file or folder_of(home) / GOVERN_TOKEN_FILE
     if not token.exists():
         fail(f"there is no {token}: give --token-file FILE, a token that may govern")
     return Place(f"http://{_dialled(config.api_listen)}", token)
+
+
+def folder_of(home: Path) -> Path:
+    """The platform's folder, where it may have been named by its node.toml."""
+    return home if home.is_dir() else home.parent
 
 
 def peer_of(text: str) -> tuple[str, Address]:

@@ -1,93 +1,28 @@
 """`standing network …`: what each command hands in, what it shows and asks first, how it ends."""
 
 import json
-import time
-from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from aiohttp.test_utils import TestServer
 from msgspec.structs import replace as struct_replace
 from typer.testing import CliRunner
 
 from ledger.block import decode_seal
 from ledger.bureau.model import FIRST_MODEL
 from ledger.epochs import decode_chain
-from ledger.genesis import FIRST_BOUNDS, Foundation, Genesis, chain_id
+from ledger.genesis import FIRST_BOUNDS, chain_id
 from ledger.governing import read_changes
 from ledger.records import NAME_OF_TAG
-from node.api.app import make_app
 from node.api.changes import fingerprint
 from node.cli import place
 from node.cli.changes import grouped
 from node.cli.model_text import number_text
 from node.cli.network import app
 from node.config import Address, load_config
-from node.home import Plan, write_home
+from node.home import Plan
 from node.joining import make_home
 from node.keyring import read_request
-from node.keystore import WITNESS
-from node.network import genesis_text
-from tests.ledger.members import Members, party
-from tests.ledger.world import DAY, genesis_of, seed
-from tests.node.api.live_node import LiveNode
-from tests.node.api.test_cli import Served
-
-PURPOSES = ("root", "lane", "vote", "cosigner", "log", "link")
-
-
-def genesis_of_parties() -> Genesis:
-    """As the tests' usual one, but with certificates that are some."""
-    parties = [party(number) for number in (1, 2, 3, 4)]
-    foundation: Foundation = struct_replace(
-        genesis_of(4).foundation, validators=tuple(each.validator for each in parties)
-    )
-    return Genesis(foundation, tuple(each.proofs for each in parties))
-
-
-class Governed(Served):
-    """A served node of platform 1, and that platform's folder."""
-
-    async def _start(self) -> tuple[LiveNode, TestServer]:
-        node = LiveNode(genesis_of_parties())
-        node.world.time = time.time_ns() // 1_000_000 + DAY  # ahead of the commands' clock
-        server = TestServer(make_app(node))
-        await server.start_server()
-        return node, server
-
-    def settle(self, folder: Path) -> Path:
-        """Write the folder, whose tokens the node knows from then on."""
-        node, home = self.node, folder / "p1"
-        (folder / "genesis.json").write_bytes(genesis_text(node.genesis))
-        address = Address(str(self.server.host), int(self.server.port or 0))
-        plan = Plan(1, "p1", address, Address("127.0.0.1", 1), {})
-        seeds = {purpose: seed("key", 1, purpose) for purpose in PURPOSES}
-        seeds[WITNESS] = seed("witness")
-        write_home(home, plan, seeds, origin=node.origin, genesis="../genesis.json")
-        node.config = replace(node.config, tokens=load_config(home / "node.toml").tokens)
-        return home
-
-    def say(self, what):
-        """Do something in the node's own thread, as the other members would."""
-
-        async def run():
-            return what(Members(self.node.world))
-
-        return self._run(run())
-
-
-@pytest.fixture
-def governed():
-    made = Governed()
-    yield made
-    made.stop()
-
-
-@pytest.fixture
-def home(governed, tmp_path, monkeypatch) -> Path:
-    for name in ("STANDING_NODE", "STANDING_TOKEN", "STANDING_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    return governed.settle(tmp_path)
+from tests.ledger.members import party
+from tests.ledger.world import genesis_of
 
 
 @pytest.fixture

@@ -22,24 +22,8 @@ from node.cli.model_text import (
     toml_text,
 )
 from node.comparing import run as comparing
-from tests.node.test_cli_members import Governed
 
 OTHER = replace(FIRST_MODEL, id="other", half_life_days=FIRST_MODEL.half_life_days + 1)
-
-
-@pytest.fixture
-def governed():
-    made = Governed()
-    yield made
-    made.stop()
-
-
-@pytest.fixture
-def home(governed, tmp_path, monkeypatch) -> Path:
-    for name in ("STANDING_NODE", "STANDING_TOKEN", "STANDING_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("COLUMNS", "200")
-    return governed.settle(tmp_path)
 
 
 @pytest.fixture
