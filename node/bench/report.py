@@ -41,10 +41,10 @@ def table_of(
         table.add_column("change", justify="right")
     table.add_column("unit")
     for key, (name, unit) in rows.items():
-        value = _at(figures, key)
+        value = figure_at(figures, key)
         cells = [name, _text(value)]
         if earlier is not None:
-            before = _at(earlier, key)
+            before = figure_at(earlier, key)
             cells += [_text(before), _change(value, before)]
         table.add_row(*cells, unit)
     return table
@@ -59,7 +59,7 @@ def compared(figures: Mapping[str, Any], earlier: Mapping[str, Any]) -> dict[str
     """`compared`: {key: [now, then, change in percent]} of each number that both runs have."""
     found = {}
     for key, value in _leaves(figures):
-        before = _at(earlier, key)
+        before = figure_at(earlier, key)
         if _is_number(value) and _is_number(before):
             change = round((value / before - 1) * 100, 2) if before else None
             found[key] = [value, before, change]
@@ -80,7 +80,8 @@ def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
         yield from _leaves(part, f"{key}.{name}" if key else name)
 
 
-def _at(figures: Mapping[str, Any], key: str) -> Any:
+def figure_at(figures: Mapping[str, Any], key: str) -> Any:
+    """A figure, or a part of one, by the key that leads to it; None if it is not there."""
     value: Any = figures
     for part in key.split("."):
         if isinstance(value, Mapping):

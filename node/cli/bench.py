@@ -13,6 +13,17 @@ from ledger.errors import Misconfigured
 from node import federation, sampling
 from node.cli import evaluation, growth
 from node.cli.figures import CompareOption, Figures, JsonOption, earlier_figures, show
+from node.cli.load_options import (
+    CLIENTS,
+    RECORDS_MAX,
+    WORKERS,
+    KeptOption,
+    NewFolderOption,
+    PeopleOption,
+    RaterSignedOption,
+    SecondsOption,
+    SeedOption,
+)
 from node.cli.output import stderr
 from node.cli.stages import ProgressOf, run_whole, stages
 
@@ -44,24 +55,15 @@ def bench() -> None:
 def cluster(
     *,
     nodes: Annotated[int, typer.Option(min=1, max=NODES_MAX, help="Platforms, a node each.")] = 4,
-    seconds: Annotated[float, typer.Option(min=1.0, help="Measured time at full load.")] = 60.0,
+    seconds: SecondsOption = 60.0,
     preload: Annotated[
-        int, typer.Option(min=0, max=20_000_000, help="Records in the ledger beforehand.")
+        int, typer.Option(min=0, max=RECORDS_MAX, help="Records in the ledger beforehand.")
     ] = 0,
-    kept: Annotated[
-        Path | None,
-        typer.Option("--kept", help="Folder of made ledgers: a later --preload takes them again."),
-    ] = None,
-    rater_signed: Annotated[
-        bool, typer.Option("--rater-signed", help="Ratings carry the rater's own signature.")
-    ] = False,
-    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of the load.")] = 1,
-    workers: Annotated[
-        int, typer.Option(min=26, max=5_000_000, help="Not the fixed load if changed.")
-    ] = 100_000,
-    clients: Annotated[
-        int, typer.Option(min=26, max=5_000_000, help="Not the fixed load if changed.")
-    ] = 20_000,
+    kept: KeptOption = None,
+    rater_signed: RaterSignedOption = False,
+    seed: SeedOption = 1,
+    workers: PeopleOption = WORKERS,
+    clients: PeopleOption = CLIENTS,
     split: Annotated[
         bool, typer.Option("--split", help="Look in the nodes where their CPU goes (1 % more).")
     ] = False,
@@ -69,9 +71,7 @@ def cluster(
         Path | None,
         typer.Option("--plot", help="SVG to draw: throughput against latency."),
     ] = None,
-    folder: Annotated[
-        Path | None, typer.Option("--dir", help="New folder for the nodes, kept afterwards.")
-    ] = None,
+    folder: NewFolderOption = None,
     compare: CompareOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -119,11 +119,9 @@ def _draw(path: Path, figures: Figures, earlier: Figures | None) -> None:
 def audit(
     *,
     records: Annotated[
-        int, typer.Option(min=100, max=20_000_000, help="Records of the ledger that is made.")
+        int, typer.Option(min=100, max=RECORDS_MAX, help="Records of the ledger that is made.")
     ] = 1_000_000,
-    rater_signed: Annotated[
-        bool, typer.Option("--rater-signed", help="Ratings carry the rater's own signature.")
-    ] = False,
+    rater_signed: RaterSignedOption = False,
     folder: Annotated[
         Path | None, typer.Option("--dir", help="New folder for the ledger, kept afterwards.")
     ] = None,
@@ -189,10 +187,8 @@ def faults(
     flood: Annotated[
         list[str] | None, typer.Option(help="A kind of flood; may be given several times.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of the load.")] = 1,
-    folder: Annotated[
-        Path | None, typer.Option("--dir", help="New folder for the nodes, kept afterwards.")
-    ] = None,
+    seed: SeedOption = 1,
+    folder: NewFolderOption = None,
     compare: CompareOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -223,7 +219,7 @@ def faults(
 def sync(
     *,
     records: Annotated[
-        int, typer.Option(min=100, max=20_000_000, help="Records while the node is away.")
+        int, typer.Option(min=100, max=RECORDS_MAX, help="Records while the node is away.")
     ] = 200_000,
     mode: Annotated[
         str, typer.Option(help="replay: its store is there; snapshot: it comes back without one.")
@@ -231,12 +227,10 @@ def sync(
     rate: Annotated[
         float, typer.Option(min=1, max=10_000, help="Records/s on the others meanwhile.")
     ] = 200.0,
-    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of the load.")] = 1,
-    workers: Annotated[int, typer.Option(min=26, max=5_000_000, help="Subjects.")] = 100_000,
-    clients: Annotated[int, typer.Option(min=26, max=5_000_000, help="Subjects.")] = 20_000,
-    folder: Annotated[
-        Path | None, typer.Option("--dir", help="New folder for the nodes, kept afterwards.")
-    ] = None,
+    seed: SeedOption = 1,
+    workers: PeopleOption = WORKERS,
+    clients: PeopleOption = CLIENTS,
+    folder: NewFolderOption = None,
     compare: CompareOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -274,10 +268,8 @@ def submit(
     connections: Annotated[
         int, typer.Option(min=1, max=256, help="Connections for single records.")
     ] = 32,
-    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of the load.")] = 1,
-    folder: Annotated[
-        Path | None, typer.Option("--dir", help="New folder for the nodes, kept afterwards.")
-    ] = None,
+    seed: SeedOption = 1,
+    folder: NewFolderOption = None,
     compare: CompareOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -297,11 +289,11 @@ def submit(
 def query(
     *,
     records: Annotated[
-        int, typer.Option(min=1_000, max=20_000_000, help="Records of the ledger that is made.")
+        int, typer.Option(min=1_000, max=RECORDS_MAX, help="Records of the ledger that is made.")
     ] = 1_000_000,
     seconds: Annotated[float, typer.Option(min=0.1, help="For each kind of question.")] = 10.0,
     connections: Annotated[int, typer.Option(min=1, max=256, help="Asked over at a time.")] = 4,
-    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of the load.")] = 1,
+    seed: SeedOption = 1,
     folder: Annotated[
         Path | None, typer.Option("--dir", help="Folder of the ledger: made, kept, taken again.")
     ] = None,

@@ -9,7 +9,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from ledger.errors import Misconfigured
-from node.cli.output import print_json, stderr, stdout
+from node.cli.figures import CompareOption, Figures, JsonOption, earlier_figures
+from node.cli.figures import show as show_figures
+from node.cli.output import stderr, stdout
 
 if TYPE_CHECKING:
     from node.evaluation.run import Plan
@@ -66,15 +68,18 @@ def score(
     ] = False,
     subjects: Annotated[int, typer.Option(min=1, max=100_000_000, help="Of --bulk.")] = 1_000_000,
     jobs: Annotated[int, typer.Option(min=0, max=256, help="Of --bulk; 0: one a core.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    compare: CompareOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Predict each event of real data from earlier ones, by the score that nodes run, and measure.
 
     Exit 1 if a figure misses what it must reach. Without --data all known sets are measured.
     """
+    earlier = earlier_figures(compare)
     if bulk:
-        _bulk(model, subjects, seed, jobs, as_json=as_json)
-        return
+        figures = _bulk(model, subjects, seed, jobs)
+        show_figures(figures, as_json=as_json, earlier=earlier)
+        raise typer.Exit(0 if figures["file_ms_best"] <= figures["file_ms_must"] else 1)
     from node.evaluation.fairness import read_groups  # noqa: PLC0415
     from node.evaluation.ground import load_model  # noqa: PLC0415 - only this command needs it
     from node.evaluation.run import Plan, check_models  # noqa: PLC0415
@@ -82,24 +87,21 @@ def score(
     names = _names(data)
     models = tuple(_names(only)) if only else None
     check_models(models or ())
-    told = None if groups is None else read_groups(groups)
-    plan = Plan(tuple(names), load_model(model), part, models, attacks, seed, told)
+    known = None if groups is None else read_groups(groups)
+    plan = Plan(tuple(names), load_model(model), part, models, attacks, seed, known)
     figures = _measure(plan, report)
-    if as_json:
-        print_json(figures)
-    else:
-        show(figures)
+    show_figures(figures, as_json=as_json, earlier=earlier, rows=_rows(figures), told=show)
     raise typer.Exit(0 if all(check["met"] for check in figures["checks"]) else 1)
 
 
-def _bulk(model: Path | None, subjects: int, seed: int, jobs: int, *, as_json: bool) -> None:
+def _bulk(model: Path | None, subjects: int, seed: int, jobs: int) -> Figures:
     from node.audit.workers import Inline, Workers  # noqa: PLC0415 - only this needs processes
     from node.evaluation.bulk import measure_bulk, measure_large  # noqa: PLC0415
     from node.evaluation.ground import load_model  # noqa: PLC0415
 
     chosen = load_model(model)
     processes = jobs or os.cpu_count() or 1
-    figures: dict[str, Any] = dict(measure_large(chosen))
+    figures: Figures = dict(measure_large(chosen))
     with Bars() as bars, Inline() if processes == 1 else Workers(processes) as executor:
         figures |= measure_bulk(
             chosen,
@@ -109,12 +111,24 @@ def _bulk(model: Path | None, subjects: int, seed: int, jobs: int, *, as_json: b
             processes=processes,
             on_progress=lambda share: bars("scored", share),
         )
-    if as_json:
-        print_json(figures)
-    else:
-        for name, value in figures.items():
-            stdout.print(f"{name:24} {value}", soft_wrap=True)
-    raise typer.Exit(0 if figures["file_ms_best"] <= figures["file_ms_must"] else 1)
+    return figures
+
+
+def _rows(figures: Figures) -> dict[str, tuple[str, str]]:
+    """What is set beside an earlier run: each model's measures on each set, and the attacks."""
+    measured = {
+        f"sets.{name}.{model}.{key}": (f"{name}, {model}: {column}", "")
+        for name, models in figures["sets"].items()
+        for model in models
+        for key, column in _COLUMNS.items()
+    }
+    attacked = {
+        f"attacks.{attack}.{model}.{when}": (f"{attack}, {model}: {when}", "")
+        for attack, models in figures["attacks"].items()
+        for model in models
+        for when in ("before", "after")
+    }
+    return measured | attacked
 
 
 def _names(told: list[str] | None) -> list[str]:

@@ -1,7 +1,7 @@
 """How every `standing bench` shows its figures: one JSON object, or a table; each with `--compare`
 beside those of an earlier run of the same command."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -41,9 +41,11 @@ def show(
     as_json: bool,
     earlier: Figures | None = None,
     rows: Mapping[str, tuple[str, str]] | None = None,
+    told: Callable[[Figures], None] | None = None,
 ) -> None:
     """Print the figures; `rows`: which are in the table, each with its name and unit (else all).
 
+    `told` prints the figures in tables of their own: then the rows follow only with an earlier run.
     With an earlier run the JSON has `compared` besides: of each figure that is a number in both,
     [now, then, the change in percent or null where it was 0].
     """
@@ -51,5 +53,8 @@ def show(
 
     if as_json:
         print_json(figures if earlier is None else figures | compared(figures, earlier))
-    else:
+        return
+    if told is not None:
+        told(figures)
+    if told is None or earlier is not None:
         stdout.print(table_of(figures, earlier, rows or rows_of(figures)))

@@ -9,10 +9,19 @@ import typer
 from rich.table import Table
 
 from ledger.errors import Misconfigured
-from node.cli.output import print_json, stdout
+from node.cli.figures import CompareOption, Figures, JsonOption, earlier_figures, show
+from node.cli.load_options import (
+    CLIENTS,
+    RECORDS_MAX,
+    WORKERS,
+    KeptOption,
+    PeopleOption,
+    SecondsOption,
+    SeedOption,
+)
+from node.cli.output import stdout
 from node.cli.stages import run_whole, stages
 
-RECORDS_MAX: Final = 20_000_000
 SIZES: Final = (0, 1_000_000, 5_000_000, 10_000_000)
 
 # key of a point → what it is called, its unit
@@ -45,25 +54,20 @@ def growth(
             help="Records in the ledger beforehand; may be given several times.",
         ),
     ] = None,
-    seconds: Annotated[float, typer.Option(min=1.0, help="Measured time at full load.")] = 20.0,
-    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of the load.")] = 1,
-    workers: Annotated[
-        int, typer.Option(min=26, max=5_000_000, help="Not the fixed load if changed.")
-    ] = 100_000,
-    clients: Annotated[
-        int, typer.Option(min=26, max=5_000_000, help="Not the fixed load if changed.")
-    ] = 20_000,
-    kept: Annotated[
-        Path | None,
-        typer.Option("--kept", help="Folder of made ledgers: a later run takes them again."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    seconds: SecondsOption = 20.0,
+    seed: SeedOption = 1,
+    workers: PeopleOption = WORKERS,
+    clients: PeopleOption = CLIENTS,
+    kept: KeptOption = None,
+    compare: CompareOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Throughput, latency, queries, memory, disk and starts at growing sizes of the ledger."""
     from node.bench.growth import GrowthPlan, measure_growth  # noqa: PLC0415
     from node.bench.load import Population  # noqa: PLC0415
     from node.bench.preload import Kept  # noqa: PLC0415
 
+    earlier = earlier_figures(compare)
     population = Population(workers, clients)
     sizes = tuple(records or SIZES)
     plan = GrowthPlan(sizes=sizes, population=population, seconds=seconds, seed=seed)
@@ -74,28 +78,35 @@ def growth(
             figures = run_whole(measure_growth(place, plan, progress))
         except OSError as error:
             raise Misconfigured(f"{place.folder} cannot be used: {error}") from error
-    if as_json:
-        print_json(figures)
-    else:
-        stdout.print(table_of(figures["points"]))
+    tell(figures, as_json=as_json, earlier=earlier)
+
+
+def tell(figures: Figures, *, as_json: bool, earlier: Figures | None) -> None:
+    """Print the figures: a column for each size; with an earlier run, each size beside its own."""
+    rows = {
+        f"points.{at}.{key}": (f"{point['records']:,}: {name}", unit)
+        for at, point in enumerate(figures["points"])
+        for key, (name, unit) in ROWS.items()
+    }
+    show(figures, as_json=as_json, earlier=earlier, rows=rows, told=_table)
+
+
+def _table(figures: Figures) -> None:
+    stdout.print(table_of(figures["points"]))
 
 
 def table_of(points: Sequence[Mapping[str, Any]]) -> Table:
     """One row per figure, one column per size."""
+    from node.bench.report import figure_at  # noqa: PLC0415 - loads the benches' tables
+
     table = Table(box=None, pad_edge=False)
     table.add_column("figure")
     for point in points:
         table.add_column(f"{point['records']:,}", justify="right")
     table.add_column("unit")
     for key, (name, unit) in ROWS.items():
-        table.add_row(name, *(_text(_at(point, key)) for point in points), unit)
+        table.add_row(name, *(_text(figure_at(point, key)) for point in points), unit)
     return table
-
-
-def _at(point: Mapping[str, Any], key: str) -> Any:
-    name, _, part = key.partition(".")
-    value = point.get(name)
-    return value[part] if part and value is not None else value
 
 
 def _text(value: float | None) -> str:

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from ledger.errors import Misconfigured
 from node.bench.report import compared, rows_of, table_of
+from node.cli import growth
 from node.cli.bench import app
 from node.cli.figures import earlier_figures
 
@@ -76,3 +77,22 @@ def test_what_is_no_earlier_run_is_refused_before_measuring(tmp_path, content):
         path.write_bytes(content)
     with pytest.raises(Misconfigured, match="--compare"):
         earlier_figures(path)
+
+
+def test_growth_is_told_by_size_and_compared_size_by_size(capsys):
+    figures = {
+        "points": [
+            {"records": 0, "final_records_per_s": 900.0, "lone_latency_ms": {"p50": 200.0}},
+            {"records": 1_000_000, "final_records_per_s": 600.0, "lone_latency_ms": None},
+        ]
+    }
+    earlier = {"points": [{"final_records_per_s": 450.0, "lone_latency_ms": {"p50": 200.0}}]}
+    growth.tell(figures, as_json=False, earlier=None)
+    alone = capsys.readouterr().out.splitlines()
+    assert alone[0].split() == ["figure", "0", "1,000,000", "unit"]
+    assert alone[1].split() == ["final", "records", "900.0", "600.0", "1/s"]
+    growth.tell(figures, as_json=False, earlier=earlier)
+    both = capsys.readouterr().out.splitlines()
+    assert both[: len(alone)] == alone
+    (line,) = [each for each in both if each.startswith("0: final records")]
+    assert line.split()[-6:] == ["records", "900.0", "450.0", "+100.0", "%", "1/s"]

@@ -5,6 +5,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from ledger.errors import Misconfigured
 from node.cli.bench import app
 from tests.node.evaluation.made import market
 
@@ -52,6 +53,24 @@ def test_a_folder_with_a_mapping_is_measured(tmp_path):
     assert {"machine", "version"} <= set(figures)
     for models in figures["attacks"].values():
         assert set(models["standing"]) == {"before", "after"}
+
+
+@pytest.mark.usefixtures("few_fakes")
+def test_an_earlier_run_is_set_beside(tmp_path):
+    folder = folder_of(tmp_path, 100)
+    given = ["score", "--data", str(folder), "--only", "standing"]
+    first = json.loads(CliRunner().invoke(app, [*given, "--json"]).stdout)
+    first["sets"]["jobs"]["standing"]["log_loss"] *= 2
+    path = tmp_path / "first.json"
+    path.write_text(json.dumps(first), encoding="utf-8")
+    again = json.loads(CliRunner().invoke(app, [*given, "--json", "--compare", str(path)]).stdout)
+    assert again["compared"]["sets.jobs.standing.log_loss"][2] == -50.0
+    assert again["compared"]["sets.jobs.standing.auc"][2] == 0.0
+    shown = CliRunner().invoke(app, [*given, "--compare", str(path)], env={"COLUMNS": "120"}).stdout
+    (line,) = [each for each in shown.splitlines() if "jobs, standing: log-loss" in each]
+    assert line.rstrip().endswith("-50.0 %")
+    wrong = CliRunner().invoke(app, [*given, "--compare", str(folder / "jobs.csv")])
+    assert isinstance(wrong.exception, Misconfigured)
 
 
 def test_tables_for_people(tmp_path):
