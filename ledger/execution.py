@@ -89,7 +89,6 @@ _CHANGES: Final = frozenset(
     TAGS[kind] for kind in (MemberPropose, MemberRemove, MemberLeave, KeyRotate, ModelActivate)
 )
 
-
 Place = tuple[int, int, int]
 """Lane, batch height, position."""
 
@@ -262,6 +261,7 @@ class BlockRun:
         tally = self._tallies.count_due(tally, record.platform, record.due_until, 1)
         self._tallies.put_platform(prefix, tally)
         worker, client = prefix + record.worker, prefix + record.client
+        self._tallies.look_elsewhere(worker, prefix + record.reference)
         return (worker, client), None, EMPTY_ANNOTATION, self._registers(worker, client)
 
     def _registers(self, first: bytes, second: bytes) -> Kept:
@@ -284,7 +284,7 @@ class BlockRun:
         if sign and not retrospective:
             given = self._tallies.given(self.overlay.need_subject(client))
             told = Told(attested, client_standing, pair.outcomes, given)
-            offset = self._tallies.learn(tally, worker_row, sign, told)
+            tally, offset = self._tallies.learn(tally, worker_row, engagement, sign, told)
         tally = after_outcome(
             tally,
             sign,

@@ -179,7 +179,8 @@ class SubjectRow(LiveRow):
     the batch of the file's last erasure, or 0.
 
     Of late, in Q16 as of an hour of block time counted from 1970: `lately_good`, `lately_bad` as a
-    worker (`ledger/bureau/offset.py`), and the ratings it has `given`.
+    worker (`ledger/bureau/offset.py`), and the ratings it has `given`. `compared`: the platforms
+    whose evidence has been compared with its results (`ledger/bureau/transfer.py`).
     """
 
     registered: Uint
@@ -198,12 +199,18 @@ class SubjectRow(LiveRow):
     lately_hour: Uint = 0
     given: Uint = 0
     given_hour: Uint = 0
+    compared: tuple[PlatformNumber, ...] = ()
+
+
+Elsewhere = tuple[tuple[PlatformNumber, Uint, Uint], ...]
 
 
 class EngagementRow(LiveRow):
     """An engagement by its open (`open`: log index, `known`: its batch's time), and what followed.
 
     `outcome`, `of_worker`, `of_client` are the log indices of its live outcome and ratings.
+    `elsewhere`, until its outcome: what files on other platforms that are linked with the worker's
+    held of late when it was opened, [platform, good, bad (Q16)] each, ascending.
     """
 
     open: Uint
@@ -215,6 +222,7 @@ class EngagementRow(LiveRow):
     outcome: Uint | None
     of_worker: Uint | None
     of_client: Uint | None
+    elsewhere: Elsewhere = ()
 
 
 class PairRow(LiveRow):

@@ -14,6 +14,7 @@ from ledger.bureau.offset import (
     LATELY_MAX_Q16,
     Told,
     expected_q16,
+    is_heard,
     left_q16,
     moved_offset,
     weight_lately_q16,
@@ -26,11 +27,13 @@ from ledger.bureau.standing import (
     new_rater,
     standing,
 )
+from ledger.bureau.transfer import learned, losses_of
 from ledger.bureau.weights import HOUR_MS
 from ledger.encoding import encode
 from ledger.files import KIND_PLATFORM, KIND_RATER, summary_value
 from ledger.overlay import DAY_MS, Overlay
-from ledger.rows import PairRow, SubjectRow, SummaryRow, read_row
+from ledger.rows import Elsewhere, EngagementRow, PairRow, SubjectRow, SummaryRow, read_row
+from ledger.rules.subject import joined
 from ledger.store import DIRTY, SUMMARY, Changes, Reader, after
 
 _RATER: Final = bytes([KIND_RATER])
@@ -97,16 +100,64 @@ class Tallies:
         row.given_hour = self._hour
 
     def learn(
-        self, tally: PlatformTally, row: SubjectRow, sign: int, told: Told
-    ) -> tuple[int, int]:
-        """Take a worker's result in among those of late; the platform's offset after it."""
+        self,
+        tally: PlatformTally,
+        row: SubjectRow,
+        engagement: EngagementRow,
+        sign: int,
+        told: Told,
+    ) -> tuple[PlatformTally, tuple[int, int]]:
+        """Take a worker's result in among those of late, and compare it with what other platforms
+        had said; the platform's tally after it, and the platform's offset."""
         model = self._overlay.vocabulary.model
         self._fade(row)
         good, bad = row.lately_good, row.lately_bad
+        elsewhere, engagement.elsewhere = engagement.elsewhere, ()
+        if elsewhere and is_heard(told, model):
+            tally = self._compare(tally, row, elsewhere, sign)
         self._add_lately(row, sign, weight_lately_q16(told, model))
         if row.results < model.newcomer_results:
-            return tally.offset_strong, tally.offset_other
-        return moved_offset(tally, sign, expected_q16(good, bad, tally, model), told, model)
+            return tally, (tally.offset_strong, tally.offset_other)
+        expected = expected_q16(good, bad, tally, model)
+        return tally, moved_offset(tally, sign, expected, told, model)
+
+    def look_elsewhere(self, worker: bytes, engagement: bytes) -> None:
+        """Note, as an engagement opens, what files on other platforms that are joined with the
+        worker's hold of late: of each platform that has not been compared yet and holds as much as
+        the prior weighs."""
+        overlay = self._overlay
+        row = overlay.need_subject(worker)
+        if not row.links:
+            return
+        model, sums = overlay.vocabulary.model, dict[int, list[int]]()
+        for subject in joined(overlay, worker):
+            platform = int.from_bytes(subject[:4])
+            if subject[:4] == worker[:4] or platform in row.compared:
+                continue
+            other = overlay.need_subject(subject)
+            hours, kept = self._hour - other.lately_hour, sums.setdefault(platform, [0, 0])
+            kept[0] += left_q16(other.lately_good, hours, model.offset_half_life_days)
+            kept[1] += left_q16(other.lately_bad, hours, model.offset_half_life_days)
+        opened = overlay.engagements.get(engagement)
+        assert opened is not None, "it has just been opened"
+        opened.elsewhere = tuple(
+            (platform, good, bad)
+            for platform, (good, bad) in sorted(sums.items())
+            if good + bad >= model.prior_strength
+        )
+
+    def _compare(
+        self, tally: PlatformTally, row: SubjectRow, elsewhere: Elsewhere, sign: int
+    ) -> PlatformTally:
+        """The tally after a worker's result was compared with what was noted at its opening."""
+        model, own = self._overlay.vocabulary.model, (row.lately_good, row.lately_bad)
+        for platform, good, bad in elsewhere:
+            if platform not in row.compared:
+                losses = losses_of(own, (good, bad), sign, tally, model)
+                after = learned(tally, platform, losses, model)
+                if after is not None:
+                    tally, row.compared = after, (*row.compared, platform)
+        return tally
 
     def learn_severity(self, row: SubjectRow, excess_q16: int, told: Told) -> None:
         """Take in how bad a rating has been (Q16)."""

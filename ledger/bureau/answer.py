@@ -76,12 +76,27 @@ class Counts(Value):
     weight_q16: Uint
 
 
+class Transfer(Value):
+    """What evidence from another platform weighs in this answer, and how sure that is.
+
+    `weight_q16` with its interval (90 %); `workers`: shared workers by whom it is measured. With
+    none it is the model's. About a client it always is: results of workers are measured.
+    """
+
+    platform: PlatformNumber
+    weight_q16: Uint
+    low_q16: Uint
+    high_q16: Uint
+    workers: Uint
+
+
 class Answer(Value):
     """The bureau's answer.
 
     `probability_q16` and `points` are nil if the file is thin: then only the interval (5 % and 95 %
     quantiles) says something. `base_points` is where a newcomer starts; `last_at` the date of the
-    newest good or bad result, or nil.
+    newest good or bad result, or nil. `transfers`: one for each other platform that good or bad
+    results come from, ascending.
     """
 
     question: Question
@@ -95,3 +110,4 @@ class Answer(Value):
     reasons: tuple[Reason, ...]
     evidence: Counts
     last_at: TimeMs | None
+    transfers: tuple[Transfer, ...]

@@ -74,7 +74,8 @@ class Evidence(msgspec.Struct, frozen=True, gc=False):
 
     `sign` 1 or −1; `at` when it ended (ms); `attested`: on the platform's own word. `standing_q16`
     and `pair_count` are those of the counterparty's word. `excess_q16` is what the severity adds to
-    a bad result, told by `excess_standing_q16` for the `excess_pair_count`-th time.
+    a bad result, told by `excess_standing_q16` for the `excess_pair_count`-th time. `source` is the
+    number of the platform that it comes from.
     """
 
     sign: int
@@ -88,6 +89,7 @@ class Evidence(msgspec.Struct, frozen=True, gc=False):
     retrospective: bool
     elsewhere: bool
     nearness: Nearness
+    source: int = 0
 
 
 @dataclass(slots=True)
@@ -221,6 +223,7 @@ def _judge(engagement: _Engagement, rules: _Rules, folded: Folded) -> None:
                 if question.domain
                 else "on"
             ),
+            source=engagement.platform,
         )
     )
 

@@ -19,6 +19,7 @@ Units = Annotated[int, msgspec.Meta(ge=0, le=64 * Q16_ONE, description="0 to 64 
 Days = Annotated[int, msgspec.Meta(ge=1, le=36_500)]
 Points = Annotated[int, msgspec.Meta(ge=0, le=10_000)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+Bits = Annotated[int, msgspec.Meta(ge=Q16_ONE, le=64 * Q16_ONE, description="1 to 64 in Q16")]
 Doublings = Annotated[int, msgspec.Meta(ge=0, le=2 * Q16_ONE, description="0 to 2 in Q16")]
 
 
@@ -65,7 +66,10 @@ class Model(Value):
     interval_weight: results that one full word is worth for the width of the interval.
     thin_evidence: undecayed evidence below which the score abstains.
     retrospective_weight: weight of an engagement that was opened in hindsight.
-    elsewhere_weight: weight of evidence from another platform than the one asked about.
+    elsewhere_weight: weight of evidence from another platform than the one asked about, before
+        what it tells is measured (`ledger/bureau/transfer.py`).
+    transfer_prior: bits (Q16) by which a measured weight a whole 1 away from that has to be better.
+    transfer_window: when so many workers shared with a platform are compared, half are forgotten.
     near_domain_weight, far_domain_weight: weight of work outside the domain asked about, inside
         and outside of its branch of the tree.
     recent_days: up to this age a bad result is called recent (reasons only).
@@ -123,6 +127,8 @@ class Model(Value):
     thin_evidence: Units
     retrospective_weight: Share
     elsewhere_weight: Share
+    transfer_prior: Bits
+    transfer_window: Annotated[int, msgspec.Meta(ge=2, le=2**18)]
     near_domain_weight: Share
     far_domain_weight: Share
     recent_days: Days
@@ -182,6 +188,8 @@ FIRST_MODEL: Final = Model(
     thin_evidence=98_304,
     retrospective_weight=Q16_ONE,
     elsewhere_weight=39_322,
+    transfer_prior=12 * Q16_ONE,
+    transfer_window=1_000,
     near_domain_weight=39_322,
     far_domain_weight=19_661,
     recent_days=180,

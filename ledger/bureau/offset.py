@@ -42,6 +42,11 @@ class Told:
     given_q16: int
 
 
+def is_heard(told: Told, model: Model) -> bool:
+    """Whether a result's word counts for what is measured of platforms."""
+    return told.attested or told.standing_q16 >= model.newcomer_standing_from
+
+
 def left_q16(amount: int, hours: int, half_life_days: int) -> int:
     """What is left of an amount after so many hours (none: all of it)."""
     if not hours or not amount:

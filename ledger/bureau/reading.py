@@ -38,7 +38,7 @@ ERASING_LEAVES_MAX: Final = 2 * FILE_LEAVES_MAX  # one for each record erased, a
 ANNOTATION_BYTES_MAX: Final = 32
 ANNOTATIONS_KEPT_MAX: Final = 4_096
 """Annotations that are kept decoded: most are one of a few."""
-SUMMARY_BYTES_MAX: Final = 64
+SUMMARY_BYTES_MAX: Final = 8_192
 NO_ANNOTATION: Final = b"\x90"  # the empty MessagePack array
 
 Closure = list[tuple[int, bytes, Sequence[FileItem]]]

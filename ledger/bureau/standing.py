@@ -24,15 +24,18 @@ import msgspec
 from msgspec.structs import replace
 
 from ledger.bureau.model import Q16_ONE, Model, Share
-from ledger.encoding import Uint, Value
+from ledger.encoding import PlatformNumber, Uint, Value
 from ledger.parameters import Scale
 
 SUM_MAX: Final = 2**52
 REGARD_MAX: Final = 2**36
 ATTESTED: Final = frozenset({"document", "in-person"})
 OFFSET_ZERO: Final = 2**18
+SOURCES_MAX: Final = 100
+"""Platforms whose evidence is measured against one platform's results."""
 
 Offset = Annotated[int, msgspec.Meta(ge=0, le=2 * OFFSET_ZERO)]
+Loss = Annotated[int, msgspec.Meta(ge=0, le=2**36)]
 
 
 class RaterTally(Value):
@@ -43,12 +46,25 @@ class RaterTally(Value):
     attested: bool
 
 
+class Source(Value):
+    """What another platform's evidence tells of this one's results (`ledger/bureau/transfer.py`).
+
+    workers: how many have been compared of late; losses: bits (Q16) that their results have cost
+    with that evidence at the weights 0, 1/4, 1/2, 3/4 and 1.
+    """
+
+    platform: PlatformNumber
+    workers: Annotated[int, msgspec.Meta(ge=0, le=2**18)]
+    losses: tuple[Loss, Loss, Loss, Loss, Loss]
+
+
 class PlatformTally(Value):
     """A platform's engagements, and its newcomers' first results.
 
     overdue: open engagements whose due day is past, by block time.
     offset_strong, offset_other: the two parts of its offset in doublings of the odds (Q16), each
     OFFSET_ZERO too much, so that it is never below 0.
+    sources: platforms that it shares workers with, ascending.
     """
 
     opened: Uint
@@ -58,6 +74,7 @@ class PlatformTally(Value):
     overdue: Uint
     offset_strong: Offset
     offset_other: Offset
+    sources: Annotated[tuple[Source, ...], msgspec.Meta(max_length=SOURCES_MAX)] = ()
 
 
 class Annotation(Value):
@@ -177,6 +194,7 @@ def after_open(tally: PlatformTally) -> PlatformTally:
         tally.overdue,
         tally.offset_strong,
         tally.offset_other,
+        tally.sources,
     )
 
 
@@ -205,7 +223,13 @@ def after_outcome(
     if newcomers >= model.newcomer_window:
         newcomers, newcomers_good = newcomers // 2, newcomers_good // 2
     return PlatformTally(
-        tally.opened, tally.closed + 1, newcomers, newcomers_good, tally.overdue, *offset
+        tally.opened,
+        tally.closed + 1,
+        newcomers,
+        newcomers_good,
+        tally.overdue,
+        *offset,
+        tally.sources,
     )
 
 

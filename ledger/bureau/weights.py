@@ -13,8 +13,9 @@ step anywhere, into a strong part, a nobody's part, and the weak rest between th
 result of `adverse_stop_days` or more is left out.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
 
 from ledger.bureau.evidence import Evidence
@@ -114,12 +115,14 @@ def shares(standing: int, model: Model) -> tuple[int, int]:
     return strong, min(Q16_ONE - known, Q16_ONE - strong)
 
 
-def add(sums: Sums, piece: Evidence, hours: int, model: Model) -> None:
-    """Add one piece of evidence of this age to sums of its sign.
+def add(
+    sums: Sums, piece: Evidence, hours: int, model: Model, elsewhere: Mapping[int, int]
+) -> None:
+    """Add one piece of evidence of this age to sums of its sign. `elsewhere`: as in `group`.
 
     No part exceeds 2^36 (a severity of 64 in Q30), and no product 2^52.
     """
-    plain = _scope(piece, model) << 14
+    plain = _scope(piece, model, elsewhere) << 14
     decay = decay_q16(hours, model.floor_good if piece.sign > 0 else model.floor_bad, model)
     if piece.attested:
         told = plain * model.attested_weight >> 16
@@ -158,13 +161,13 @@ def _add_decayed(sums: Sums, amount: int, strong: int, nobody: int) -> None:
     sums.weak += amount - by_strong - by_nobody
 
 
-def _scope(evidence: Evidence, model: Model) -> int:
+def _scope(evidence: Evidence, model: Model, elsewhere: Mapping[int, int]) -> int:
     """Q16, rounded down after each factor."""
     scope = Q16_ONE
     if evidence.retrospective:
         scope = scope * model.retrospective_weight >> 16
     if evidence.elsewhere:
-        scope = scope * model.elsewhere_weight >> 16
+        scope = scope * elsewhere.get(evidence.source, model.elsewhere_weight) >> 16
     if evidence.nearness == "near":
         scope = scope * model.near_domain_weight >> 16
     elif evidence.nearness == "far":
@@ -202,8 +205,16 @@ class Groups:
         return self.old + self.recent
 
 
-def group(evidence: Iterable[Evidence], as_of: int, model: Model) -> Groups:
-    """Weigh evidence at a time (ms) and sum it up."""
+def group(
+    evidence: Iterable[Evidence],
+    as_of: int,
+    model: Model,
+    elsewhere: Mapping[int, int] = MappingProxyType({}),
+) -> Groups:
+    """Weigh evidence at a time (ms) and sum it up.
+
+    `elsewhere`: what evidence from other platforms weighs, by number (Q16); of others the model's.
+    """
     groups = Groups()
     newest_good = -1
     for piece in evidence:
@@ -218,7 +229,7 @@ def group(evidence: Iterable[Evidence], as_of: int, model: Model) -> Groups:
             continue
         else:
             sums = groups.recent if hours < model.recent_days * DAY_HOURS else groups.old
-        add(sums, piece, hours, model)
+        add(sums, piece, hours, model, elsewhere)
         groups.live.append(piece)
     words = (each for each in groups.live if each.sign < 0 and each.at > newest_good)
     groups.last_word = max((last_word_of(each, as_of, model) for each in words), default=0)

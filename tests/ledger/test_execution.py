@@ -14,7 +14,7 @@ import msgpack
 import pytest
 from msgspec.structs import astuple, replace
 
-from ledger.batch import Submission, commitment
+from ledger.batch import Batch, Submission, commitment
 from ledger.block import encode_seal
 from ledger.bureau.model import FIRST_MODEL, Model
 from ledger.encoding import encode
@@ -28,7 +28,7 @@ from ledger.rows import ValidatorsRow, need_row, validators_key
 from ledger.rules import RULES
 from ledger.rules.engagement import CONSISTENT
 from ledger.state import load
-from tests.ledger.world import DAY, World, genesis_of, key_of
+from tests.ledger.world import DAY, FIRST_PARAMETERS, World, genesis_of, key_of
 from tests.reference.execution import Ledger
 
 
@@ -47,15 +47,15 @@ def reference_of(world: World) -> Ledger:
     return made
 
 
-def peopled(bounds: Bounds = FIRST_BOUNDS) -> World:
+def peopled(bounds: Bounds = FIRST_BOUNDS, model: Model = FIRST_MODEL) -> World:
     """Two platforms with eight subjects each, some of them verified; not executed yet."""
-    world = World(genesis_of(bounds=bounds))
+    world = World(genesis_of(bounds=bounds, parameters=replace(FIRST_PARAMETERS, model=model)))
     for lane in (1, 2):
         levels = {f"s{i}": "document" if i < 2 * lane else "none" for i in range(8)}
         world.put(
             lane,
             [
-                world.register(name, lane, assurance=level, at=world.time - 100 * DAY)
+                world.register(name, lane, assurance=level, at=world.time - 100 * DAY, key=True)
                 for name, level in levels.items()
             ],
         )
@@ -102,6 +102,13 @@ def some_record(world: World, dice: random.Random, lane: int) -> Record:
     return replace(rating, rater=by_client if direction == "of-worker" else by_worker)
 
 
+def some_link(world: World, dice: random.Random) -> Submission:
+    """Two files are one person's: of two platforms, mostly of one name, or any."""
+    name = f"s{dice.randrange(8)}"
+    other = (2, name) if dice.random() < 0.8 else (dice.randint(1, 2), f"s{dice.randrange(8)}")
+    return world.link((1, name), other if other != (1, name) else (2, name))
+
+
 def some_change(world: World, dice: random.Random, lane: int, asked: list[bytes]) -> Submission:
     """A model is asked for, mostly a new one, or one of the newest is approved."""
     if asked and dice.random() < 0.7:
@@ -115,6 +122,8 @@ def some_change(world: World, dice: random.Random, lane: int, asked: list[bytes]
         half_life_days=days,
         standing_half=FIRST_MODEL.standing_half + len(code) * 1_000 * int(code[1:]),
         newcomer_results=int(code[1:]),
+        transfer_window=2 + int(code[1:]),
+        prior_strength=6_554 if int(code[1:]) % 2 else FIRST_MODEL.prior_strength,
     )
     model = FIRST_MODEL if dice.random() < 0.1 else model
     replaces = world.state.parameters_hash if dice.random() < 0.9 else bytes(32)
@@ -123,10 +132,38 @@ def some_change(world: World, dice: random.Random, lane: int, asked: list[bytes]
     return made
 
 
+def agreed_block(world: World, slow: Ledger) -> tuple[list[Batch], list[str]]:
+    """One block executed by both, who agree; its batches, and the rules that its records break."""
+    block, name, batches = world.next_block()
+    applied = world.block()
+    foundation = world.genesis.foundation
+    epoch_ends = block.height % foundation.bounds.epoch_blocks == 0
+    size, root, seal, verdicts = slow.block(
+        block.height,
+        name,
+        block.time,
+        [
+            (
+                {"lane": b.header.lane, "height": b.header.height, "time": b.header.time},
+                [astuple(item) for item in b.submissions],
+            )
+            for _, b in batches
+        ],
+        epoch_ends=epoch_ends,
+        validators=msgpack.unpackb(encode(foundation.validators)) if epoch_ends else None,
+    )
+    assert [rule for *_, rule in applied.records] == verdicts
+    assert encode(applied.seal) == msgpack.packb(seal)
+    assert (applied.size, applied.root) == (size, root)
+    assert world.state.parameters_hash == slow.parameters_hash
+    return [batch for _, batch in batches], verdicts
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_random_history_agrees_with_the_reference(seed: int) -> None:
     dice = random.Random(seed)
-    world = peopled(replace(FIRST_BOUNDS, epoch_blocks=dice.randint(1, 4)))
+    model = replace(FIRST_MODEL, prior_strength=6_554, transfer_window=5)
+    world = peopled(replace(FIRST_BOUNDS, epoch_blocks=dice.randint(1, 4)), model)
     slow = reference_of(world)
     epoch_blocks = world.genesis.foundation.bounds.epoch_blocks
     asked: list[bytes] = []
@@ -138,36 +175,15 @@ def test_random_history_agrees_with_the_reference(seed: int) -> None:
             lane = dice.randint(1, 2)
             count = dice.randint(0, 40)
             said = [world.submit(some_record(world, dice, lane)) for _ in range(count)]
+            said += [some_link(world, dice) for _ in range(dice.choice((0, 0, 1)))]
             said += [
                 some_change(world, dice, lane, asked) for _ in range(dice.choice((0, 0, 1, 4)))
             ]
             dice.shuffle(said)
             world.put(lane, said)
-        block, name, batches = world.next_block()
-        applied = world.block()
-        epoch_ends = block.height % epoch_blocks == 0
-        size, root, seal, verdicts = slow.block(
-            block.height,
-            name,
-            block.time,
-            [
-                (
-                    {"lane": b.header.lane, "height": b.header.height, "time": b.header.time},
-                    [astuple(item) for item in b.submissions],
-                )
-                for _, b in batches
-            ],
-            epoch_ends=epoch_ends,
-            validators=(
-                msgpack.unpackb(encode(world.genesis.foundation.validators)) if epoch_ends else None
-            ),
-        )
-        assert [rule for *_, rule in applied.records] == verdicts
-        assert encode(applied.seal) == msgpack.packb(seal)
-        assert (applied.size, applied.root) == (size, root)
-        assert world.state.parameters_hash == slow.parameters_hash
+        batches, verdicts = agreed_block(world, slow)
         seen.update(verdicts)
-        items = [item for _, batch in batches for item in batch.submissions]
+        items = [item for batch in batches for item in batch.submissions]
         for item, rule in zip(items, verdicts, strict=True):
             if not rule:
                 accepted[NAMES[type(decode_record(item.record))]] += 1
@@ -179,6 +195,41 @@ def test_random_history_agrees_with_the_reference(seed: int) -> None:
     epoch = (world.state.height) // epoch_blocks + 1
     kept = need_row(world.store, ValidatorsRow, validators_key(epoch))
     assert kept.validators == world.genesis.foundation.validators
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_history_of_shared_workers_agrees_with_the_reference(seed: int) -> None:
+    """They work on three platforms: what one has told is compared with the others' results."""
+    dice = random.Random(seed)
+    model = replace(FIRST_MODEL, prior_strength=2 * FIRST_MODEL.attested_weight, transfer_window=4)
+    parameters = replace(FIRST_PARAMETERS, model=model)
+    world = World(genesis_of(3, replace(FIRST_BOUNDS, epoch_blocks=2), parameters))
+    slow, names = reference_of(world), [f"s{nth}" for nth in range(7)]
+    for lane in (1, 2, 3):
+        world.put(lane, [world.register(name, lane, key=True) for name in [*names, "c"]])
+    agreed_block(world, slow)
+    pairs = [(1, 2), (2, 3)]
+    world.put(1, [world.link((a, n), (b, n)) for n in names[:5] for a, b in pairs])
+    agreed_block(world, slow)
+    for nth in range(24):
+        world.time += dice.choice((60_000, DAY // 2, 3 * DAY))
+        opened = [(dice.randint(1, 3), name, f"{name}-{nth}") for name in names]
+        for lane, name, job in opened:
+            world.put(lane, [world.open(job, name, platform=lane)])
+        agreed_block(world, slow)
+        world.time += 60_000
+        for lane, name, job in opened:
+            good = dice.random() < 0.9 - 0.1 * int(name[1:])
+            fields = {} if good else {"status": "no-show", "fault": "worker"}
+            fields |= {"acceptance": "accepted" if good else "unknown"}
+            basis = dice.choice(("platform", "platform", "counterparty"))
+            world.put(lane, [world.outcome(job, platform=lane, basis=basis, **fields)])
+        agreed_block(world, slow)
+        if dice.random() < 0.3:
+            world.state = load(world.store, 4)
+    counts = Counter((source, worker[:4]) for source, worker in slow.compared)
+    assert len(counts) == 6, "each platform's evidence with each other's results"
+    assert max(counts.values()) >= 4, "so many that half are forgotten"
 
 
 def hostile(dice: random.Random, record: bytes) -> bytes:

@@ -99,8 +99,12 @@ def test_round_trip_and_one_form(rows: st.SearchStrategy[object], data: st.DataO
         ),
         (RecordRow(1, 2, 3, None, "malformed"), "95010203c0a96d616c666f726d6564"),
         (
-            SubjectRow(1, b"", "none", 2, 3, b"", (), None, 4, 5, 6, 7, 8, 9, 10, 11),
-            "dc001001c400a46e6f6e650203c40090c00405060708090a0b",
+            SubjectRow(1, b"", "none", 2, 3, b"", (), None, 4, 5, 6, 7, 8, 9, 10, 11, (1, 300)),
+            "dc001101c400a46e6f6e650203c40090c00405060708090a0b9201cd012c",
+        ),
+        (
+            EngagementRow(1, bytes(32), bytes(32), 2, 3, 4, None, 5, None, ((1, 2, 300),)),
+            "9a01c420" + "00" * 32 + "c420" + "00" * 32 + "020304c005c091930102cd012c",
         ),
         (PairRow(300, 1), "92cd012c01"),
         (SummaryRow(64, b"\x90", b""), "9340c40190c400"),

@@ -1,8 +1,8 @@
 """Execution read aloud from ledger/README.md: plain lists and dictionaries, another MessagePack
-library, every root made anew. Shares nothing with the code under test but 2^-x.
+library, every root made anew. Shares nothing with the code under test but 2^-x and log2.
 
-Judges the four platform-signed records, changes of the model with their approvals, and the stateful
-rules that random histories break.
+Judges the four platform-signed records, links, changes of the model with their approvals, and the
+stateful rules that random histories break.
 """
 
 from hashlib import sha256
@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import msgpack
 
-from ledger.bureau.fixed import exp2_minus
+from ledger.bureau.fixed import exp2_minus, log2_q22
 from tests.reference import merkle, patricia
 
 DAY = 86_400_000
@@ -36,6 +36,7 @@ class Ledger:
         self.subjects, self.engagements = {}, {}
         self.files, self.pairs, self.raters, self.platforms = {}, {}, {}, {}
         self.lately, self.given, self.offsets = {}, {}, {}
+        self.links, self.sources, self.compared = [], {}, set()
         self.index, self.changed = {}, set()
 
     def block(self, height, name, time, batches, *, epoch_ends, validators):
@@ -166,9 +167,28 @@ class Ledger:
         tag, platform, at, *_ = fields
         if at > batch_time:
             return "dated-after-batch"
+        if tag == 4:
+            return self.judge_link(fields)
         if platform != lane:
             return "foreign-platform"
         return self.judge_change(fields) if tag in {51, 56} else self.judge_work(fields)
+
+    def judge_link(self, fields):
+        sides = [u32(fields[i]) + fields[i + 1] for i in (3, 6)]
+        if any(each not in self.subjects for each in sides):
+            return "unknown-subject"
+        here, there = (self.joined(each) for each in sides)
+        if here == there:
+            return "link-exists"
+        return "too-many-links" if len(here | there) > 16 else ""
+
+    def joined(self, subject):
+        found, more = set(), {subject}
+        while more:
+            found |= more
+            ends = [end for link in self.links if link & found for end in link]
+            more = set(ends) - found
+        return found
 
     def judge_work(self, fields):
         tag, platform, at, *rest = fields
@@ -195,6 +215,10 @@ class Ledger:
         tag, platform, at, *rest = fields
         if tag in {51, 56}:
             return self.change(fields, log_index, batch_time)
+        if tag == 4:
+            sides = [u32(fields[i]) + fields[i + 1] for i in (3, 6)]
+            self.links.append(set(sides))
+            return sides, None, []
         if tag == 1:
             subject = u32(platform) + rest[0]
             self.subjects[subject] = 0
@@ -206,6 +230,7 @@ class Ledger:
             self.engagements[platform, rest[0]] = {
                 "worker": worker, "client": client, "at": at, "known": batch_time,
                 "due": rest[7], "index": log_index, "closed": False, "rated": set(),
+                "elsewhere": self.elsewhere(platform, worker),
             }  # fmt: skip
             return [worker, client], None, []
         engagement = self.engagements[platform, rest[0]]
@@ -299,12 +324,48 @@ class Ledger:
         worker = engagement["worker"]
         earlier = self.subjects[worker]
         if sign and not late:
+            self.compare(platform, engagement, sign, told)
             self.learn(platform, worker, sign, told)
         self.subjects[worker] += 1
         heard = told[0] or told[1] >= self.model.newcomer_standing_from
         if sign and heard and earlier < self.model.newcomer_results:
             newcomers, good = self.platforms.get(platform, (0, 0))
             self.platforms[platform] = (newcomers + 1, good + (sign > 0))
+
+    def elsewhere(self, here, worker):
+        """What linked files on other platforms hold of late, where it is enough."""
+        found = {}
+        for subject in self.joined(worker):
+            platform = int.from_bytes(subject[:4], "big")
+            if platform != here and (platform, worker) not in self.compared:
+                good, bad = found.get(platform, (0, 0))
+                more_good, more_bad = self.lately_of(subject)
+                found[platform] = good + more_good, bad + more_bad
+        return {k: v for k, v in found.items() if sum(v) >= self.model.prior_strength}
+
+    def compare(self, here, engagement, sign, told):
+        """The bits that the result costs, with evidence from elsewhere at five weights."""
+        if not told[0] and told[1] < self.model.newcomer_standing_from:
+            return
+        worker = engagement["worker"]
+        good, bad = self.lately_of(worker)
+        for platform, (more_good, more_bad) in sorted(engagement["elsewhere"].items()):
+            if (platform, worker) in self.compared:
+                continue
+            self.compared.add((platform, worker))
+            of = self.sources.setdefault(here, {})
+            workers, losses = of.get(platform, (0, [0] * 5))
+            for quarters in range(5):
+                expected = self.expected(
+                    here, good + more_good * quarters // 4, bad + more_bad * quarters // 4
+                )
+                expected = min(61_440, max(4_096, expected))
+                chance = expected if sign > 0 else 65_536 - expected
+                losses[quarters] += (16 * 2**22 - log2_q22(chance)) // 64
+            workers += 1
+            if workers >= self.model.transfer_window:
+                workers, losses = workers // 2, [each // 2 for each in losses]
+            of[platform] = workers, losses
 
     def learn(self, platform, worker, sign, told):
         """A platform's offset moves by what a result says beyond what was expected."""
@@ -319,17 +380,7 @@ class Ledger:
         if self.subjects[worker] < model.newcomer_results:
             return
         strong, other = self.offsets.get(platform, (0, 0))
-        newcomers, good_ones = self.platforms.get(platform, (0, 0))
-        prior = model.newcomer_prior
-        rate = (good_ones * one + prior * model.newcomer_rate) // (newcomers + prior)
-        rate = min(one - 656, max(656, rate))
-        prior = model.prior_strength * rate // one
-        plus, minus = good + prior, bad + model.prior_strength - prior
-        if strong + other > 0:
-            minus = minus * (exp2_minus(strong + other) >> 14) >> 16
-        elif strong + other < 0:
-            plus = plus * (exp2_minus(-strong - other) >> 14) >> 16
-        expected = plus * one // (plus + minus)
+        expected = self.expected(platform, good, bad)
         move = model.offset_rate * (one - expected if sign > 0 else expected) // one
         attested, standing, k, given = told
         if attested:
@@ -347,6 +398,22 @@ class Ledger:
             min(other_most, max(-other_most, other + sign * by_other)),
         )
 
+    def expected(self, platform, good, bad):
+        """What is expected of the next result of one with these sums of late."""
+        model, one = self.model, 65_536
+        offset = sum(self.offsets.get(platform, (0, 0)))
+        newcomers, good_ones = self.platforms.get(platform, (0, 0))
+        prior = model.newcomer_prior
+        rate = (good_ones * one + prior * model.newcomer_rate) // (newcomers + prior)
+        rate = min(one - 656, max(656, rate))
+        prior = model.prior_strength * rate // one
+        plus, minus = good + prior, bad + model.prior_strength - prior
+        if offset > 0:
+            minus = minus * (exp2_minus(offset) >> 14) >> 16
+        elif offset < 0:
+            plus = plus * (exp2_minus(-offset) >> 14) >> 16
+        return plus * one // (plus + minus)
+
     def platform_tally(self, key):
         platform = int.from_bytes(key, "big")
         own = [each for (number, _), each in self.engagements.items() if number == platform]
@@ -354,4 +421,6 @@ class Ledger:
         overdue = sum(not each["closed"] and each["due"] // DAY < self.day for each in own)
         newcomers, good = self.platforms.get(platform, (0, 0))
         offsets = (2**18 + each for each in self.offsets.get(platform, (0, 0)))
-        return len(own), closed, newcomers, good, overdue, *offsets
+        sources = sorted(self.sources.get(platform, {}).items())
+        sources = [[number, workers, losses] for number, (workers, losses) in sources]
+        return len(own), closed, newcomers, good, overdue, *offsets, sources

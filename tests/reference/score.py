@@ -35,17 +35,17 @@ def shares(standing, model):
     return strong, 1 - strong - nobody, nobody
 
 
-def scope(evidence, model):
+def scope(evidence, model, weights):
     product = WHOLE
     if evidence.retrospective:
         product *= q16(model.retrospective_weight)
     if evidence.elsewhere:
-        product *= q16(model.elsewhere_weight)
+        product *= q16(weights.get(evidence.source, model.elsewhere_weight))
     near = {"on": ONE, "near": model.near_domain_weight, "far": model.far_domain_weight}
     return product * q16(near[evidence.nearness])
 
 
-def parts(evidence, as_of, model):
+def parts(evidence, as_of, model, weights):
     """(attested, strong, weak, nobody, lasting) of one piece of evidence."""
     floor = q16(model.floor_good if evidence.sign > 0 else model.floor_bad)
     fade = half_power(age_days(evidence.at, as_of) / model.half_life_days)
@@ -54,14 +54,14 @@ def parts(evidence, as_of, model):
 
     def word(standing, k, times):
         heard = q16(max(standing, model.standing_floor))
-        amount = scope(evidence, model) * heard / k**2 * times
+        amount = scope(evidence, model, weights) * heard / k**2 * times
         by = shares(standing, model)
         for place, share in enumerate(by, 1):
             found[place] += amount * share * decay
         found[4] += amount * by[0]
 
     if evidence.attested:
-        amount = scope(evidence, model) * q16(model.attested_weight)
+        amount = scope(evidence, model, weights) * q16(model.attested_weight)
         found[0] += amount * decay
         found[4] += amount
     else:
@@ -71,8 +71,8 @@ def parts(evidence, as_of, model):
     return found
 
 
-def added(pieces, as_of, model):
-    columns = zip(*(parts(each, as_of, model) for each in pieces), strict=True)
+def added(pieces, as_of, model, weights):
+    columns = zip(*(parts(each, as_of, model, weights) for each in pieces), strict=True)
     return [sum(column, ZERO) for column in columns] or [ZERO] * 5
 
 
@@ -88,12 +88,16 @@ def last_word(good, bad, as_of, model):
     return found
 
 
-def probability(pieces, as_of, rate_q16, offset_q16, model):
+def probability(pieces, as_of, rate_q16, offset_q16, model, weights=None):
+    """`weights`: of evidence from elsewhere, by platform (Q16)."""
+    weights = weights or {}
     limit = model.adverse_stop_days * DAY_MS
     good = [each for each in pieces if each.sign > 0]
     bad = [each for each in pieces if each.sign < 0 and as_of - each.at < limit]
-    attested_good, strong_good, weak_good, nobody_good, lasting_good = added(good, as_of, model)
-    attested_bad, strong_bad, weak_bad, nobody_bad, lasting_bad = added(bad, as_of, model)
+    attested_good, strong_good, weak_good, nobody_good, lasting_good = added(
+        good, as_of, model, weights
+    )
+    attested_bad, strong_bad, weak_bad, nobody_bad, lasting_bad = added(bad, as_of, model, weights)
     up, down = WHOLE, WHOLE
     if offset_q16 > 0:
         down = half_power(q16(offset_q16))

@@ -39,7 +39,7 @@ from tests.vectors.frozen_erasures import bad_erasures, impossible_erasures
 
 SCORES = 40
 ERASED_SCORES = 8
-SCORE_BYTES_MAX = 9_000
+SCORE_BYTES_MAX = 7_500
 
 # --- policies ---
 

@@ -6,6 +6,7 @@
 // Shapes and bounds are those of ledger/README.md and ledger/bureau/README.md.
 
 import { governance } from "./governance.js";
+import { readTally } from "./tally.js";
 
 /** What was handed in is wrong. */
 export class Refused extends Error {}
@@ -17,13 +18,12 @@ export const PARAMETERS_BYTES_MAX = 512 * 1024;
 const SEAL_BYTES_MAX = 65_535; // with its kind byte
 const RECORD_BYTES_MAX = 4_096;
 const ANNOTATION_BYTES_MAX = 32;
-const SUMMARY_BYTES_MAX = 64;
+const SUMMARY_BYTES_MAX = 8_192;
 const MAP_PROOF_BYTES_MAX = 64 + 256 * 33;
 const NOTE_BYTES_MAX = 1_000_000;
 const INCLUSION_HASHES_MAX = 64;
 const FILES_MAX = 16;
 export const Q16_ONE = 65_536;
-const OFFSET_ZERO = 2 ** 18; // signed doublings of the odds are written so much too high
 const U32_MAX = 2 ** 32 - 1;
 const MEMBER_MAX = 2 ** 31 - 1;
 
@@ -288,15 +288,7 @@ function readValidator(r) {
   return { number, code, keys, certificate: r.bin(1, 2_048) };
 }
 
-export function decodeTally(data) {
-  return whole(data, SUMMARY_BYTES_MAX, "platform summary", (r) => {
-    r.fixed(7);
-    for (let n = 0; n < 2; n += 1) r.uint(); // opened, closed
-    const [newcomers, newcomersGood] = [r.uint(), r.uint(), r.uint()]; // and overdue
-    const offset = r.uint(0, 2 * OFFSET_ZERO) + r.uint(0, 2 * OFFSET_ZERO) - 2 * OFFSET_ZERO;
-    return { newcomers, newcomersGood, offset };
-  });
-}
+export const decodeTally = (data) => whole(data, SUMMARY_BYTES_MAX, "platform summary", readTally);
 
 export function decodeAnnotation(data) {
   return whole(data, ANNOTATION_BYTES_MAX, "annotation", (r) => {
@@ -396,5 +388,6 @@ export function encodeAnswer({ question: q, ...answer }) {
     [q.platform, q.handle, q.role, q.domain, q.asOf], answer.model, answer.probability, answer.points,
     answer.low, answer.high, answer.thin, answer.basePoints,
     answer.reasons.map((each) => [each.code, each.points]), Object.values(answer.evidence), answer.lastAt,
+    answer.transfers.map(Object.values),
   ]));
 }

@@ -14,6 +14,7 @@ const UNITS = [0, 64 * Q16_ONE];
 const DAYS = [1, 36_500];
 const POINTS = [0, 10_000];
 const COUNT = [0, 1_000_000];
+const BITS = [Q16_ONE, 64 * Q16_ONE];
 const DOUBLINGS = [0, 2 * Q16_ONE];
 
 // Names in the order of the array, with their bounds (ledger/bureau/model.py).
@@ -28,9 +29,9 @@ const MODEL = Object.entries({
   newcomerResults: COUNT, newcomerStandingFrom: SHARE, newcomerWindow: COUNT, newcomerPrior: COUNT,
   offsetRate: SHARE, offsetMax: DOUBLINGS, offsetWeakMax: DOUBLINGS, offsetGivenHalf: COUNT,
   offsetHalfLifeDays: DAYS, intervalWeight: UNITS, thinEvidence: UNITS, retrospectiveWeight: SHARE,
-  elsewhereWeight: SHARE, nearDomainWeight: SHARE, farDomainWeight: SHARE, recentDays: DAYS,
-  adverseStopDays: DAYS, pointsBase: POINTS, pointsPerDoubling: POINTS, pointsOdds: [1, 1_024],
-  pointsMin: POINTS, pointsMax: POINTS,
+  elsewhereWeight: SHARE, transferPrior: BITS, transferWindow: [2, 2 ** 18], nearDomainWeight: SHARE,
+  farDomainWeight: SHARE, recentDays: DAYS, adverseStopDays: DAYS, pointsBase: POINTS,
+  pointsPerDoubling: POINTS, pointsOdds: [1, 1_024], pointsMin: POINTS, pointsMax: POINTS,
 });
 
 export function decodeParameters(data) {
@@ -170,7 +171,7 @@ export function ratioQ16(part, rest) {
   return Math.max(1, found);
 }
 
-function isqrt(n) {
+export function isqrt(n) {
   let root = Math.floor(Math.sqrt(n));
   while (root * root > n) root -= 1;
   while ((root + 1) * (root + 1) <= n) root += 1;

@@ -2,6 +2,7 @@
 
 import { LINK, OPEN, OUTCOME, Q16_ONE as ONE, RATING, Refused, sameBytes } from "./codec.js";
 import { Q22, betaInterval, bitLength, div, held, log2Q22, shr } from "./model.js";
+import { transfersOf } from "./transfer.js";
 import {
   FAR, NEAR, NOTHING, ON, basisOf, believe, decayed, group, inFull, plus, thinWeight, trusted, undecayed,
 } from "./weigh.js";
@@ -130,6 +131,7 @@ function fold(files, question, parameters) {
       excessPairs: graded.pairCount,
       retrospective: told.retrospective === 1,
       elsewhere: platform !== question.platform,
+      source: platform,
       nearness: nearness(paths, question.domain, open.domains),
     });
   }
@@ -208,8 +210,11 @@ function intervalOf({ plus: good, minus, attested, probability }, model) {
 export function score(files, tally, parameters, question) {
   const { model } = parameters;
   const folded = fold(files, question, parameters);
-  const found = group(folded.evidence, question.asOf, model);
   const known = question.role === "worker" ? tally : null;
+  const sources = folded.evidence.filter((each) => each.elsewhere).map((each) => each.source);
+  const transfers = transfersOf(sources, known, model);
+  const weights = new Map(transfers.map((each) => [each.platform, each.weight]));
+  const found = group(folded.evidence, question.asOf, model, weights);
   const [rate, offset] = [newcomerRate(known, model), known === null ? 0 : known.offset];
   const belief = believe(basisOf(found.good, found.bad, found.lastWord, rate, offset), model);
   const { probability } = belief;
@@ -230,6 +235,7 @@ export function score(files, tally, parameters, question) {
     reasons: thin ? [{ code: "thin-file", points: 0 }] : reasons,
     evidence: countsOf(folded, found, files.length, weight, model),
     lastAt: live.length === 0 ? null : live.reduce((latest, each) => Math.max(latest, each.at), 0),
+    transfers,
   };
 }
 

@@ -51,10 +51,10 @@ function shares(standing, model) {
   return [strong, Math.min(ONE - ramp(standing, model.nobodyUntil, model.weakFrom), ONE - strong)];
 }
 
-function scopeOf(piece, model) {
+function scopeOf(piece, model, weights) {
   let scope = ONE;
   if (piece.retrospective) scope = times(scope, model.retrospectiveWeight);
-  if (piece.elsewhere) scope = times(scope, model.elsewhereWeight);
+  if (piece.elsewhere) scope = times(scope, weights.get(piece.source));
   if (piece.nearness === NEAR) scope = times(scope, model.nearDomainWeight);
   if (piece.nearness === FAR) scope = times(scope, model.farDomainWeight);
   return scope;
@@ -75,8 +75,8 @@ function addDecayed(to, amount, parts) {
   to.nobody += nobody;
 }
 
-function add(to, piece, hours, model) {
-  const plain = scopeOf(piece, model) * 2 ** 14;
+function add(to, piece, hours, model, weights) {
+  const plain = scopeOf(piece, model, weights) * 2 ** 14;
   const floor = piece.sign > 0 ? model.floorGood : model.floorBad;
   const decay = floor + times(ONE - floor, fading(hours, model.halfLifeDays));
   if (piece.attested) {
@@ -106,7 +106,7 @@ function add(to, piece, hours, model) {
 }
 
 /** All evidence that counts, by what the reasons tell apart. */
-export function group(evidence, asOf, model) {
+export function group(evidence, asOf, model, weights) {
   const found = {
     here: sums(), beyond: sums(), elsewhere: sums(), old: sums(), recent: sums(), lastWord: 0, live: [], expired: 0,
   };
@@ -124,7 +124,7 @@ export function group(evidence, asOf, model) {
     } else {
       to = hours < model.recentDays * 24 ? found.recent : found.old;
     }
-    add(to, piece, hours, model);
+    add(to, piece, hours, model, weights);
     found.live.push(piece);
   }
   found.good = plus(found.here, found.beyond, found.elsewhere);

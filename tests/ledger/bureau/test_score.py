@@ -13,7 +13,7 @@ from ledger.bureau.evidence import Folded, OpenFile
 from ledger.bureau.model import FIRST_MODEL, Q16_ONE, check_model
 from ledger.bureau.offset import offset_of
 from ledger.bureau.prior import newcomer_rate
-from ledger.bureau.standing import OFFSET_ZERO, PlatformTally
+from ledger.bureau.standing import OFFSET_ZERO, PlatformTally, Source
 from ledger.bureau.weights import MASS_MAX_Q16, Sums, group
 from ledger.encoding import decode, encode
 from ledger.errors import Malformed
@@ -47,6 +47,7 @@ pieces = st.builds(
     retrospective=st.booleans(),
     elsewhere=st.booleans(),
     nearness=st.sampled_from(["on", "near", "far"]),
+    source=st.integers(2, 4),
 ).flatmap(
     lambda each: st.builds(
         lambda excess: piece(
@@ -59,6 +60,8 @@ pieces = st.builds(
     )
 )
 many = st.lists(pieces, max_size=25)
+losses = st.tuples(*[st.integers(0, 2**36) | st.integers(0, 2**24)] * 5)
+sources = st.tuples(*(st.builds(Source, st.just(n), st.integers(1, 2**18), losses) for n in (2, 3)))
 tallies = st.none() | st.integers(0, 2**50).flatmap(
     lambda n: st.builds(
         PlatformTally,
@@ -69,6 +72,7 @@ tallies = st.none() | st.integers(0, 2**50).flatmap(
         overdue=st.just(0),
         offset_strong=st.integers(OFFSET_ZERO - 66_000, OFFSET_ZERO + 66_000),
         offset_other=st.integers(OFFSET_ZERO - 24_000, OFFSET_ZERO + 24_000),
+        sources=st.just(()) | sources,
     )
 )
 
@@ -92,7 +96,8 @@ def test_integers_are_close_to_exact_arithmetic(evidence, tally):
     evidence = [*evidence, piece(), piece()]
     found = answer_of(evidence, tally)
     rate = newcomer_rate(tally, FIRST_MODEL)
-    exact = reference.probability(evidence, NOW, rate, offset_of(tally), FIRST_MODEL)
+    weights = {each.platform: each.weight_q16 for each in found.transfers}
+    exact = reference.probability(evidence, NOW, rate, offset_of(tally), FIRST_MODEL, weights)
     assert abs(Fraction(found.probability_q16, Q16_ONE) - exact) < Fraction(25, 10_000)
 
 

@@ -15,7 +15,7 @@ from ledger.bureau.answer import Question
 from ledger.bureau.evidence import Fact, OpenFile
 from ledger.bureau.model import FIRST_MODEL, Q16_ONE, Model, check_model
 from ledger.bureau.reading import NO_ANNOTATION
-from ledger.bureau.standing import OFFSET_ZERO, Annotation, PlatformTally
+from ledger.bureau.standing import OFFSET_ZERO, Annotation, PlatformTally, Source
 from ledger.encoding import UINT_MAX, encode
 from ledger.errors import Malformed
 from ledger.parameters import FIRST_DOMAINS, FIRST_SCALES, Domain, Parameters, Scale
@@ -129,7 +129,21 @@ def _tally(rng: random.Random) -> PlatformTally | None:
     good = rng.randint(0, newcomers if rng.random() < 0.9 else most)
     offset = rng.choice((0, 20_000, OFFSET_ZERO))
     parts = (OFFSET_ZERO + rng.randint(-offset, offset) for _ in range(2))
-    return PlatformTally(rng.randint(0, most), rng.randint(0, most), newcomers, good, 0, *parts)
+    sources = tuple(_source(rng, each) for each in (1, 2, 3) if rng.random() < 0.7)
+    return PlatformTally(
+        rng.randint(0, most), rng.randint(0, most), newcomers, good, 0, *parts, sources
+    )
+
+
+def _source(rng: random.Random, platform: int) -> Source:
+    """Losses as execution sums them, or anything."""
+    if rng.random() < 0.3:
+        most = rng.choice((1, 2**17, 2**36))
+        losses = [rng.randint(0, most) for _ in range(5)]
+        return Source(platform, rng.choice((0, 1, 2**18)), tuple(losses))
+    workers, place, slope = rng.randint(1, 1_000), rng.randint(-4, 8), rng.randint(0, 60_000)
+    losses = [workers * (20_000 + slope * (step - place) ** 2 // 16) for step in range(5)]
+    return Source(platform, workers, tuple(losses))
 
 
 def _parameters(rng: random.Random) -> Parameters:
@@ -154,6 +168,7 @@ def _model(rng: random.Random) -> Model:
         change |= {each: rng.randint(0, 64) * rng.choice((1, 997, Q16_ONE)) for each in UNITS}
         change |= {
             "thin_evidence": rng.choice((0, 98_304, 98_304, 64 * Q16_ONE)),
+            "transfer_prior": rng.choice((Q16_ONE, 800_000, 64 * Q16_ONE)),
             "last_word": rng.choice((0, 40_000, 2 * Q16_ONE)),
             "last_word_days": rng.choice((1, 30, 36_500)),
             "half_life_days": rng.choice((1, 7, 60, 36_500)),

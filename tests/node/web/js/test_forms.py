@@ -8,7 +8,7 @@ from ledger.block import decode_seal, encode_seal
 from ledger.bundle import decode_bundle
 from ledger.bureau.answer import Question
 from ledger.bureau.reading import SUMMARY_BYTES_MAX, decode_tally
-from ledger.bureau.standing import PlatformTally
+from ledger.bureau.standing import PlatformTally, Source
 from ledger.encoding import decode, encode
 from ledger.errors import InvalidInput
 from ledger.parameters import PARAMETERS_BYTES_MAX, Parameters, check_parameters
@@ -22,6 +22,8 @@ from tests.vectors.frozen import read
 
 pytestmark = needs_node
 
+SOURCES = tuple(Source(each, 70_000, (0, 1, 300, 2**36, 5)) for each in (1, 2**32 - 1))
+TALLY = PlatformTally(300, 2, 70_000, 3, 0, 2**18 + 9, 2**19, SOURCES)
 CASES = int(os.environ.get("STANDING_JS_CASES", "400"))
 HEADS = bytes.fromhex("c0c2c3c4c5c6cacbcccdcecfd0d1d2d3d9dadbdcdd80909192a0a1c7d4ff7f80e0")
 WORDS = ["none", "log", "witness", "group", "quorum", "all", "any", "p1", "p2", "validators"]
@@ -94,7 +96,7 @@ def test_altered_bytes_have_the_same_verdict_in_both():
         "record": (records, decode_record),
         "seal": (seals, decode_seal),
         "parameters": ([encode(FIRST_PARAMETERS)], _parameters),
-        "tally": ([encode(PlatformTally(300, 2, 70_000, 3, 0, 2**18 + 9, 2**19))], decode_tally),
+        "tally": ([encode(TALLY)], decode_tally),
         "question": ([question], lambda data: decode(Question, data, bytes_max=1_024)),
         "bundle": ([bundle], decode_bundle),
     }
@@ -107,7 +109,7 @@ def test_altered_bytes_have_the_same_verdict_in_both():
         assert all(one["held"] for one in told[: len(good)])
         assert any(not one["held"] for one in told)
     assert encode_seal(decode_seal(seals[0])) == seals[0]
-    assert SUMMARY_BYTES_MAX == 64
+    assert SUMMARY_BYTES_MAX == 8_192
 
 
 def test_altered_policies_and_notes_have_the_same_verdict_in_both():
