@@ -1,13 +1,17 @@
 """What the report page shows of one subject, computed from the certified state of the ledger."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec.structs import astuple
 
 from ledger.bureau.answer import Answer, Question
 from ledger.bureau.evidence import Fact, OpenFile
 from ledger.bureau.score import score
 from ledger.bureau.standing import PlatformTally, grade_of, worker_sign
+from ledger.bureau.whatif import Asked, BaseRate, Outlook, base_rate, outlook
 from ledger.parameters import Parameters, Scale
 from ledger.records.engagement import EngagementOpen, EngagementOutcome
 from ledger.records.rating import Rating
@@ -77,6 +81,8 @@ class Report:
     subject: SubjectName
     linked: tuple[SubjectName, ...]
     answer: Answer
+    outlook: Outlook
+    base: BaseRate
     domain: str
     domains: tuple[str, ...]
     points_min: int
@@ -122,6 +128,28 @@ class Report:
         return f"{self.subject.platform_code}-{self.subject.handle[:16]}.bundle"
 
     @property
+    def steps(self) -> tuple[tuple[int, int | None, int | None], ...]:
+        """More good engagements, and from where to where they lead by who tells of them, in
+        points; nil while the file would be thin by all of them."""
+        made: dict[int, list[int]] = {}
+        for each in self.outlook.counterfactuals:
+            made.setdefault(each.engagements, [])
+            if each.points is not None:
+                made[each.engagements].append(each.points)
+        return tuple(
+            (count, min(points, default=None), max(points, default=None))
+            for count, points in made.items()
+        )
+
+    @property
+    def outlook_text(self) -> str:
+        """Counterfactuals and what tells most, for the browser's verifier to compare with."""
+        parts = (self.outlook.counterfactuals, self.outlook.information)
+        return json.dumps(
+            [[astuple(each) for each in part] for part in parts], separators=(",", ":")
+        )
+
+    @property
     def history_words(self) -> str:
         """What the plot shows, for those who do not see it."""
         kinds = [each.kind for each in self.history.outcomes]
@@ -154,7 +182,7 @@ class Dossier:
     """What is costly about a report, and the same for every page of it."""
 
     material: Material
-    answer: Answer
+    outlook: Outlook
     lines: tuple[EngagementLine, ...]
     history: History
 
@@ -165,9 +193,9 @@ def compile_dossier(material: Material) -> Dossier:
     Raises:
         InvalidInput: the domain does not exist.
     """
-    answer = score(material.files, material.summary, material.parameters, material.question)
-    lines = engagement_lines(material)
-    return Dossier(material, answer, tuple(lines), history_of(material, lines))
+    asked = Asked(material.files, material.summary, material.parameters, material.question)
+    found, lines = outlook(asked), engagement_lines(material)
+    return Dossier(material, found, tuple(lines), history_of(material, lines))
 
 
 def report_of(dossier: Dossier, page: int) -> Report:
@@ -184,14 +212,16 @@ def report_of(dossier: Dossier, page: int) -> Report:
     return Report(
         subject=SubjectName(question.platform, material.codes[question.platform], own[1]),
         linked=tuple(each for each in names if (each.platform, each.handle) != own),
-        answer=dossier.answer,
+        answer=dossier.outlook.answer,
+        outlook=dossier.outlook,
+        base=base_rate(material.summary, question.role, parameters.model),
         domain=question.domain,
         domains=tuple(each.code for each in parameters.domains),
         points_min=parameters.model.points_min,
         points_max=parameters.model.points_max,
         ground=material.ground,
         history=dossier.history,
-        counts=_counts(dossier.answer),
+        counts=_counts(dossier.outlook.answer),
         engagements=lines[(page - 1) * PAGE_ENGAGEMENTS : page * PAGE_ENGAGEMENTS],
         engagement_count=len(lines),
         page=page,

@@ -47,12 +47,15 @@ MODULES: Final = (
     "panel",
     "verify",
     "weigh",
+    "whatif",
     "codec",
     "governance",
     "model",
     "note",
     "proof",
     "score",
+    "tally",
+    "transfer",
 )
 STATIC: Final = ("style.css", *(f"{name}.js" for name in MODULES))
 TOKEN_CHARS_MAX: Final = 512

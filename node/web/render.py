@@ -13,7 +13,7 @@ from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from ledger.bureau.model import Q16_ONE
-from node.web.words import day, minute, number, percent, reason, short, signed
+from node.web.words import day, minute, number, percent, reason, short, signed, teller
 
 HEADERS: Final[Mapping[str, str]] = {
     "Content-Security-Policy": (
@@ -49,7 +49,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for written in (reason, percent, signed, day, minute, short, number, along):
+    for written in (reason, percent, signed, day, minute, short, number, along, teller):
         made.filters[written.__name__] = written
     return made
 

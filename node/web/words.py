@@ -19,6 +19,11 @@ REASONS: Final = {
     "thin-file": "Thin file",
     "other": "All else",
 }
+TELLERS: Final = {
+    "platform": "on the platform's own word",
+    "new-counterparty": "on the word of a counterparty of full standing who is new",
+    "known-counterparty": "on the word of one who has told of the worker before",
+}
 STATUSES: Final = {
     "completed": "completed",
     "late": "late",
@@ -45,6 +50,11 @@ def percent(q16: int) -> str:
     if rounded == 100 and q16 < Q16_ONE:
         return f"over 99{NARROW}%"
     return f"{rounded}{NARROW}%"
+
+
+def teller(code: str) -> str:
+    """On whose word a result would be."""
+    return TELLERS.get(code, code)
 
 
 def signed(points: int) -> str:

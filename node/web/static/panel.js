@@ -3,6 +3,7 @@
 
 import { Refused, Unsupported, parsePolicy, showTime, verifyBundle } from "./verify.js";
 import { ascii, hex, sha256 } from "./proof.js";
+import { counterfactuals, informationValue } from "./whatif.js";
 
 const WORDS = {
   form: "The bundle has its one form",
@@ -79,8 +80,8 @@ function readPolicy(text) {
 }
 
 /** Whether the answer is to the question of this page, and equal to what the page shows. */
-function compare({ question, probability, points, low, high }) {
-  const { platform, handle, domain, asOf, ...shown } = panel.dataset;
+function compare({ question, probability, points, low, high }, under) {
+  const { platform, handle, domain, asOf, outlook, ...shown } = panel.dataset;
   const asked = [platform, handle, "worker", domain, asOf];
   const answered = [question.platform, hex(question.handle), question.role, question.domain, question.asOf];
   if (asked.some((each, at) => each !== String(answered[at]))) {
@@ -88,8 +89,13 @@ function compare({ question, probability, points, low, high }) {
   }
   const computed = { probability: probability ?? "", points: points ?? "", low, high };
   const same = Object.entries(computed).every(([name, value]) => shown[name] === String(value));
-  return same ? "" : "The bundle is valid, but proves another answer than this page shows. "
-    + "If the ledger has moved on since the page was loaded, load it again.";
+  if (!same) {
+    return "The bundle is valid, but proves another answer than this page shows. "
+      + "If the ledger has moved on since the page was loaded, load it again.";
+  }
+  const again = [counterfactuals(under), informationValue(under)].map((part) => part.map(Object.values));
+  return outlook === JSON.stringify(again) ? "" : "The bundle is valid and the answer proven, but what this page "
+    + "says would change it does not follow.";
 }
 
 /** The same policy as last time in this browser, or not: a change should have a reason. */
@@ -129,7 +135,7 @@ async function verify() {
   const taken = Math.max(1, Math.round(performance.now() - start));
   showSteps(found.steps);
   if (!found.valid) throw new Problem("The bundle does not hold: do not rely on this page.");
-  const difference = compare(found.answer);
+  const difference = compare(found.answer, found.asked);
   if (difference !== "") throw new Problem(difference);
   if (policy.own) {
     say(verdict, "strong", "Verified by your policy: the answer on this page is proven.", "good");
@@ -138,6 +144,7 @@ async function verify() {
     say(notes, "p", "The keys came from the node that is checked: this proves that it does not contradict "
       + "itself, not that its keys are the network's.");
   }
+  say(notes, "p", "What would change it follows from the same proof; the base rate was not recomputed.");
   const { erased } = found.answer.evidence;
   if (erased > 0) say(notes, "p", `Partly erased: ${erased} records stay closed, as the ledger says they must.`);
   if (found.stale) say(notes, "p", "The answer is more than 30 days old: newer records may exist.", "bad");

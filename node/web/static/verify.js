@@ -30,8 +30,8 @@ const KIND_PLATFORM = 2;
 /**
  * Verify a bundle (Uint8Array) by a policy (its text, or what `parsePolicy` made of it).
  *
- * Yields `{valid, steps, answer, probability, points, low, high, thin, sealTime, size, chain, epoch,
- * stale}`: steps are `{name, ok, detail}`; probability, low and high are Q16 (65,536 is 1); all that
+ * Yields `{valid, steps, answer, asked, probability, points, low, high, thin, sealTime, size, chain, epoch,
+ * stale}`: `asked` is what the answer follows from (for `whatif.js`); steps are `{name, ok, detail}`; probability, low and high are Q16 (65,536 is 1); all that
  * follows `steps` is null unless the bundle is valid. `stale`: the answer is as of a time more than
  * `maxAgeDays` before `nowMs`; without `nowMs` nothing is called stale.
  */
@@ -52,14 +52,14 @@ export async function verifyBundle(data, policy, { nowMs = null, maxAgeDays = MA
   const { answer, bundle, checkpoint, seal } = seen;
   const { probability, points, low, high, thin } = answer;
   return {
-    valid: true, steps, answer, probability, points, low, high, thin,
+    valid: true, steps, answer, asked: seen.asked, probability, points, low, high, thin,
     sealTime: seal.time, size: String(checkpoint.size), chain: hex(bundle.chain), epoch: bundle.block.epoch,
     stale: nowMs !== null && nowMs - answer.question.asOf > maxAgeDays * DAY_MS,
   };
 }
 
 const NOTHING = {
-  answer: null, probability: null, points: null, low: null, high: null, thin: null, sealTime: null,
+  answer: null, asked: null, probability: null, points: null, low: null, high: null, thin: null, sealTime: null,
   size: null, chain: null, epoch: null, stale: false,
 };
 
@@ -277,6 +277,7 @@ function checkScore(seen) {
     throw new Refused("the answer is as of a time that lies behind the seal's");
   }
   const tally = summary.data === null ? null : decodeTally(summary.data);
+  seen.asked = { files: seen.files, tally, parameters: seen.parameters, question };
   seen.answer = score(seen.files, tally, seen.parameters, question);
   if (!sameBytes(sha256(encodeAnswer(seen.answer)), answerHash)) {
     throw new Refused("the answer, computed anew, is not the one that the bundle states");

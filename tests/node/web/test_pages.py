@@ -108,6 +108,21 @@ async def test_a_thin_file_gets_no_points(reader: TestClient) -> None:
         assert "<tfoot>" not in text
 
 
+async def test_the_report_tells_what_would_change_it(reader: TestClient) -> None:
+    text = await page(reader, f"{REPORT}?domain=software")
+    assert "What more engagements in this domain, each completed" in text
+    found = re.findall(r"(\d+) more</th><td[^>]*>(\d+)–(\d+)</td>", text)
+    steps = [tuple(map(int, each)) for each in found]
+    assert [each[0] for each in steps] == [1, 3, 10]
+    total = re.search(r"<tfoot>.*?(\d+)</td>", text)
+    assert total
+    assert int(total[1]) <= steps[0][1] < steps[0][2] < steps[2][2]
+    assert "Most would be learnt from an engagement on the" in text
+    assert "Base rate, for comparison" in text
+    thin = await page(reader, f"/subjects/p1:{FRESH.hex()}")
+    assert "still too little" in thin
+
+
 async def test_a_domain_may_be_asked(reader: TestClient) -> None:
     text = await page(reader, f"{REPORT}?domain=software")
     assert "In the domain software" in text

@@ -92,6 +92,7 @@ async def test_the_reader_verifies_the_page(browser: Browser, node: LiveNode) ->
     assert "Consistent: by this node's own policy" in text
     assert "does not contradict itself" in text, "what its own policy proves, and what it does not"
     assert "Fingerprint" in text
+    assert "What would change it follows from the same proof" in text
     assert await browser.ask("document.querySelectorAll('ol.steps li').length") == STEPS
     assert await browser.ask("document.querySelectorAll('ol.steps .good').length") == STEPS
     assert await verify(browser) == "verified"
@@ -151,6 +152,16 @@ async def test_a_page_that_shows_another_answer_is_told(browser: Browser) -> Non
     await browser.ask("document.getElementById('verify').dataset.points = '849'")
     assert await verify(browser) == "failed"
     assert "proves another answer than this page shows" in await shown(browser)
+
+
+async def test_a_page_that_promises_more_than_the_model_is_told(browser: Browser) -> None:
+    panel = "document.getElementById('verify')"
+    first = await browser.ask(f"JSON.parse({panel}.dataset.outlook)[0][0][2]")
+    await browser.ask(
+        f"{panel}.dataset.outlook = {panel}.dataset.outlook.replace('{first}', '{first + 1}')"
+    )
+    assert await verify(browser) == "failed"
+    assert "says would change it does not follow" in await shown(browser)
 
 
 async def test_a_browser_without_ed25519_says_so(browser: Browser) -> None:
