@@ -4,12 +4,13 @@ All of it is proven by the answer's bundle: the base rate follows from the platf
 the parameters in it (`ledger/bureau/README.md`, section 10).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Final
 
 import msgspec
 
-from ledger.bureau.answer import Answer, Counts
+from ledger.bureau.answer import Answer, Counts, Transfer
 from ledger.bureau.model import Q16_ONE
 from ledger.bureau.whatif import Asked, base_rate
 from ledger.encoding import UINT_MAX
@@ -22,11 +23,12 @@ Signed = Annotated[int, msgspec.Meta(ge=-UINT_MAX, le=UINT_MAX)]
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What an answer is made of and stands on. `erased`: what is erased of the files, or None."""
+    """What an answer is made of and stands on. `codes`: of all platforms that ever were members, by
+    number; `erased`: what is erased of the files, or None."""
 
     asked: Asked
     certified: Certificate
-    platform_code: str
+    codes: Mapping[int, str]
     erased: Erasing | None
 
 
@@ -64,6 +66,20 @@ class BaseRateShown(msgspec.Struct, frozen=True):
     offset_q16: Signed
 
 
+class TransferShown(msgspec.Struct, frozen=True):
+    """What evidence from another platform weighs in an answer, with the 90 % interval of that.
+
+    Measured by `workers` whom both platforms share; with none it is what the model says.
+    """
+
+    platform: str
+    weight: float
+    interval: tuple[float, float]
+    workers: int
+    weight_q16: int
+    interval_q16: tuple[int, int]
+
+
 class ScoreShown(msgspec.Struct, frozen=True):
     """The bureau's answer. Probability and points are null for a thin file: no guess is made.
 
@@ -71,7 +87,7 @@ class ScoreShown(msgspec.Struct, frozen=True):
     `interval` (5 % and 95 %) are the same for people. `evidence` counts good and bad results, of
     them `off_domain` outside the domain asked about; the newest is `newest_days` whole days older
     than `as_of` (null: there is none). `erased` is null if the files are whole; else they are
-    partly erased, by what it says.
+    partly erased, by what it says. `transfers`: one for each other platform that results come from.
     """
 
     subject: str
@@ -95,6 +111,7 @@ class ScoreShown(msgspec.Struct, frozen=True):
     on_domain: int
     off_domain: int
     base_rate: BaseRateShown
+    transfers: tuple[TransferShown, ...]
     erased: Erasing | None
 
 
@@ -103,7 +120,7 @@ def shown(answer: Answer, material: Material) -> ScoreShown:
     question, probability, counts = answer.question, answer.probability_q16, answer.evidence
     last_at = answer.last_at
     return ScoreShown(
-        subject=f"{material.platform_code}:{question.handle.hex()}",
+        subject=f"{material.codes[question.platform]}:{question.handle.hex()}",
         role=question.role,
         domain=question.domain,
         as_of=question.as_of,
@@ -124,6 +141,7 @@ def shown(answer: Answer, material: Material) -> ScoreShown:
         on_domain=counts.good + counts.bad - counts.off_domain,
         off_domain=counts.off_domain,
         base_rate=_base_rate(material.asked),
+        transfers=tuple(_transfer(each, material.codes) for each in answer.transfers),
         erased=material.erased,
     )
 
@@ -136,6 +154,18 @@ def checkpoint_of(certified: Certificate) -> CheckpointShown:
 def share(q16: int) -> float:
     """A Q16 share for people."""
     return round(q16 / Q16_ONE, 6)
+
+
+def _transfer(found: Transfer, codes: Mapping[int, str]) -> TransferShown:
+    low, high = found.low_q16, found.high_q16
+    return TransferShown(
+        platform=codes[found.platform],
+        weight=share(found.weight_q16),
+        interval=(share(low), share(high)),
+        workers=found.workers,
+        weight_q16=found.weight_q16,
+        interval_q16=(low, high),
+    )
 
 
 def _base_rate(asked: Asked) -> BaseRateShown:

@@ -116,6 +116,7 @@ def read_material(node: Node, certified: Certificate, basis: Basis, question: Qu
     Raises:
         InvalidInput, Erased, StoreDamaged: as `ledger.bureau.reading.answer`.
     """
+    codes = codes_of(node)
     files = reading.read_closure(node.reader, certified, question.platform, question.handle)
     summary = reading.summary_at(node.reader, certified, question.platform)
     asked = Asked(
@@ -124,8 +125,8 @@ def read_material(node: Node, certified: Certificate, basis: Basis, question: Qu
         parameters=basis.parameters,
         question=question,
     )
-    erased = erasing_of(node.reader, certified, [each[:2] for each in files], codes_of(node))
-    return Material(asked, certified, code_of(node, question.platform), erased)
+    erased = erasing_of(node.reader, certified, [each[:2] for each in files], codes)
+    return Material(asked, certified, codes, erased)
 
 
 def codes_of(node: Node) -> dict[int, str]:

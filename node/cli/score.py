@@ -103,6 +103,8 @@ def show(found: dict[str, Any], outlook: dict[str, Any]) -> None:
     if outlook and outlook["peers"] is not None:
         stdout.print(_peers(outlook["peers"], found), soft_wrap=True)
     stdout.print(_counted(found["counts"]) + _freshness(found), soft_wrap=True)
+    for each in found["transfers"]:
+        stdout.print(_transfer(each), soft_wrap=True)
     show_erased(found["erased"])
     if not found["thin_file"]:
         stdout.print(_reasons(found))
@@ -143,6 +145,15 @@ def _peers(peers: dict[str, Any], found: dict[str, Any]) -> str:
     return (
         f"above {peers['percentile']} % of {peers['sampled']} {kind}, {low} to {high} % by the "
         f"interval ({own})"
+    )
+
+
+def _transfer(told: dict[str, Any]) -> str:
+    low, high = told["interval"]
+    basis = f"{told['workers']:,} shared workers" if told["workers"] else "not measured yet"
+    return (
+        f"a result on {told['platform']} counts {told['weight']:.2f} of one here "
+        f"({low:.2f} to {high:.2f}; {basis})"
     )
 
 

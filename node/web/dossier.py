@@ -143,11 +143,11 @@ class Report:
 
     @property
     def outlook_text(self) -> str:
-        """Counterfactuals and what tells most, for the browser's verifier to compare with."""
+        """Counterfactuals, what tells most and the base rate, for the browser's verifier."""
+        base = (self.base.rate_q16, self.base.probability_q16, self.base.points)
         parts = (self.outlook.counterfactuals, self.outlook.information)
-        return json.dumps(
-            [[astuple(each) for each in part] for part in parts], separators=(",", ":")
-        )
+        made = [*([astuple(each) for each in part] for part in parts), [base]]
+        return json.dumps(made, separators=(",", ":"))
 
     @property
     def history_words(self) -> str:

@@ -3,7 +3,7 @@
 
 import { Refused, Unsupported, parsePolicy, showTime, verifyBundle } from "./verify.js";
 import { ascii, hex, sha256 } from "./proof.js";
-import { counterfactuals, informationValue } from "./whatif.js";
+import { baseRate, counterfactuals, informationValue } from "./whatif.js";
 
 const WORDS = {
   form: "The bundle has its one form",
@@ -93,7 +93,8 @@ function compare({ question, probability, points, low, high }, under) {
     return "The bundle is valid, but proves another answer than this page shows. "
       + "If the ledger has moved on since the page was loaded, load it again.";
   }
-  const again = [counterfactuals(under), informationValue(under)].map((part) => part.map(Object.values));
+  const again = [counterfactuals(under), informationValue(under), [baseRate(under)]]
+    .map((part) => part.map(Object.values));
   return outlook === JSON.stringify(again) ? "" : "The bundle is valid and the answer proven, but what this page "
     + "says would change it does not follow.";
 }
@@ -144,7 +145,7 @@ async function verify() {
     say(notes, "p", "The keys came from the node that is checked: this proves that it does not contradict "
       + "itself, not that its keys are the network's.");
   }
-  say(notes, "p", "What would change it follows from the same proof; the base rate was not recomputed.");
+  say(notes, "p", "What would change it, and the base rate, follow from the same proof.");
   const { erased } = found.answer.evidence;
   if (erased > 0) say(notes, "p", `Partly erased: ${erased} records stay closed, as the ledger says they must.`);
   if (found.stale) say(notes, "p", "The answer is more than 30 days old: newer records may exist.", "bad");

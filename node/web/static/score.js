@@ -152,7 +152,7 @@ function toldBy(outcome, rating, role) {
 // --- probability, points, interval (section 5) ---
 
 /** In BigInt: a tally may say anything below 2^53. */
-function newcomerRate(tally, model) {
+export function newcomerRate(tally, model) {
   if (tally === null) return model.newcomerRate;
   const shift = BigInt(Math.max(0, bitLength(tally.newcomers) - 36));
   const good = BigInt(tally.newcomersGood) >> shift;
@@ -162,7 +162,7 @@ function newcomerRate(tally, model) {
   return held(Number(rate), 656, ONE - 656);
 }
 
-function pointsOf(p, model) {
+export function pointsOf(p, model) {
   const doublings = log2Q22(p) - log2Q22(ONE - p) - log2Q22(model.pointsOdds);
   const size = shr(model.pointsPerDoubling * Math.abs(doublings) + Q22 / 2, 22);
   return held(model.pointsBase + (doublings >= 0 ? size : -size), model.pointsMin, model.pointsMax);

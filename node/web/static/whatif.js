@@ -1,9 +1,11 @@
-// What would be, by the real model: ledger/bureau/README.md, section 10. Counterfactuals and what tells most.
+// What would be, by the real model: ledger/bureau/README.md, section 10. Counterfactuals, what tells most,
+// and the base rate.
 
 import { OPEN, OUTCOME, Q16_ONE as ONE, RATING } from "./codec.js";
 import { shr } from "./model.js";
 import { ascii, sha256, u32be } from "./proof.js";
-import { score } from "./score.js";
+import { newcomerRate, pointsOf, score } from "./score.js";
+import { NOTHING, believe } from "./weigh.js";
 
 export const STEPS = [1, 3, 10];
 export const TELLERS = ["platform", "new-counterparty", "known-counterparty"];
@@ -65,4 +67,13 @@ export function informationValue(asked) {
     const width = shr(widthAfter(teller, true) * chance + widthAfter(teller, false) * (ONE - chance), 16);
     return { teller, width, narrower: Math.max(0, now.high - now.low - width) };
   }).sort((one, other) => one.width - other.width); // stable: ties keep the tellers' order
+}
+
+/** What is said of somebody of whom nothing is known: probability and points. */
+export function baseRate({ tally, parameters: { model }, question }) {
+  const known = question.role === "worker" ? tally : null;
+  const [rate, offset] = [newcomerRate(known, model), known === null ? 0 : known.offset];
+  const nothing = { good: NOTHING, bad: NOTHING, lastingGood: 0, lastingBad: 0, lastWord: 0, rate, offset };
+  const { probability } = believe(nothing, model);
+  return { rate, probability, points: pointsOf(probability, model) };
 }

@@ -2,6 +2,7 @@
 
 import pytest
 
+from ledger.bureau.model import FIRST_MODEL
 from ledger.bureau.whatif import STEPS, TELLERS
 from ledger.records import encode_record
 from tests.ledger.world import DAY, handle
@@ -14,7 +15,7 @@ NEW = f"p1:{handle('new').hex()}"
 async def history(node, client):
     """A worker with five engagements, one of which went wrong, and one with none."""
     world = node.world
-    records = [world.register("w"), world.register("new")]
+    records = [world.register("w", key=True), world.register("new")]
     records += [world.register(f"c{at}", assurance="document") for at in range(5)]
     records += [world.open(f"e{at}", client=f"c{at}") for at in range(5)]
     await client.submit_msgpack([(encode_record(each), b"") for each in records])
@@ -97,6 +98,24 @@ async def test_the_base_rate_and_the_newest_evidence(client, history) -> None:
     assert found["on_domain"] + found["off_domain"] == found["evidence"]
     off = await client.score(W, domain="care")
     assert (off["on_domain"], off["off_domain"]) == (0, 5)
+
+
+async def test_what_results_elsewhere_count(client, history) -> None:
+    history.run(history.register("other", 2, key=True), history.register("c", 2), lane=2)
+    history.run(history.open("there", worker="other", platform=2), lane=2)
+    history.run(history.outcome("there", platform=2), lane=2, time=history.time + DAY)
+    assert (await client.score(W))["transfers"] == []
+    link = history.link((1, "w"), (2, "other"))
+    (answer,) = await client.submit_msgpack([(link.record, link.signatures)])
+    assert "id" in answer, answer
+    found = await client.score(W)
+    assert found["counts"]["elsewhere"] == 1
+    (told,) = found["transfers"]
+    assert (told["platform"], told["workers"]) == ("p2", 0)
+    assert told["weight_q16"] == FIRST_MODEL.elsewhere_weight
+    low, high = told["interval"]
+    assert low <= told["weight"] <= high
+    assert (await client.outlook(W))["score"] == found
 
 
 async def test_few_peers_are_no_peers(client, history) -> None:

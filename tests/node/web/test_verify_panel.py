@@ -92,7 +92,7 @@ async def test_the_reader_verifies_the_page(browser: Browser, node: LiveNode) ->
     assert "Consistent: by this node's own policy" in text
     assert "does not contradict itself" in text, "what its own policy proves, and what it does not"
     assert "Fingerprint" in text
-    assert "What would change it follows from the same proof" in text
+    assert "What would change it, and the base rate, follow from the same proof" in text
     assert await browser.ask("document.querySelectorAll('ol.steps li').length") == STEPS
     assert await browser.ask("document.querySelectorAll('ol.steps .good').length") == STEPS
     assert await verify(browser) == "verified"

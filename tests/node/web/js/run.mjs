@@ -12,7 +12,7 @@ const { decodeParameters } = await from("model");
 const { parsePolicy, verifyCheckpoint } = await from("note");
 const proof = await from("proof");
 const { score } = await from("score");
-const { counterfactuals, informationValue } = await from("whatif");
+const { baseRate, counterfactuals, informationValue } = await from("whatif");
 const { Refused, factOf, showTime, verifyBundle } = await from("verify");
 
 const { hex } = proof;
@@ -104,6 +104,7 @@ const TASKS = {
     return {
       counterfactuals: counterfactuals(asked).map((told) => Object.values(told)),
       information: informationValue(asked).map((told) => Object.values(told)),
+      base: Object.values(baseRate(asked)),
     };
   }),
 

@@ -8,7 +8,7 @@ import os
 
 from msgspec.structs import astuple
 
-from ledger.bureau.whatif import Asked, outlook
+from ledger.bureau.whatif import Asked, base_rate, outlook
 from ledger.errors import InvalidInput
 from tests.node.web.js.in_node import in_node, needs_node
 from tests.node.web.js.random_files import Case, random_case
@@ -24,9 +24,11 @@ def outlook_of(case: Case) -> dict | None:
         found = outlook(Asked(case.files, case.tally, case.parameters, case.question))
     except InvalidInput:
         return None
+    base = base_rate(case.tally, case.question.role, case.parameters.model)
     return {
         "counterfactuals": [list(astuple(each)) for each in found.counterfactuals],
         "information": [list(astuple(each)) for each in found.information],
+        "base": [base.rate_q16, base.probability_q16, base.points],
     }
 
 
