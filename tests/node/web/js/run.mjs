@@ -34,20 +34,6 @@ function outcome({ valid, steps, answer, ...rest }) {
   return { valid, steps, answer: answer === null ? null : hex(encodeAnswer(answer)), ...rest };
 }
 
-/** The answer to a case of `random_files.py`, its bytes in hex. */
-function answerTo(one) {
-  const files = one.files.map(({ platform, handle, facts }) => ({
-    platform,
-    handle: bytes(handle),
-    facts: facts.map(([time, record, annotation]) => (record === null
-      ? { time, record: null, annotation: null } // erased
-      : factOf(time, decodeRecord(bytes(record)), bytes(annotation)))),
-  }));
-  const tally = one.tally === null ? null : decodeTally(bytes(one.tally));
-  const question = decodeQuestion(bytes(one.question));
-  return hex(encodeAnswer(score(files, tally, decodeParameters(bytes(one.parameters)), question)));
-}
-
 /** Files, tally, parameters and question of a case, from its bytes in hex. */
 function askedOf({ files, tally, parameters, question }) {
   return {
@@ -62,6 +48,12 @@ function askedOf({ files, tally, parameters, question }) {
     parameters: decodeParameters(bytes(parameters)),
     question: decodeQuestion(bytes(question)),
   };
+}
+
+/** The answer to a case of `random_files.py`, its bytes in hex. */
+function answerTo(one) {
+  const { files, tally, parameters, question } = askedOf(one);
+  return hex(encodeAnswer(score(files, tally, parameters, question)));
 }
 
 const TASKS = {
@@ -94,9 +86,15 @@ const TASKS = {
     return found;
   },
 
-  scores: ({ cases }) => each(cases, (one) => {
-    const { files, tally, parameters, question } = askedOf(one);
-    return hex(encodeAnswer(score(files, tally, parameters, question)));
+  scores: ({ cases }) => each(cases, answerTo),
+
+  /** The same, whatever breaks. */
+  answers: ({ cases }) => cases.map((one) => {
+    try {
+      return answerTo(one);
+    } catch (error) {
+      return error instanceof Refused ? "refused" : `broke: ${error}`;
+    }
   }),
 
   outlooks: ({ cases }) => each(cases, (one) => {
