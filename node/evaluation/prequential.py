@@ -17,16 +17,16 @@ branch the models; they do not change them."""
 def predict(
     data: DataSet,
     models: Mapping[str, Forecast],
-    part: Part = "test",
+    part: Part | range = "test",
     visits: Sequence[Visit] = (),
     on_progress: Progress = lambda _share: None,
 ) -> dict[str, list[Prediction]]:
-    """The predictions of each model for the events of a part, in order of time.
+    """The predictions of each model for the events of a part (or of some places), in order of time.
 
     All events up to the part's end are learned; events of one time are predicted together, before
     any of them is learned. Each of `visits` is made once all events before its place are learned.
     """
-    span = data.span(part)
+    span = part if isinstance(part, range) else data.span(part)
     ahead = _ahead(data.events[: span.stop])
     seen: Counter[tuple[int, str]] = Counter()
     made: dict[str, list[Prediction]] = {name: [] for name in models}

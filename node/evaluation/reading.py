@@ -100,14 +100,15 @@ def data_root() -> Path | None:
     return beside if beside.is_dir() else None
 
 
-def read_set(mapping: Mapping, folder: Path) -> DataSet:
-    """The events of a set.
+def read_set(mapping: Mapping, folder: Path, events_max: int | None = None) -> DataSet:
+    """The events of a set; with `events_max` its first so many, read from the rows up to there.
 
     Raises:
-        Misconfigured: the files and the mapping do not fit.
+        Misconfigured: the files and the mapping do not fit; or only the first events are wanted,
+            and rows are not in order of time.
     """
     try:
-        return _Reader(mapping, folder).read()
+        return _Reader(mapping, folder).read(events_max)
     except (OSError, InvalidInput) as error:
         raise Misconfigured(f"{mapping.name}: {error}") from error
 
@@ -130,14 +131,20 @@ class _Reader:
         start = mapping.time.get("start")
         self._start_ms = 0 if start is None else _start(start, mapping.name)
 
-    def read(self) -> DataSet:
+    def read(self, events_max: int | None) -> DataSet:
         made: list[Event] = []
-        for row in self._rows(str(self._mapping.source["file"])):
+        rows = self._rows(str(self._mapping.source["file"]))
+        while events_max is None or len(made) < events_max:
+            row = next(rows, None)
+            if row is None:
+                break
             try:
                 made.append(self._event(row))
             except _NoEvent as why:
                 self._dropped[str(why)] += 1
-        made.sort(key=lambda event: event.time_ms)
+            if events_max is not None and made[-2:] != sorted(made[-2:], key=_time_of):
+                raise Misconfigured(f"{self._mapping.name}: row {row.line} is not in order of time")
+        made.sort(key=_time_of)
         mapping = self._mapping
         return DataSet(
             name=mapping.name,
@@ -314,6 +321,10 @@ def _start(text: str, name: str) -> int:
         return parse_iso(text, is_utc=False)
     except BadTime as error:
         raise Misconfigured(f"{name}: [time] start: {error}") from error
+
+
+def _time_of(event: Event) -> int:
+    return event.time_ms
 
 
 def _at(place: int, event: Event) -> Event:

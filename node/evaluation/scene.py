@@ -98,9 +98,9 @@ class Script:
         return tuple(sorted(self.made, key=lambda event: (event.time_ms, event.place)))
 
 
-def scene_of(data: DataSet, seed: int) -> Scene | None:
-    """The scene of a set, or None where too few qualify as targets."""
-    place = int(len(data.events) * CUT)
+def scene_of(data: DataSet, seed: int, cut: float = CUT) -> Scene | None:
+    """The scene of a set after this share of its events, or None where too few qualify."""
+    place = int(len(data.events) * cut)
     past = data.events[:place]
     if not past or not data.has_raters:
         return None
