@@ -71,6 +71,8 @@ class Bounds:
 
     links_max: int = 512
     """Connections to the peers' port at a time; there are at most 100 members."""
+    links_per_host_max: int = 128
+    """Of these so many may come from one host: several platforms may share it, or an address."""
     former_max: int = 64
     """Former members that are told, with proof, that they are members no more."""
     farewell_gap_s: float = 0.2

@@ -1,8 +1,9 @@
 """Listening: what both faces of a node (HTTP API, peer links) hold against floods of connections.
 
-- More than `connections_max` at a time (those whose TLS handshake is under way among them) are
-  closed as they come, before a byte of them is read:
-  each costs a file descriptor, and a node that has none left can use its store no more.
+- More than `connections_max` at a time (those whose TLS handshake is under way among them), or of
+  one host more than `per_host_max`, are closed as they come, before a byte of them is read: each
+  costs a file descriptor, and a node that has none left can use its store no more; and one host
+  alone shuts nobody else out.
 - A TLS handshake, and a request's head, must be done in time; a connection on which nothing is
   asked any more is closed after a while.
 - What a stranger sends that is no HTTP is no failure of this node, and fills no log.
@@ -17,7 +18,9 @@ import os
 import resource
 import socket
 import ssl
-from typing import Any, Final, cast
+from collections.abc import Callable
+from ipaddress import IPv6Address, ip_address
+from typing import Any, Final
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -30,13 +33,14 @@ LINGER_S: Final = 2.0
 """How long the rest of a body is read that was answered early."""
 OPEN_FILES_WANTED: Final = 65_536
 BACKLOG: Final = 128
+ACCEPT_PAUSE_S: Final = 0.1
+"""After a connection could not be taken."""
+
+log = logging.getLogger(__name__)
 
 
-class _Turned(asyncio.Protocol):
-    """A connection beyond the bound: closed at once."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        cast("asyncio.Transport", transport).abort()  # uvloop's is one, but does not inherit
+def _nobody(reason: str) -> None:
+    """Whom nobody counts."""
 
 
 class _Log(logging.LoggerAdapter[logging.Logger]):
@@ -59,7 +63,11 @@ HANDLER_ARGS: Final[dict[str, Any]] = {
 
 
 class BoundedSite(web.BaseSite):
-    """A listening address of a runner, with bounds on connections and handshakes."""
+    """A listening address of a runner, with bounds on connections and handshakes.
+
+    `per_host_max`: how many of the connections may come from one host (None: all). `turned` is told
+    of each that is closed at once, why: `full` or `crowded`.
+    """
 
     def __init__(
         self,
@@ -68,25 +76,23 @@ class BoundedSite(web.BaseSite):
         *,
         connections_max: int,
         handshake_s: float,
+        per_host_max: int | None = None,
         ssl_context: ssl.SSLContext | None = None,
+        turned: Callable[[str], None] = _nobody,
     ) -> None:
         super().__init__(runner, ssl_context=ssl_context, backlog=BACKLOG)
         self._address = address
         self._connections_max, self._handshake_s = connections_max, handshake_s
-
-        self._servers: list[asyncio.Server] = []
-        self._greeting: dict[asyncio.BaseProtocol, float] = {}
-        """Connections whose handshake may not be over yet, and when (s) it must be."""
+        self._per_host_max = connections_max if per_host_max is None else per_host_max
+        self._turned = turned
+        self._doors: list[asyncio.Task[None]] = []
+        self._greetings: dict[asyncio.BaseProtocol, asyncio.Task[None]] = {}
+        self._hosts: dict[asyncio.BaseProtocol, str] = {}
 
     @property
     def name(self) -> str:
         """The address."""
         return str(self._address)
-
-    @property
-    def context(self) -> ssl.SSLContext | None:
-        """What new connections are greeted with."""
-        return self._ssl_context
 
     async def start(self) -> None:
         """Listen.
@@ -95,57 +101,80 @@ class BoundedSite(web.BaseSite):
             OSError: the address cannot be listened on.
         """
         await super().start()
-        self._server = await self._listen(host=self._address.host, port=self._address.port)
-        self._servers = [self._server]
+        loop, (host, port) = asyncio.get_running_loop(), (self._address.host, self._address.port)
+        self._server = server = await loop.create_server(
+            asyncio.Protocol, host, port, start_serving=False
+        )
+        doors = [socket.socket(fileno=os.dup(each.fileno())) for each in server.sockets]
+        for door in doors:
+            door.setblocking(False)
+            door.listen(self._backlog)
+        self._doors = [asyncio.create_task(self._accept(door)) for door in doors]
 
-    async def renew(self, ssl_context: ssl.SSLContext) -> None:
-        """Greet new connections with another context. The sockets stay, so nobody is turned away,
-        and so do the connections that stand.
-
-        Raises:
-            OSError: it cannot be listened on any more.
-        """
-        old, self._ssl_context = self._servers, ssl_context
-        copies = [
-            socket.socket(fileno=os.dup(each.fileno())) for server in old for each in server.sockets
-        ]
-        self._servers = [await self._listen(sock=each) for each in copies]
-        self._server = self._servers[0]
-        for server in old:
-            server.close()
+    def renew(self, ssl_context: ssl.SSLContext) -> None:
+        """Greet new connections with another context; those that stand stay."""
+        self._ssl_context = ssl_context
 
     async def stop(self) -> None:
         """Listen no more."""
-        for server in self._servers[1:]:
-            server.close()
+        tasks = [*self._doors, *self._greetings.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await super().stop()
 
-    async def _listen(self, **where: Any) -> asyncio.Server:
-        return await asyncio.get_running_loop().create_server(
-            self._take,
-            ssl=self._ssl_context,
-            backlog=self._backlog,
-            ssl_handshake_timeout=self._handshake_s if self._ssl_context else None,
-            **where,
-        )
+    async def _accept(self, door: socket.socket) -> None:
+        """Take whoever comes, for ever. (The loop's own servers tell nobody who comes before the
+        handshake is over.)"""
+        loop = asyncio.get_running_loop()
+        with door:
+            while True:
+                try:
+                    came, address = await loop.sock_accept(door)
+                except OSError as error:  # who came is gone, or there is no descriptor left
+                    log.debug("%s: %s", self._address, error)
+                    await asyncio.sleep(ACCEPT_PAUSE_S)
+                else:
+                    self._take(came, host_of(str(address[0])))
 
-    def _take(self) -> asyncio.BaseProtocol:
-        server, now_s = self._runner.server, asyncio.get_running_loop().time()
-        if server is None:
-            return _Turned()
-        if len(server.connections) + len(self._greeting) >= self._connections_max:
-            stand = set(server.connections)
-            self._greeting = {
-                each: until_s
-                for each, until_s in self._greeting.items()
-                if until_s > now_s and each not in stand
-            }
-            if len(stand) + len(self._greeting) >= self._connections_max:
-                return _Turned()
-        taken = server()
-        if self._ssl_context is not None:
-            self._greeting[taken] = now_s + self._handshake_s
-        return taken
+    def _take(self, came: socket.socket, host: str) -> None:
+        server = self._runner.server
+        stand = set(server.connections) if server is not None else set()
+        self._hosts = {
+            each: its_host
+            for each, its_host in self._hosts.items()
+            if each in stand or each in self._greetings
+        }
+        is_full = len(self._hosts) >= self._connections_max
+        if is_full or list(self._hosts.values()).count(host) >= self._per_host_max:
+            came.close()
+            self._turned("full" if is_full else "crowded")
+        elif server is None:
+            came.close()
+        else:
+            taken = server()
+            self._hosts[taken] = host
+            self._greetings[taken] = asyncio.create_task(self._greet(came, taken))
+
+    async def _greet(self, came: socket.socket, taken: asyncio.BaseProtocol) -> None:
+        handshake_s = self._handshake_s if self._ssl_context else None
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: taken, came, ssl=self._ssl_context, ssl_handshake_timeout=handshake_s
+            )
+        except OSError as error:  # TLS errors and timeouts are such
+            log.debug("%s: %s", self._address, error)
+            came.close()
+        finally:
+            del self._greetings[taken]
+
+
+def host_of(address: str) -> str:
+    """Whose an address is, as far as it tells: of IPv6 the network (/64) that one host is given."""
+    told = ip_address(address.partition("%")[0])
+    if isinstance(told, IPv6Address):
+        told = told.ipv4_mapped or IPv6Address(int(told) >> 64 << 64)
+    return str(told)
 
 
 def raise_open_files() -> None:

@@ -11,9 +11,9 @@ hello with the same chain and version. Whatever a peer sends, the node goes on: 
 by reason and at worst end that one link.
 
 **Who is trusted** is said by `trust`, again and again as the ledger goes on (node/membership.py): a
-platform may have two certificates while its keys change. Each change makes new contexts, listens
-with them on the same socket, so that nobody is turned away meanwhile, and closes the links whose
-key is trusted no more; the others stay. Former members get no link, but proof that they are former.
+platform may have two certificates while its keys change. Each change makes new contexts for whoever
+comes from now on, and closes the links whose key is trusted no more; the others stay. Former
+members get no link, but proof that they are former.
 """
 
 import asyncio
@@ -73,11 +73,10 @@ class Peers:
         self._farewell: Farewell | None = None
         self._links: dict[int, Link] = {}
         self._dials: dict[int, asyncio.Task[None]] = {}
-        self._renewal: asyncio.Task[None] | None = None
         self._listener: Listener | None = None
         self._runner: web.AppRunner | None = None
         self._site: BoundedSite | None = None
-        self._stopping = self._shows_old = False
+        self._stopping = False
         self._take(tuple(validators), ())
 
     # --- life ---
@@ -98,8 +97,10 @@ class Peers:
             self._runner,
             self._listen,
             connections_max=self._bounds.links_max,
+            per_host_max=self._bounds.links_per_host_max,
             handshake_s=self._bounds.handshake_s,
             ssl_context=self._serving,
+            turned=partial(listener.refused, 0),
         )
         try:
             await self._site.start()
@@ -133,8 +134,9 @@ class Peers:
             return
         self._own, self._seed = own, link_seed
         self._take(self._trusted, self._gone)
-        self._shows_old = True
         self._renew()
+        for link in self._links.values():
+            link.closed.set()
 
     @property
     def shown(self) -> Party:
@@ -150,20 +152,8 @@ class Peers:
     def _renew(self) -> None:
         if self._site is None or self._stopping:
             return
+        self._site.renew(self._serving)
         self._dial_all()
-        if self._renewal is None or self._renewal.done():
-            self._renewal = asyncio.create_task(self._listen_anew(self._site))
-
-    async def _listen_anew(self, site: BoundedSite) -> None:
-        try:
-            while site.context is not self._serving:
-                await site.renew(self._serving)
-            if self._shows_old:
-                self._shows_old = False
-                for link in self._links.values():
-                    link.closed.set()
-        except OSError:
-            log.exception("the peers' port cannot be listened on with new certificates")
 
     def _dial_all(self) -> None:
         """Dial all who are trusted, as soon as their address is known, and nobody else."""
@@ -179,7 +169,7 @@ class Peers:
     async def stop(self) -> None:
         """Close every link and stop listening."""
         self._stopping = True
-        tasks = [*self._dials.values(), *([self._renewal] if self._renewal else [])]
+        tasks = list(self._dials.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

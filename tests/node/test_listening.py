@@ -13,7 +13,7 @@ from aiohttp import web
 
 from node.config import Address
 from node.links.tls import contexts
-from node.listening import HANDLER_ARGS, BoundedSite, raise_open_files
+from node.listening import HANDLER_ARGS, BoundedSite, host_of, raise_open_files
 from tests.node.test_links import MEMBERS
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
@@ -30,7 +30,14 @@ ASK = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 @asynccontextmanager
-async def _serving(*, connections_max: int, tls: bool = False) -> AsyncIterator[int]:
+async def _serving(
+    *,
+    connections_max: int,
+    per_host_max: int | None = None,
+    tls: bool = False,
+    handshake_s: float = 0.05,
+    turned: Callable[[str], None] = lambda _: None,
+) -> AsyncIterator[int]:
     """A server that answers 200; its port."""
 
     async def answer(_: web.Request) -> web.Response:
@@ -45,8 +52,10 @@ async def _serving(*, connections_max: int, tls: bool = False) -> AsyncIterator[
         runner,
         Address("127.0.0.1", 0),
         connections_max=connections_max,
-        handshake_s=0.05,
+        handshake_s=handshake_s,
+        per_host_max=per_host_max,
         ssl_context=context,
+        turned=turned,
     )
     try:
         await site.start()
@@ -55,9 +64,9 @@ async def _serving(*, connections_max: int, tls: bool = False) -> AsyncIterator[
         await runner.cleanup()
 
 
-async def _ask(port: int) -> tuple[bytes, asyncio.StreamWriter]:
+async def _ask(port: int, host: str = "127.0.0.1") -> tuple[bytes, asyncio.StreamWriter]:
     """The first line that a new connection is answered, or nothing; the connection stays."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(host, 0))
     async with asyncio.timeout(10):
         try:
             writer.write(ASK)
@@ -89,6 +98,51 @@ async def _too_many() -> None:
         assert line == b"HTTP/1.1 200 OK\r\n"
         for open_ in (second, third):
             open_.close()
+
+
+def test_one_host_takes_no_more_than_its_share_and_shuts_out_no_other(run: Run) -> None:
+    run(_crowd())
+
+
+async def _crowd() -> None:
+    turned: list[str] = []
+    async with _serving(connections_max=4, per_host_max=2, turned=turned.append) as port:
+        asked = [await _ask(port) for _ in range(4)]
+        assert [bool(line) for line, _ in asked] == [True, True, False, False]
+        assert turned == ["crowded", "crowded"]
+        others = [await _ask(port, f"127.0.0.{host}") for host in (2, 3, 4)]
+        assert [bool(line) for line, _ in others] == [True, True, False]
+        assert turned[2:] == ["full"]
+        asked[0][1].close()
+        async with asyncio.timeout(10):
+            while not (again := await _ask(port))[0]:
+                again[1].close()
+        for _, writer in [*asked, *others, again]:
+            writer.close()
+
+
+def test_unfinished_handshakes_count_for_their_host(run: Run) -> None:
+    run(_unfinished())
+
+
+async def _unfinished() -> None:
+    turned: list[str] = []
+    bounds: dict[str, Any] = {"connections_max": 9, "per_host_max": 2, "handshake_s": 60.0}
+    async with _serving(**bounds, tls=True, turned=turned.append) as port:
+        opened = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+        async with asyncio.timeout(10):
+            with suppress(ConnectionError):
+                assert await opened[2][0].read() == b""
+        assert turned == ["crowded"]
+        for _, writer in opened:
+            writer.close()
+
+
+def test_a_host_is_an_address_or_a_network_of_ipv6() -> None:
+    assert host_of("192.0.2.7") == "192.0.2.7" == host_of("::ffff:192.0.2.7")
+    assert host_of("2001:db8:1:2:3:4:5:6") == "2001:db8:1:2::" == host_of("2001:db8:1:2::9")
+    assert host_of("fe80::1%eth0") == "fe80::"
+    assert host_of("2001:db8:1:3::9") != "2001:db8:1:2::"
 
 
 def test_a_handshake_that_does_not_come_is_not_waited_for(run: Run) -> None:
