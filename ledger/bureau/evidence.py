@@ -41,9 +41,6 @@ READ_TYPES: Final = frozenset(
 )
 
 
-_TELLING: Final = (EngagementOutcome, Rating)
-
-
 class NoAnnotation(Value):
     """The annotation of a record to which execution adds nothing: the empty array."""
 
@@ -105,8 +102,7 @@ class Folded:
     erased: int = 0
 
 
-@dataclass(slots=True)
-class _Engagement:
+class _Engagement(msgspec.Struct, gc=False):
     platform: int
     open: EngagementOpen
     outcome: tuple[EngagementOutcome, Annotation] | None = None
@@ -119,6 +115,20 @@ class _Rules:
     tree: DomainTree
     scales: dict[str, Scale]
     model: Model
+    grades: dict[tuple[str, int], int] = field(default_factory=dict)
+
+    def grade(self, rating: Rating) -> int:
+        """A rating's grade; most files have a few values of a scale or two.
+
+        Raises:
+            InvalidInput: the scale does not exist.
+        """
+        name = rating.scale, rating.value
+        found = self.grades.get(name)
+        if found is None:
+            scale = self.scales.get(rating.scale) or _no_scale(rating)
+            found = self.grades[name] = grade_of(scale, rating.value)
+        return found
 
 
 def fold(files: Sequence[OpenFile], question: Question, parameters: Parameters) -> Folded:
@@ -149,110 +159,86 @@ def _gather(
     """The engagements in which the subject has the role asked about, with what followed."""
     found: dict[tuple[int, bytes], _Engagement] = {}
     direction = f"of-{question.role}"
-    as_of = question.as_of
+    as_of, asked_of_client = question.as_of, question.role == "client"
     for file in files:
+        platform, handle = file.platform, file.handle
         for fact in file.facts:
             if fact.time > as_of:
                 continue
             record, annotation = fact.record, fact.annotation
             if isinstance(record, EngagementOpen):
-                if _has_role(record, file, persons, question):
-                    found[record.platform, record.reference] = _Engagement(file.platform, record)
-            elif isinstance(record, _TELLING) and annotation is not None:
+                mine, other = record.worker, record.client
+                if asked_of_client:
+                    mine, other = other, mine
+                where = record.platform
+                if mine == handle and (where, other) not in persons:
+                    found[where, record.reference] = _Engagement(platform, record)
+            elif isinstance(record, EngagementOutcome):
                 engagement = found.get((record.platform, record.reference))
-                if engagement is None:
-                    continue
-                if isinstance(record, EngagementOutcome):
+                if engagement is not None and annotation is not None:
                     engagement.outcome = record, annotation
-                elif record.direction == direction:
+            elif isinstance(record, Rating):
+                engagement = found.get((record.platform, record.reference))
+                if engagement is None or annotation is None:
+                    continue
+                if record.direction == direction:
                     engagement.rating = record, annotation
             elif record is None:
                 folded.erased += 1
     return found.values()
 
 
-def _has_role(
-    opened: EngagementOpen,
-    file: OpenFile,
-    persons: set[tuple[int, bytes]],
-    question: Question,
-) -> bool:
-    mine, other = opened.worker, opened.client
-    if question.role == "client":
-        mine, other = other, mine
-    return mine == file.handle and (opened.platform, other) not in persons
-
-
 def _judge(engagement: _Engagement, rules: _Rules, folded: Folded) -> None:
     outcome, rating, question = engagement.outcome, engagement.rating, rules.question
-    grade = 0
-    if rating is not None:
-        scale = rules.scales.get(rating[0].scale) or _no_scale(rating[0])
-        grade = grade_of(scale, rating[0].value)
-    if outcome is None and rating is None:
+    role = question.role
+    grade = 0 if rating is None else rules.grade(rating[0])
+    if outcome is not None:
+        ended, told = outcome
+        judge = worker_sign if role == "worker" else client_sign
+        sign, at = judge(ended.status, ended.fault, ended.acceptance), ended.at
+        attested = ended.basis == "platform"
+        if role == "client":
+            told = _told_of_client(told, rating)
+    elif rating is not None:
+        sign, at, told, attested = (grade > 0) - (grade < 0), rating[0].at, rating[1], False
+    else:
         folded.open += 1
         folded.overdue += engagement.open.due_until < question.as_of
         return
-    sign = _sign(outcome, grade, question)
-    if outcome is not None and question.role == "worker":
-        told = outcome[1]
-    else:
-        told = _told(engagement, question)
     folded.retrospective += told.retrospective
     if sign == 0:
         folded.neutral += 1
         return
     excess = 0
-    if sign < 0 and outcome is not None and outcome[0].fault in {question.role, "shared"}:
+    if sign < 0 and outcome is not None and outcome[0].fault in {role, "shared"}:
         excess = severity_excess(grade, rules.model)
     graded = told if rating is None else rating[1]
+    domain, source = question.domain, engagement.platform
     folded.evidence.append(
+        # in the order of the fields, for names take as long again
         Evidence(
-            sign=sign,
-            at=(outcome or rating or _never())[0].at,
-            attested=outcome is not None and outcome[0].basis == "platform",
-            standing_q16=told.standing_q16,
-            pair_count=told.pair_count,
-            excess_q16=excess,
-            excess_standing_q16=graded.standing_q16,
-            excess_pair_count=graded.pair_count,
-            retrospective=told.retrospective == 1,
-            elsewhere=engagement.platform != question.platform,
-            nearness=(
-                rules.tree.nearness(question.domain, engagement.open.domains)
-                if question.domain
-                else "on"
-            ),
-            source=engagement.platform,
+            sign,
+            at,
+            attested,
+            told.standing_q16,
+            told.pair_count,
+            excess,
+            graded.standing_q16,
+            graded.pair_count,
+            told.retrospective == 1,
+            source != question.platform,
+            rules.tree.nearness(domain, engagement.open.domains) if domain else "on",
+            source,
         )
     )
 
 
-def _never() -> tuple[Rating, Annotation]:
-    raise AssertionError("an engagement without outcome and rating has been sorted out")
-
-
-def _sign(
-    outcome: tuple[EngagementOutcome, Annotation] | None, grade: int, question: Question
-) -> int:
-    if outcome is None:
-        return (grade > 0) - (grade < 0)
-    judge = worker_sign if question.role == "worker" else client_sign
-    return judge(outcome[0].status, outcome[0].fault, outcome[0].acceptance)
-
-
-def _told(engagement: _Engagement, question: Question) -> Annotation:
-    """The annotation with the standing of who told it.
-
-    An outcome's is its client's. About a client it is the worker who tells: by the rating, or, if
-    there is none, with no standing.
-    """
-    outcome, rating = engagement.outcome, engagement.rating
-    if outcome is None or (question.role == "client" and rating is not None):
-        return (rating or _never())[1]
-    if question.role == "client":
-        return Annotation(outcome[1].pair_count, 0, outcome[1].retrospective)
-    return outcome[1]
+def _told_of_client(outcome: Annotation, rating: tuple[Rating, Annotation] | None) -> Annotation:
+    """The annotation with the standing of who told of a client: the worker, by the rating; or,
+    if there is none, with no standing, for that of the outcome is the client's own."""
+    if rating is not None:
+        return rating[1]
+    return Annotation(outcome.pair_count, 0, outcome.retrospective)
 
 
 def _no_scale(rating: Rating) -> Scale:

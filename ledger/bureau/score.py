@@ -7,6 +7,7 @@ specification.
 """
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Final
 
 from ledger.bureau.answer import Answer, Counts, Question, Reason
@@ -75,7 +76,7 @@ def conclude(
         base_points=base_points,
         reasons=(Reason("thin-file", 0),) if thin else reasons,
         evidence=_count(folded, groups, files, weight, model),
-        last_at=max((each.at for each in groups.live), default=None),
+        last_at=max(map(attrgetter("at"), groups.live), default=None),
         transfers=transfers,
     )
 
@@ -93,12 +94,14 @@ def interval_of(belief: Belief, model: Model) -> tuple[int, int]:
 
 def _count(folded: Folded, groups: Groups, files: int, weight_q16: int, model: Model) -> Counts:
     pieces = groups.live
-    words = [each for each in pieces if not each.attested]
-    strong = sum(each.standing_q16 >= model.strong_from for each in words)
+    sum_of_signs = sum(map(attrgetter("sign"), pieces))
+    words = [each.standing_q16 for each in pieces if not each.attested]
+    strong = sum(map(model.strong_from.__le__, words))
+    on_domain = [each.nearness for each in pieces].count("on")
     return Counts(
         engagements=folded.engagements,
-        good=sum(each.sign > 0 for each in pieces),
-        bad=sum(each.sign < 0 for each in pieces),
+        good=(len(pieces) + sum_of_signs) // 2,
+        bad=(len(pieces) - sum_of_signs) // 2,
         neutral=folded.neutral,
         open=folded.open,
         overdue=folded.overdue,
@@ -107,8 +110,8 @@ def _count(folded: Folded, groups: Groups, files: int, weight_q16: int, model: M
         strong=strong,
         weak=len(words) - strong,
         retrospective=folded.retrospective,
-        off_domain=sum(each.nearness != "on" for each in pieces),
-        elsewhere=sum(each.elsewhere for each in pieces),
+        off_domain=len(pieces) - on_domain,
+        elsewhere=sum(map(attrgetter("elsewhere"), pieces)),
         files=files,
         erased=folded.erased,
         weight_q16=weight_q16,

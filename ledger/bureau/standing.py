@@ -18,6 +18,7 @@ A platform's tally counts what its workers' first results are like (the newcomer
 of its engagements it has closed, and holds its offset (`ledger/bureau/offset.py`).
 """
 
+from functools import cache
 from typing import Annotated, Final
 
 import msgspec
@@ -158,6 +159,7 @@ def after_rating(
     return tally
 
 
+@cache
 def worker_sign(status: str, fault: str, acceptance: str) -> int:
     """What an outcome says about its worker: 1 good, −1 bad, 0 nothing.
 
@@ -177,6 +179,7 @@ def worker_sign(status: str, fault: str, acceptance: str) -> int:
     return 0
 
 
+@cache
 def client_sign(status: str, fault: str, acceptance: str) -> int:
     """What an outcome says about its client: −1 by its fault, 1 completed and accepted, else 0."""
     if fault in {"client", "shared"}:

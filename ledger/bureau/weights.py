@@ -13,13 +13,14 @@ step anywhere, into a strong part, a nobody's part, and the weak rest between th
 result of `adverse_stop_days` or more is left out.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import add, attrgetter
 from types import MappingProxyType
 from typing import Final
 
 from ledger.bureau.evidence import Evidence
-from ledger.bureau.fixed import exp2_minus
+from ledger.bureau.fixed import Q30_ONE, exp2_minus
 from ledger.bureau.model import Q16_ONE, Model
 
 HOUR_MS: Final = 3_600_000
@@ -59,7 +60,7 @@ class Sums:
     thin_attested: int = 0
 
     def __add__(self, other: "Sums") -> "Sums":
-        return Sums(*(getattr(self, name) + getattr(other, name) for name in _FIELDS))
+        return Sums(*map(add, _VALUES(self), _VALUES(other)))
 
     def decayed(self) -> Mass:
         """What they weigh now."""
@@ -78,7 +79,7 @@ class Sums:
         return _mass(self.plain, 0, 0, 0)
 
 
-_FIELDS: Final = tuple(Sums.__slots__)
+_VALUES: Final = attrgetter(*Sums.__slots__)
 
 
 def _mass(*sums_q30: int) -> Mass:
@@ -95,12 +96,6 @@ def fading_q30(hours: int, half_life_days: int) -> int:
     return exp2_minus(hours * Q16_ONE // (half_life_days * DAY_HOURS))  # < 2^32 · 2^16
 
 
-def decay_q16(hours: int, floor: int, model: Model) -> int:
-    """What is left of evidence of this age; `floor` (Q16) never decays."""
-    faded = fading_q30(hours, model.half_life_days) >> 14
-    return floor + ((Q16_ONE - floor) * faded >> 16)
-
-
 def ramp_q16(value: int, low: int, high: int) -> int:
     """0 up to `low`, 1 from `high` on, and in a straight line between them (Q16)."""
     if value <= low:
@@ -110,55 +105,73 @@ def ramp_q16(value: int, low: int, high: int) -> int:
 
 def shares(standing: int, model: Model) -> tuple[int, int]:
     """The strong and the nobody's share of a word of this standing; the rest is weak (Q16)."""
+    if standing >= model.strong_full:
+        return Q16_ONE, 0
     strong = ramp_q16(standing, model.strong_from, model.strong_full)
+    if standing >= model.weak_from:
+        return strong, 0
     known = ramp_q16(standing, model.nobody_until, model.weak_from)
-    return strong, min(Q16_ONE - known, Q16_ONE - strong)
+    return strong, Q16_ONE - max(known, strong)
 
 
-def add(
-    sums: Sums, piece: Evidence, hours: int, model: Model, elsewhere: Mapping[int, int]
-) -> None:
-    """Add one piece of evidence of this age to sums of its sign. `elsewhere`: as in `group`.
+Aged = tuple[Evidence, int]
+"""A piece of evidence and its age in hours."""
 
-    No part exceeds 2^36 (a severity of 64 in Q30), and no product 2^52.
+
+def sums_of(pieces: Sequence[Aged], floor: int, model: Model, elsewhere: Mapping[int, int]) -> Sums:
+    """What pieces of one sign add up to. `floor`: what of them never decays; `elsewhere`: as in
+    `group`.
+
+    No part exceeds 2^36 (a severity of 64 in Q30), and no product 2^52. One loop over local sums,
+    for this is what a long file's answer takes longest for.
     """
-    plain = _scope(piece, model, elsewhere) << 14
-    decay = decay_q16(hours, model.floor_good if piece.sign > 0 else model.floor_bad, model)
-    if piece.attested:
-        told = plain * model.attested_weight >> 16
-        sums.plain += told
-        sums.told_attested += told
-        sums.attested += told * decay >> 16
-        sums.lasting += told
-        sums.thin_attested += plain
-    else:
-        told = _word(plain, piece.standing_q16, piece.pair_count, model)
-        strong, nobody = shares(piece.standing_q16, model)
-        sums.plain += plain
-        by_strong, by_nobody = told * strong >> 16, told * nobody >> 16
-        sums.told_strong += by_strong
-        sums.told_nobody += by_nobody
-        sums.told_weak += told - by_strong - by_nobody
-        sums.lasting += by_strong
-        _add_decayed(sums, told * decay >> 16, strong, nobody)
-    if piece.excess_q16:
-        word = _word(plain, piece.excess_standing_q16, piece.excess_pair_count, model)
-        excess = word * piece.excess_q16 >> 16
-        strong, nobody = shares(piece.excess_standing_q16, model)
-        sums.lasting += excess * strong >> 16
-        _add_decayed(sums, excess * decay >> 16, strong, nobody)
-
-
-def _word(plain: int, standing: int, pair_count: int, model: Model) -> int:
-    """The k-th word of a pair: divided by k², in two steps that stay below 2^53."""
-    return (plain * max(standing, model.standing_floor) >> 16) // pair_count // pair_count
-
-
-def _add_decayed(sums: Sums, amount: int, strong: int, nobody: int) -> None:
-    by_strong, by_nobody = amount * strong >> 16, amount * nobody >> 16
-    sums.strong += by_strong
-    sums.nobody += by_nobody
-    sums.weak += amount - by_strong - by_nobody
+    half_life, attested_weight = model.half_life_days * DAY_HOURS, model.attested_weight
+    standing_floor, fades = model.standing_floor, Q16_ONE - floor
+    plainly = told_attested = told_strong = told_weak = told_nobody = 0
+    attested = strong = weak = nobody = lasting = thin_attested = 0
+    for piece, hours in pieces:
+        is_whole = piece.nearness == "on" and not (piece.elsewhere or piece.retrospective)
+        plain = Q30_ONE if is_whole else _scope(piece, model, elsewhere) << 14
+        # hours < 2^32
+        decay = floor + (fades * (exp2_minus(hours * Q16_ONE // half_life) >> 14) >> 16)
+        if piece.attested:
+            told = plain * attested_weight >> 16
+            plainly += told
+            told_attested += told
+            attested += told * decay >> 16
+            lasting += told
+            thin_attested += plain
+        else:
+            standing, pairs = piece.standing_q16, piece.pair_count
+            heard = max(standing, standing_floor)
+            told = (plain * heard >> 16) // pairs // pairs  # by k² in two steps below 2^53
+            of_strong, of_nobody = shares(standing, model)
+            by_strong, by_nobody = told * of_strong >> 16, told * of_nobody >> 16
+            plainly += plain
+            told_strong += by_strong
+            told_nobody += by_nobody
+            told_weak += told - by_strong - by_nobody
+            lasting += by_strong
+            told = told * decay >> 16
+            by_strong, by_nobody = told * of_strong >> 16, told * of_nobody >> 16
+            strong += by_strong
+            nobody += by_nobody
+            weak += told - by_strong - by_nobody
+        if piece.excess_q16:
+            standing, pairs = piece.excess_standing_q16, piece.excess_pair_count
+            heard = max(standing, standing_floor)
+            told = ((plain * heard >> 16) // pairs // pairs) * piece.excess_q16 >> 16
+            of_strong, of_nobody = shares(standing, model)
+            lasting += told * of_strong >> 16
+            told = told * decay >> 16
+            by_strong, by_nobody = told * of_strong >> 16, told * of_nobody >> 16
+            strong += by_strong
+            nobody += by_nobody
+            weak += told - by_strong - by_nobody
+    return Sums(
+        plainly, told_attested, told_strong, told_weak, told_nobody,
+        attested, strong, weak, nobody, lasting, thin_attested,
+    )  # fmt: skip
 
 
 def _scope(evidence: Evidence, model: Model, elsewhere: Mapping[int, int]) -> int:
@@ -215,33 +228,49 @@ def group(
 
     `elsewhere`: what evidence from other platforms weighs, by number (Q16); of others the model's.
     """
-    groups = Groups()
-    newest_good = -1
+    here: list[Aged] = []
+    beyond: list[Aged] = []
+    other: list[Aged] = []
+    old: list[Aged] = []
+    recent: list[Aged] = []
+    stop, late = model.adverse_stop_days * DAY_HOURS, model.recent_days * DAY_HOURS
+    live: list[Evidence] = []
+    expired, newest_good = 0, -1
     for piece in evidence:
-        hours = age_hours(piece.at, as_of)
+        at = piece.at
+        hours = (as_of - at) // HOUR_MS if at < as_of else 0
         if piece.sign > 0:
-            sums = groups.here if piece.nearness == "on" else groups.beyond
             if piece.elsewhere:
-                sums = groups.elsewhere
-            newest_good = max(newest_good, piece.at)
-        elif hours >= model.adverse_stop_days * DAY_HOURS:
-            groups.expired += 1
+                other.append((piece, hours))
+            else:
+                (here if piece.nearness == "on" else beyond).append((piece, hours))
+            newest_good = max(newest_good, at)
+        elif hours >= stop:
+            expired += 1
             continue
         else:
-            sums = groups.recent if hours < model.recent_days * DAY_HOURS else groups.old
-        add(sums, piece, hours, model, elsewhere)
-        groups.live.append(piece)
-    words = (each for each in groups.live if each.sign < 0 and each.at > newest_good)
-    groups.last_word = max((last_word_of(each, as_of, model) for each in words), default=0)
+            (recent if hours < late else old).append((piece, hours))
+        live.append(piece)
+    good, bad = model.floor_good, model.floor_bad
+    groups = Groups(
+        here=sums_of(here, good, model, elsewhere),
+        beyond=sums_of(beyond, good, model, elsewhere),
+        elsewhere=sums_of(other, good, model, elsewhere),
+        old=sums_of(old, bad, model, elsewhere),
+        recent=sums_of(recent, bad, model, elsewhere),
+        live=live,
+        expired=expired,
+    )
+    for piece, hours in (*old, *recent):
+        if piece.at > newest_good and not piece.attested:
+            groups.last_word = max(groups.last_word, last_word_of(piece, hours, model))
     return groups
 
 
-def last_word_of(piece: Evidence, as_of: int, model: Model) -> int:
-    """The doublings (Q16) that a bad result which nothing good has followed adds to the odds
-    against, if it is a word, by so much as that is not strong."""
-    if piece.attested:
-        return 0
-    faded = fading_q30(age_hours(piece.at, as_of), model.last_word_days) >> 14
+def last_word_of(piece: Evidence, hours: int, model: Model) -> int:
+    """The doublings (Q16) that a bad word which nothing good has followed adds to the odds
+    against, by so much as it is not strong."""
+    faded = fading_q30(hours, model.last_word_days) >> 14
     strong, _ = shares(piece.standing_q16, model)
     return (model.last_word * faded >> 16) * (Q16_ONE - strong) >> 16
 
