@@ -22,7 +22,7 @@ ACCOMPLICES: Final = "self-dealing-5"
 ACCOMPLICES_MUST: Final = 0.20
 ACCOMPLICES_AIM: Final = 0.15
 FLAT_MUST: Final = 0.02
-"""What 280 fakes more may move the targets, either way."""
+"""What 280 fakes more may gain. That they gain less is no fault: an attacker would take fewer."""
 
 
 def attack_all(
@@ -81,6 +81,7 @@ def checks_of(table: Table) -> list[Check]:
         elif name == "idle-bad":
             found.append(check_most("idle-bad is at", effect.after, IDLE_MUST, None))
         if number == str(LARGE) and f"{kind}-{SMALL}" in own:
-            apart = abs(effect.after - own[f"{kind}-{SMALL}"].after)
-            found.append(check_most(f"{kind} flat, {SMALL} to {LARGE}", apart, FLAT_MUST, None))
+            more = effect.after - own[f"{kind}-{SMALL}"].after
+            gained = -more if kind in LOWERS else more
+            found.append(check_most(f"{kind} flat, {SMALL} to {LARGE}", gained, FLAT_MUST, None))
     return found

@@ -9,8 +9,11 @@ The cost model, in units of one fake account opened:
 
     account 1    fake deal 0.1    genuine deal 5    accomplice won over 20    week 1
 
-The search draws purchases, then changes the best one in single parts; what gains enough is better
-the cheaper it is, what does not is better the more it gains. Equal seeds, equal searches.
+The weeks are those of the praise and, before it, of the fakes' genuine deals, one a week.
+
+The search tries each means alone, the cheapest first, then draws purchases, then changes the best
+one in single parts; what gains enough is better the cheaper it is, what does not is better the more
+it gains. What is not cheaper than one that gains enough is not tried. Equal seeds, equal searches.
 """
 
 import random
@@ -35,6 +38,8 @@ GENUINE: Final = (0, 1, 2, 3, 4, 6, 8, 10, 12)
 ACCOMPLICES: Final = (0, 1, 2, 3, 4, 5)
 PRAISES: Final = (1, 2, 3, 5, 10)
 DAYS: Final = (1, 7, 28, 84, 168)
+DRAWS_PER_TRY: Final = 50
+"""A purchase that is drawn again, or is too dear, is no try."""
 HONEST_DEALS_MAX: Final = 40
 HONEST_DAYS: Final = 7
 
@@ -55,7 +60,27 @@ class Purchase:
         accounts = self.fakes * (COSTS["account"] + self.genuine * COSTS["genuine_deal"])
         deals = (self.fakes + self.accomplices * self.praises) * COSTS["fake_deal"]
         bribes = self.accomplices * COSTS["accomplice"]
-        return accounts + deals + bribes + self.days / 7 * COSTS["week"]
+        return accounts + deals + bribes + self.weeks * COSTS["week"]
+
+    @property
+    def weeks(self) -> float:
+        """How long it takes: the fakes' genuine deals first."""
+        return (self.genuine if self.fakes else 0) + self.days / 7
+
+    @property
+    def plain(self) -> "Purchase":
+        """The same without what does nothing: deals of no fakes, praises by no accomplices."""
+        genuine = self.genuine if self.fakes else 0
+        praises = self.praises if self.accomplices else PRAISES[0]
+        return replace(self, genuine=genuine, praises=praises)
+
+
+ALONE: Final = (
+    *(Purchase(0, 0, count, praises, 7) for count in (1, 2, 3, 5) for praises in (1, 3)),
+    *(Purchase(count, 0, 0, 1, 1) for count in (1, 5, 20)),
+    *(Purchase(1, deals, 0, 1, 1) for deals in (2, 6, 10)),
+)
+"""Each means alone: accomplices, empty fakes, a fake with genuine deals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,20 +111,36 @@ Progress = Callable[[float], None]
 def search(attempt: Try, seed: int, tries: int, on_progress: Progress) -> Tried:
     """The best purchase found in so many tries (at least one)."""
     draw = random.Random(seed)  # noqa: S311 - a search, not a secret
-    known: dict[Purchase, Tried] = {}
-    best = attempt(Purchase(20, 0, 0, 1, 1))
-    for nth in range(1, tries):
-        purchase = _drawn(draw) if nth < tries // 2 else _changed(draw, best.purchase)
-        if purchase not in known and not (best.is_enough and purchase.cost >= best.purchase.cost):
-            known[purchase] = attempt(purchase)
-            if known[purchase].beats(best):
-                best = known[purchase]
-        on_progress(nth / tries)
-    return best
+    known: set[Purchase] = set()
+    best: Tried | None = None
+    alone = sorted(ALONE, key=lambda each: each.cost)
+    for nth in range(DRAWS_PER_TRY * tries):
+        half = len(known) < tries // 2
+        if nth < len(alone):
+            purchase = alone[nth]
+        else:
+            purchase = _drawn(draw) if half or best is None else _changed(draw, best.purchase)
+        if purchase in known or not _may_be_better(purchase, best):
+            continue
+        known.add(purchase)
+        found = attempt(purchase)
+        if best is None or found.beats(best):
+            best = found
+        on_progress(len(known) / (tries + 1))
+        if len(known) >= tries:
+            break
+    return best or attempt(alone[0])
+
+
+def _may_be_better(purchase: Purchase, best: Tried | None) -> bool:
+    """Whether it does anything, and costs less than what is enough already."""
+    does = purchase.fakes > 0 or purchase.accomplices > 0
+    return does and (best is None or not best.is_enough or purchase.cost < best.purchase.cost)
 
 
 def _drawn(draw: random.Random) -> Purchase:
-    return Purchase(*(draw.choice(each) for each in (FAKES, GENUINE, ACCOMPLICES, PRAISES, DAYS)))
+    parts = (FAKES, GENUINE, ACCOMPLICES, PRAISES, DAYS)
+    return Purchase(*(draw.choice(each) for each in parts)).plain
 
 
 def _changed(draw: random.Random, purchase: Purchase) -> Purchase:
@@ -116,7 +157,7 @@ def _changed(draw: random.Random, purchase: Purchase) -> Purchase:
         values = parts[name]
         at = values.index(getattr(purchase, name)) + draw.choice((-1, 1))
         changes[name] = values[min(len(values) - 1, max(0, at))]
-    return replace(purchase, **changes)
+    return replace(purchase, **changes).plain
 
 
 class Market:

@@ -14,22 +14,41 @@ from tests.node.evaluation.test_cli import folder_of
 
 
 def test_the_cost_model_by_hand():
-    # 10 accounts, 3 genuine deals each, a deal each; 2 accomplices, 5 praises each; 4 weeks
+    # 10 accounts, 3 genuine deals each, a deal each; 2 accomplices, 5 praises each; 3 + 4 weeks
     cost = Purchase(10, 3, 2, 5, 28).cost
-    assert cost == 10 + 10 * 3 * 5 + 10 * 0.1 + 2 * 20 + 10 * 0.1 + 4
+    assert cost == 10 + 10 * 3 * 5 + 10 * 0.1 + 2 * 20 + 10 * 0.1 + 7
+    assert Purchase(0, 3, 2, 5, 28).cost == 2 * 20 + 10 * 0.1 + 4
+    assert Purchase(0, 3, 2, 5, 28).plain == Purchase(0, 0, 2, 5, 28)
+    assert Purchase(4, 3, 0, 5, 28).plain == Purchase(4, 3, 0, 1, 28)
 
 
 def test_the_search_finds_the_cheapest_of_a_known_market():
     def attempt(purchase):
         return Tried(purchase, 30.0 * purchase.accomplices + 0.1 * purchase.fakes)
 
-    seen = []
+    seen: list[float] = []
     best = search(attempt, 1, 300, seen.append)
     assert best.is_enough
     assert best.purchase.accomplices == 2
     assert best.purchase.cost < 45
     assert search(attempt, 1, 300, seen.append) == best
     assert max(seen) < 1
+
+
+def test_one_means_alone_is_found_in_few_tries():
+    tried = []
+
+    def attempt(purchase):
+        tried.append(purchase)
+        return Tried(purchase, 60.0 if purchase.accomplices >= 3 else 0.0)
+
+    best = search(attempt, 1, 20, lambda _share: None)
+    assert (best.purchase.accomplices, best.purchase.fakes) == (3, 0)
+    assert len(tried) == len(set(tried)) <= 20
+    enough = next(nth for nth, each in enumerate(tried) if each.accomplices >= 3)
+    dearest = tried[enough].cost
+    assert all(each.cost < dearest for each in tried[enough + 1 :])
+    assert not [each for each in tried if each != each.plain]
 
 
 def test_what_cannot_be_bought_is_said_to_be_so():
