@@ -117,7 +117,8 @@ def _text(value: Any) -> str:
         case int():
             return f"{value:,}"
         case float():
-            return f"{value:,.1f}" if abs(value) >= 1 else f"{value:.4g}"
+            digits = 1 if abs(value) >= 10 else 2
+            return f"{value:,.{digits}f}" if abs(value) >= 1 else f"{value:.4g}"
     if isinstance(value, Sequence) and not isinstance(value, str):
         return " ".join(_text(each) for each in value)
     return str(value)

@@ -3,14 +3,16 @@
 The subjects are made up: subject i has a number of engagements drawn from a heavy tail (most have
 a handful, one in a thousand some hundreds), each opened, closed, and two in three rated. Equal
 seeds make equal files, so that the digest over all answers, in order of subjects, is the same for
-any number of processes. Files are made by the process that scores them; `scoring_…` is scoring's
-own processor time, `seconds` that of the clock with everything.
+any number of processes. Files are made by the process that scores them, one at a time: `scoring_…`
+is scoring's own processor time, `cpu_seconds` that of all processes, making the files included,
+`seconds` that of the clock. `rss_mib_max` is the most that any process has ever held in memory.
 
 Besides, the time of one file of 1,000 records, the figure that the bureau promises to keep.
 """
 
 import hashlib
 import random
+import resource
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
@@ -52,12 +54,15 @@ _DOMAINS: Final = ("software.web", "writing.copy", "care", "delivery")
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """One chunk scored: how many records its files had, scoring's own time, a digest."""
+    """Subjects scored: how many records their files had, scoring's own processor time and all of
+    it, a digest over the answers, and the most memory (KiB) that the process ever held."""
 
     subjects: int
     records: int
     thin: int
     seconds: float
+    cpu_seconds: float
+    rss_kib: int
     digest: bytes
 
 
@@ -65,6 +70,7 @@ def score_chunk(model: Model, seed: int, first: int, count: int) -> Done:
     """Make and score the files of some subjects (in any process)."""
     parameters = Parameters(1, model, FIRST_SCALES, FIRST_DOMAINS)
     digest, records, thin, spent = hashlib.sha256(), 0, 0, 0.0
+    started = time.process_time()
     for subject in range(first, first + count):
         file = file_of(seed, subject)
         question = Question(file.platform, file.handle, "worker", "", NOW_MS)
@@ -74,7 +80,9 @@ def score_chunk(model: Model, seed: int, first: int, count: int) -> Done:
         records += len(file.facts)
         thin += told.thin_file
         digest.update(encode(told))
-    return Done(count, records, thin, spent, digest.digest())
+    rss_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    cpu_seconds = time.process_time() - started
+    return Done(count, records, thin, spent, cpu_seconds, rss_kib, digest.digest())
 
 
 def file_of(seed: int, subject: int) -> OpenFile:
@@ -138,7 +146,7 @@ def measure_bulk(
     begun = time.perf_counter()
     waiting: list[Future[Done]] = []
     chunks = [(first, min(CHUNK, subjects - first)) for first in range(0, subjects, CHUNK)]
-    whole, total = hashlib.sha256(), Done(0, 0, 0, 0.0, b"")
+    whole, total = hashlib.sha256(), Done(0, 0, 0, 0.0, 0.0, 0, b"")
     for at in range(len(chunks) + AHEAD * processes):
         if at < len(chunks):
             waiting.append(executor.submit(score_chunk, model, seed, *chunks[at]))
@@ -155,6 +163,8 @@ def measure_bulk(
         "thin_files": total.thin,
         "processes": processes,
         "seconds": round(seconds, 2),
+        "cpu_seconds": round(total.cpu_seconds, 2),
+        "rss_mib_max": round(total.rss_kib / 1_024, 1),
         "scores_per_s": round(total.subjects / seconds, 1),
         "scoring_us_per_subject": round(total.seconds / total.subjects * 1e6, 2),
         "scoring_us_per_record": round(total.seconds / max(1, total.records) * 1e6, 3),
@@ -168,6 +178,8 @@ def _sum(total: Done, done: Done) -> Done:
         total.records + done.records,
         total.thin + done.thin,
         total.seconds + done.seconds,
+        total.cpu_seconds + done.cpu_seconds,
+        max(total.rss_kib, done.rss_kib),
         b"",
     )
 

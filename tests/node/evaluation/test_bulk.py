@@ -19,6 +19,8 @@ def test_answers_do_not_depend_on_who_computes_them(monkeypatch):
     assert alone["records"] == together["records"] > 230
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
+    assert alone["cpu_seconds"] > 0
+    assert alone["rss_mib_max"] > 10
     other = measure_bulk(FIRST_MODEL, 230, 2, Inline(), processes=1)
     assert other["answers_digest"] != alone["answers_digest"]
 
