@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from tests.vectors import frozen, frozen_ledger, frozen_members, frozen_proofs
+from tests.vectors import frozen, frozen_ledger, frozen_members, frozen_outlook, frozen_proofs
 from tests.vectors.frozen import Case, written
 
 ABOUT: dict[str, tuple[str, Callable[[], list[Case]]]] = {
@@ -29,6 +29,10 @@ ABOUT: dict[str, tuple[str, Callable[[], list[Case]]]] = {
     "receipt": ("Receipts (ledger/README.md, section 10).", frozen_proofs.receipts),
     "bundle": ("Bundles (ledger/bureau/README.md, section 8).", frozen_proofs.bundles),
     "score": ("Scores (ledger/bureau/README.md, sections 1 to 7).", frozen_proofs.scores),
+    "outlook": (
+        "What stands beside an answer (ledger/bureau/README.md, section 10).",
+        frozen_outlook.outlooks,
+    ),
 }
 
 

@@ -106,3 +106,11 @@ def test_scores() -> None:
     for case in cases:
         if "refused" not in case:
             assert found[case["name"]] == case["answer"], case["name"]
+
+
+def test_outlooks() -> None:
+    cases = read("outlook")
+    found = verdicts(cases, in_node("outlooks", cases=cases))
+    for case in cases:
+        told = {name: case[name] for name in ("counterfactuals", "information", "base")}
+        assert found[case["name"]] == told, case["name"]
