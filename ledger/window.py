@@ -13,8 +13,9 @@ is what the index overwrote in a block, by the block's height; kept for all bloc
 its oldest, written and removed with the blocks' other rows. A key's start has `width` bytes: so
 many that no two keys of the index begin alike with one that the row names, after that block. It
 holds nothing but keys and values that the index holds or held. After a restart the index is built
-as it was after the oldest block to which these rows lead back without a gap, and the later blocks'
-values are set again.
+as it was after an older block, to which these rows lead back without a gap, and the later blocks'
+values are set again: as many blocks as the window has, but no more than `RESTORED_MAX` values, so
+that a node under load is soon back. What lies further back is then out of its window.
 """
 
 from bisect import bisect_left
@@ -24,7 +25,7 @@ from typing import Final, Self
 from ledger.encoding import Hash, Uint, Value, encode
 from ledger.errors import Malformed, StoreDamaged
 from ledger.hashing import sha256
-from ledger.index import UPDATES_MAX, Index
+from ledger.index import Index
 from ledger.indexed import Indexed, index_leaves
 from ledger.mapproof import KEY_BYTES, VALUE_BYTES
 from ledger.rows import REPAIR, BlockRow, block_key, decode_row, describe_key, need_row
@@ -32,6 +33,10 @@ from ledger.store import SUBJECT, SUMMARY, UNDO, Changes, Reader, after
 
 WINDOW_BLOCKS: Final = 128
 """As many as are useful with genesis's usual epochs of 64 blocks."""
+
+RESTORED_MAX: Final = 16_384
+"""So many values are set again after a restart, half a second's work: a few seconds of full load,
+or the whole window of a quiet network."""
 
 _SOURCES: Final = f"subject rows (keys {SUBJECT.hex()}…) or summary rows (keys {SUMMARY.hex()}…)"
 
@@ -158,7 +163,7 @@ def undo_rows(reader: Reader) -> Iterator[tuple[int, UndoRow]]:
 def _rows_back(stored: dict[int, UndoRow], height: int, first: int) -> dict[int, UndoRow]:
     """The undo rows from `height` down to `first` or as far as they and the room reach."""
     rows: dict[int, UndoRow] = {}
-    room = UPDATES_MAX
+    room = RESTORED_MAX
     while height >= first and height in stored:
         room -= len(stored[height])
         if room < 0:

@@ -119,7 +119,7 @@ def test_a_store_without_the_rows_begins_with_the_newest_version():
 @pytest.mark.parametrize("updates_max", [0, 1, 4, 7, 100])
 def test_room_is_bounded_by_what_is_overwritten(monkeypatch, updates_max):
     monkeypatch.setattr(ledger.index, "UPDATES_MAX", updates_max)
-    monkeypatch.setattr(ledger.window, "UPDATES_MAX", updates_max)
+    monkeypatch.setattr(ledger.window, "RESTORED_MAX", updates_max)
     node = Node(50)
     for at in range(10):
         node.block({bytes([n]) * 32: bytes([at]) * 32 for n in range(3)})
@@ -129,6 +129,20 @@ def test_room_is_bounded_by_what_is_overwritten(monkeypatch, updates_max):
     found = node.load()
     assert found.versions() == node.index.versions()
     check_same(found, node.index, [bytes([n]) * 32 for n in range(4)])
+
+
+def test_after_a_restart_the_window_reaches_back_as_far_as_is_soon_done(monkeypatch):
+    monkeypatch.setattr(ledger.window, "RESTORED_MAX", 7)
+    node = Node(50)
+    for at in range(10):
+        node.block({bytes([n]) * 32: bytes([at]) * 32 for n in range(3)})
+    live = node.index
+    found = node.load()
+    assert found.versions() == live.versions()[-3:], "two blocks' values are set again"
+    check_same(found, live, [bytes([n]) * 32 for n in range(4)])
+    node.index = found
+    node.block({bytes(32): bytes(32)})
+    assert node.stored() == node.index.versions()[1:] == [*live.versions()[-2:], node.height]
 
 
 @pytest.mark.parametrize("epoch_blocks", [1, 2, 3, 64])
