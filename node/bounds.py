@@ -26,6 +26,10 @@ class Bounds:
     block_cache_bytes: int = 64 * 1_024 * 1_024
     recent_rows_max: int = 262_144
     """Rows of subjects, engagements, pairs and raters that are kept in memory: about 60 MB."""
+    absent_bytes_max: int = 32 * 1_024 * 1_024
+    """What tells which rows there are not: enough for 16 million (node/storage/absent.py)."""
+    absent_pause_s: float = 0.02
+    """Between two turns of finding them out after a start."""
     open_files_max: int = 256
     erased_waiting_max: int = 65_536
     """Erased records that are kept in mind as still to be destroyed; the rest is read again."""

@@ -1,6 +1,7 @@
 """One running node: what the HTTP API, the pages and the audit ask, and how it starts and stops."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from consensus.effects import Effect
-from ledger.errors import Misconfigured
+from ledger.errors import Misconfigured, StandingError
 from ledger.genesis import Genesis, chain_id, epoch_of
 from ledger.membership import Validator
 from ledger.position import State
@@ -97,6 +98,7 @@ class Node:
         public = PublicLog(parts.store, self.origin, bounds.epoch_blocks)
         self._outside = Outside(parts.config.witnesses, public, lambda: self.certified, parts.store)
         self._serving = False
+        self._learning: asyncio.Task[None] | None = None
         self._api = web.AppRunner(make_app(self), access_log=None, shutdown_timeout=API_STOP_S)
 
     # --- life ---
@@ -114,6 +116,7 @@ class Node:
         await self._parts.peers.start(self._parts.relay, self._parts.farewell)
         self._parts.accuser.start()
         self._parts.lines.start()
+        self._learning = asyncio.create_task(self._learn_absent())
         listen = self.config.api_listen
         await self._api.setup()
         try:
@@ -164,10 +167,22 @@ class Node:
         await self._parts.membership.stop()
         await self._parts.eraser.stop()
         self._parts.driver.stop()
+        if self._learning is not None:
+            self._learning.cancel()
+            await asyncio.gather(self._learning, return_exceptions=True)
         await self._parts.peers.stop()
         await self._parts.serving.stop()
         await asyncio.to_thread(keep_index, self.config.data, self.state.index)
         await asyncio.to_thread(self._parts.store.close)
+
+    async def _learn_absent(self) -> None:
+        """Find out which rows there are not, while the node is at its other work."""
+        try:
+            with contextlib.closing(self._parts.store.learn()) as turns:
+                for _ in turns:
+                    await asyncio.sleep(self._parts.bounds.absent_pause_s)
+        except StandingError as error:
+            self._parts.driver.halt(str(error))
 
     async def failure(self) -> str:
         """Wait until the pump stops by itself; the reason."""

@@ -7,8 +7,9 @@
 - Reads see what was submitted, in order, before it is on disk: first what waits (`_groups`), then
   what is being written (`_writing`), then the disk. Nothing is promised to anybody until `submit`'s
   callback has come.
-- Rows that execution asks for again and again are kept in memory (`recent.py`), for the thread that
-  opened the store, which alone submits; other threads read past them.
+- Rows that execution asks for again are kept in memory (`recent.py`), and which rows there are not
+  (`absent.py`), for the thread that opened the store, which alone submits; other threads read past
+  them. What a scan passes before anything is written is kept, too.
 - `picture` parts two groups: what is submitted behind it is written only when the picture is taken.
 - Every read from disk verifies checksums. A row that is not what was written raises StoreDamaged;
   a system that is short of space, rights or open files raises Misconfigured: no row is damaged.
@@ -21,7 +22,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -31,8 +32,10 @@ import plyvel
 from ledger.errors import KEYS_LOST, Misconfigured, StoreDamaged
 from ledger.store import META, Changes
 from node.bounds import Bounds
-from node.storage.faults import REPAIR, text_of, unopened, unreadable
-from node.storage.merging import open_to_give_way
+from node.storage import absent
+from node.storage.absent import Absent
+from node.storage.faults import text_of, unreadable
+from node.storage.opening import open_db
 from node.storage.picture import Picture, bounded, iterate
 from node.storage.recent import KINDS, UNKNOWN, Recent
 from node.storage.sealing import Sealing, is_sealed, may_be_rewritten, slot_of
@@ -42,8 +45,8 @@ from node.storage.waiting import Durable, Group
 FORMAT_KEY: Final = META + b"format"
 SLOTS_KEY: Final = META + b"slots"
 """How many slots are given out: u64be."""
-FORMAT: Final = b"standing-6"
-FORMER: Final = frozenset(b"standing-%d" % number for number in range(1, 5))
+FORMAT: Final = b"standing-7"
+FORMER: Final = frozenset(b"standing-%d" % number for number in range(1, 7))
 
 Erased = Mapping[bytes, bytes | None]
 """Key of a sealed row → the value that is to go, or None for whatever stands there."""
@@ -62,13 +65,15 @@ class LevelStore:
     def __init__(self, folder: Path, bounds: Bounds, schedule: Schedule) -> None:
         self._folder = folder
         self._schedule = schedule
-        self._db = _open(folder, bounds)
+        self._db = open_db(folder, bounds)
         self._lock = threading.Condition()
         self._groups: deque[Group] = deque([Group()])
         self._writing = Group()
         self._layers: tuple[Changes, ...] = (self._groups[0].rows, self._writing.rows)
         """What is not on disk yet, the newest first. Replaced as a whole: `get` takes no lock."""
         self._recent = Recent(bounds.recent_rows_max)
+        self._absent = Absent(bounds.absent_bytes_max)
+        self._is_written = False
         self._home = threading.get_ident()
         self._stopping = False
         self._failed: BaseException | None = None
@@ -91,8 +96,11 @@ class LevelStore:
             StoreDamaged: the row on disk fails its checksum.
         """
         is_kept = key[0] in KINDS and threading.get_ident() == self._home
-        if is_kept and (known := self._recent.find(key)) is not UNKNOWN:
-            return known
+        if is_kept:
+            if (known := self._recent.find(key)) is not UNKNOWN:
+                return known
+            if key[0] in absent.KINDS and self._absent.lacks(key):
+                return None
         for waiting in self._layers:
             if key in waiting:
                 return waiting[key]
@@ -125,6 +133,7 @@ class LevelStore:
         self, start: bytes, rows: Any, waiting: Changes, *, reverse: bool
     ) -> Iterator[tuple[bytes, bytes]]:
         fresh = sorted(waiting, reverse=not reverse)  # the next one stands last
+        is_kept = start[0] in KINDS and threading.get_ident() == self._home
         at = start
         try:
             with rows:
@@ -134,6 +143,8 @@ class LevelStore:
                     if fresh and fresh[-1] == at:
                         yield from _present(fresh.pop(), waiting)
                     elif not is_sealed(at):
+                        if is_kept and not self._is_written:
+                            self._recent.keep(at, value)
                         yield at, value
                     elif (opened := self._sealing.unseal(at, value)) is not None:
                         yield at, opened
@@ -141,6 +152,24 @@ class LevelStore:
             raise unreadable(self._folder, at, error) from error
         while fresh:
             yield from _present(fresh.pop(), waiting)
+
+    def learn(self) -> Generator[None, None, None]:
+        """Find out in short turns which rows of the kinds of `absent.py` stand on disk; once it is
+        done, rows that do not need not be looked for.
+
+        Raises:
+            StoreDamaged: the disk cannot be read.
+        """
+        try:
+            yield from self._absent.learn(self._keys_on_disk(absent.KINDS))
+        except (plyvel.Error, OSError) as error:
+            raise unreadable(self._folder, b"", error) from error
+
+    def _keys_on_disk(self, kinds: Iterable[int]) -> Iterator[bytes]:
+        for kind in sorted(kinds):
+            options = {"include_value": False, "verify_checksums": True, "fill_cache": False}
+            with self._db.iterator(prefix=bytes([kind]), **options) as keys:
+                yield from keys
 
     # --- writing ---
 
@@ -172,6 +201,8 @@ class LevelStore:
             assert not self._stopping, "nothing is written after close"
             group = self._groups[-1]
             group.update(changes)
+            self._is_written = True
+            self._absent.add(self._recent.unseen(changes, absent.KINDS))
             self._recent.update(changes)
             group.erasing.update(erased)
             if on_durable is not None:
@@ -330,42 +361,3 @@ def _present(key: bytes, waiting: Changes) -> Iterator[tuple[bytes, bytes]]:
     value = waiting[key]
     if value is not None:
         yield key, value
-
-
-def _check_files(folder: Path) -> None:
-    """Refuse what LevelDB would take for a new or whole store, and then clear away.
-
-    Raises:
-        StoreDamaged: names the file that is missing.
-    """
-    names = {path.name for path in folder.iterdir()}
-    has_log = any(name.endswith(".log") for name in names)
-    others = any(name.endswith(".ldb") or name.startswith("MANIFEST-") for name in names)
-    if "CURRENT" not in names and (has_log or others):
-        raise StoreDamaged(str(folder), f"the file CURRENT is missing; {REPAIR}")
-    if "CURRENT" in names and not has_log:
-        raise StoreDamaged(str(folder), f"the newest rows (a file *.log) are missing; {REPAIR}")
-
-
-def _open(folder: Path, bounds: Bounds) -> Any:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        where = error.filename or folder
-        raise Misconfigured(f"the data folder {where} cannot be made: {error.strerror}") from error
-    try:
-        _check_files(folder)
-        return open_to_give_way(
-            lambda: plyvel.DB(
-                str(folder),
-                create_if_missing=True,
-                paranoid_checks=True,
-                write_buffer_size=bounds.write_buffer_bytes,
-                lru_cache_size=bounds.block_cache_bytes,
-                max_open_files=bounds.open_files_max,
-                bloom_filter_bits=10,
-                compression=None,  # keys, hashes and sealed rows do not shrink; trying costs twice
-            )
-        )
-    except (plyvel.Error, OSError) as error:
-        raise unopened(folder, error) from error

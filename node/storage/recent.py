@@ -9,9 +9,9 @@ full, it becomes the older one, and what was the older one is forgotten.
 
 from typing import Final
 
-from ledger.store import ENGAGEMENT, LANE, PAIR, RATER, SUBJECT, Changes
+from ledger.store import ENGAGEMENT, LANE, PAIR, RATER, SUBJECT, SUMMARY, Changes
 
-KINDS: Final = frozenset(kind[0] for kind in (SUBJECT, ENGAGEMENT, PAIR, RATER, LANE))
+KINDS: Final = frozenset(kind[0] for kind in (SUBJECT, ENGAGEMENT, PAIR, RATER, SUMMARY, LANE))
 
 UNKNOWN: Final = b"\0unknown"
 """Found in place of a row that is not here. Compare by identity."""
@@ -43,6 +43,16 @@ class Recent:
         """Take in a row that was read."""
         self._younger[key] = value
         self._turn()
+
+    def unseen(self, changes: Changes, kinds: frozenset[int]) -> list[bytes]:
+        """The keys of rows of these kinds that are to be written where, as far as is known here,
+        nothing stands."""
+        younger, older = self._younger.get, self._older.get
+        return [
+            key
+            for key, row in changes.items()
+            if key[0] in kinds and row is not None and younger(key) is None and older(key) is None
+        ]
 
     def update(self, changes: Changes) -> None:
         """Take in what is written, of the kinds that are kept."""
