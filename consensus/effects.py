@@ -1,10 +1,14 @@
 """What a node must do for its consensus, in the order given.
 
 The rule that makes it safe: whatever stands behind a `Persist` in the order of all effects ever
-returned may be done only when that `Persist` is durable (fsync). The shell may group many.
+returned may be done only when that `Persist` is durable (fsync). The shell may group many. Timers
+and refusals promise nothing to anybody and may be done at once; so may an execution that
+`is_due`.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from consensus.messages import Message
 from ledger.batch import Submission
@@ -56,11 +60,14 @@ class Execute:
     """A block is final: apply it with the batches that it adds, in order (lane, height).
 
     Blocks come in order of height, each once since the start; answer each with `Executed`.
+    `is_told`: it is final whatever becomes of what this node has not made durable. (A finalization
+    that was put together here may hold an own vote that a crash takes back.)
     """
 
     block: Block
     hash: bytes
     batches: tuple[tuple[bytes, AnyBatch], ...]
+    is_told: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,3 +157,15 @@ Effect = (
     | Halt
     | Forgotten
 )
+
+_BEFORE_EXECUTION: Final = (Execute, BatchSealed, BatchVoid, BatchResealed, Unsealed)
+
+
+def is_due(effect: Effect, waiting: Iterable[Effect]) -> bool:
+    """Whether an effect need not wait until what stands before it is durable, given the effects
+    that do: the execution of a block that others have told to be final, whose rows are to be
+    written behind what they told. It comes after earlier executions, and after news of own batches,
+    which may be in its block."""
+    if not isinstance(effect, Execute) or not effect.is_told:
+        return False
+    return not any(isinstance(each, _BEFORE_EXECUTION) for each in waiting)

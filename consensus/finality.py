@@ -54,9 +54,15 @@ def _chain_to(state: State, candidate: Candidate) -> list[Candidate]:
 
 
 def commit(
-    state: State, chain: Sequence[Candidate], certificate: Certificate, tail: Block | None
+    state: State,
+    chain: Sequence[Candidate],
+    certificate: Certificate,
+    tail: Block | None,
+    *,
+    is_told: bool = False,
 ) -> None:
-    """Make a chain of blocks final; the certificate is of the last of them or of its tail block.
+    """Make a chain of blocks final; the certificate is of the last of them or of its tail block,
+    and `is_told` if it came whole from others.
 
     An empty chain with a tail block finalizes E again: only the view moves on.
     """
@@ -64,7 +70,7 @@ def commit(
     for candidate in chain:
         row = safety.FinalRow(candidate.block, None, None)
         changes[safety.final_key(candidate.block.height)] = encode(row)
-        state.queue.append(Final(candidate, state.final.cut))
+        state.queue.append(Final(candidate, state.final.cut, is_told))
         state.final = candidate
     last = state.final.block
     changes[safety.final_key(last.height)] = encode(safety.FinalRow(last, certificate, tail))
@@ -112,6 +118,7 @@ def execute(state: State) -> bool:
             final.candidate.block,
             final.candidate.hash,
             tuple((held.hash, held.batch) for held in batches),
+            final.is_told,
         )
     )
     return True

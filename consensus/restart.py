@@ -74,7 +74,7 @@ def rebuild(config: Config, reader: Reader, head: Head, now: Now) -> State:
     _start_waits(state)
     below = before
     for candidate, _ in rows:
-        state.queue.append(Final(candidate, below.cut))
+        state.queue.append(Final(candidate, below.cut, is_told=True))
         below = candidate
     if newest is not None:
         _take_finalization(state, newest)

@@ -110,10 +110,12 @@ class Fetch:
 
 @dataclass(slots=True)
 class Final:
-    """A final block that is not executed, and the cut that it moves."""
+    """A final block that is not executed, and the cut that it moves. `is_told`: others have told
+    its finalization whole, or it is durable here."""
 
     candidate: Candidate
     before: Mapping[int, Tip]
+    is_told: bool = False
 
 
 @dataclass(slots=True)

@@ -3,13 +3,13 @@
     input → handle → effects → rows to the writer → (fsync) → sends, execution, answers
 
 The one rule that makes it safe: an effect is done only when every `Persist` before it is on disk.
-The writer works meanwhile: inputs go on being handled, their rows gather, and one fsync serves them
-all. Timers and counted refusals are no promise to anybody and are done at once.
+Meanwhile inputs go on being handled, their rows gather, and one fsync serves them all. Timers,
+counted refusals and executions that are due (`is_due`) are done at once.
 
 `Execute` is done block by block, each in short turns of the event loop, by this one thread only:
 between them inputs, links and readers have theirs, and see the ledger as it was before the block.
-Its rows then join the same queue of writes, so that whatever consensus persists afterwards is
-durable only after them.
+Its rows join the same queue of writes, so that they are durable behind all that made the block
+final, and whatever consensus persists afterwards only after them.
 
 A failing disk, a damaged row, a `Halt` or our own bug stops the pump for good: `stopped` says why.
 """
@@ -41,6 +41,7 @@ from consensus.effects import (
     Send,
     SetTimer,
     Unsealed,
+    is_due,
 )
 from consensus.inputs import (
     Executed,
@@ -85,8 +86,7 @@ Turns = Generator[None, None, tuple[State, Applied]]
 """A block's execution, turn by turn."""
 
 
-def _nothing() -> None:
-    pass
+def _nothing() -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,6 +317,8 @@ class Driver:
                     self.blame(peer, reason)
                 case _ if self._durable == self._tickets:
                     self._do(effect)
+                case _ if is_due(effect, (each for _, each in self._held)):
+                    self._do(effect)
                 case _:
                     self._held.append((self._tickets, effect))
 
@@ -377,8 +379,7 @@ class Driver:
             self.metrics.count_block(applied, spent_s + time.perf_counter() - begun_s)
         else:
             spent_s += time.perf_counter() - begun_s
-            go_on = partial(self._go_on, block, turns, spent_s)
-            self._loop.call_soon(self._guarded, go_on)
+            self._loop.call_soon(self._guarded, partial(self._go_on, block, turns, spent_s))
 
     def _has_executed(self, block: Execute, applied: Applied) -> None:
         for watcher in self._watchers:

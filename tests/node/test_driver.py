@@ -433,6 +433,41 @@ async def test_other_work_is_done_between_the_turns_of_a_block(
         assert [(each.height, each.is_erasing) for each in executed] == [(1, False), (2, True)]
 
 
+@pytest.mark.parametrize("is_told", [False, True])
+async def test_a_block_that_others_have_told_waits_for_no_disk_but_for_news_before_it(
+    monkeypatch: pytest.MonkeyPatch, is_told: bool
+) -> None:
+    async with _world(monkeypatch) as world:
+        begun = list[int]()
+
+        def in_turns(*given: Any) -> Generator[None, None, tuple[object, Any]]:
+            begun.append(given[2].height)
+            yield
+            return _Ledger("after"), _applied()
+
+        monkeypatch.setattr(driver_module, "apply_in_turns", in_turns)
+        monkeypatch.setattr(Told, "executed", lambda *_: None)
+        world.driver.start(
+            [
+                Persist({b"Kf": b"1"}),
+                _execute(1, is_told=is_told),
+                BatchSealed(bytes(32), 1, 1),
+                _execute(2, is_told=is_told),
+                Persist({b"Kf": b"3"}),
+                _execute(3, is_told=is_told),
+            ]
+        )
+        await world.settle()
+        assert begun == ([1] if is_told else [])
+        world.store.sync(1)
+        await world.settle()
+        assert begun == [1, 2], "the news are told, and what stood behind them goes on"
+        while world.store.waiting:
+            world.store.sync()
+            await world.settle()
+        assert begun == [1, 2, 3]
+
+
 async def test_a_pump_that_stops_gives_up_the_block_under_way(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -453,9 +488,9 @@ async def test_a_pump_that_stops_gives_up_the_block_under_way(
         assert world.log == []
 
 
-def _execute(height: int) -> Execute:
+def _execute(height: int, *, is_told: bool = False) -> Execute:
     block = Block(1, height, height, bytes(32), (), height)
-    return Execute(block, bytes(32), ())
+    return Execute(block, bytes(32), (), is_told)
 
 
 def _applied() -> Applied:
