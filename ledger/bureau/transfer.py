@@ -11,24 +11,21 @@ some standing:
     loss(w)    += −log2(expected(w) if the result is good, else 1 − expected(w))    bits, Q16
 
 Each worker of B counts once for each A. When `transfer_window` workers are counted, all is halved.
-The weight is where the losses, with the prior's, are least:
-
-    loss(w) + transfer_prior · (w − elsewhere_weight)²
-
-by the parabola through the best of the five weights and its neighbours, held to 0 … 1; the interval
-(90 %) is that of a normal distribution of that curvature. Without measured workers the weight is
-`elsewhere_weight`. A can neither open nor close B's engagements, and what it says after an open is
+The weight's posterior has the density 2^−(loss(w) + transfer_prior · (w − elsewhere_weight)²), the
+losses drawn smoothly through the five. The weight is `elsewhere_weight`, moved as far as the losses
+move the mean; the interval (90 %) is where the posterior is densest. Without shared workers nothing is moved.
+A can neither open nor close B's engagements, and what it says after an open is
 too late; what B says moves nothing but what A's evidence weighs in answers about B's own workers.
 """
 
 from collections.abc import Iterable, Sequence
-from math import isqrt
+from itertools import pairwise
 from typing import Final
 
 from msgspec.structs import replace
 
 from ledger.bureau.answer import Transfer
-from ledger.bureau.fixed import Q22_ONE, log2_q22
+from ledger.bureau.fixed import Q22_ONE, exp2_minus, log2_q22
 from ledger.bureau.model import Q16_ONE, Model
 from ledger.bureau.offset import expected_q16
 from ledger.bureau.standing import SOURCES_MAX, PlatformTally, Source
@@ -36,9 +33,10 @@ from ledger.bureau.standing import SOURCES_MAX, PlatformTally, Source
 Losses = tuple[int, int, int, int, int]
 
 STEPS: Final = 4
-_STEP: Final = Q16_ONE // STEPS
+PLACES: Final = 32
+_WIDTH: Final = Q16_ONE // PLACES
+_NOTHING: Final = (0, 0, 0, 0, 0)
 _LEAST: Final = Q16_ONE // 16  # so that no single worker weighs more than four bits
-_WIDTH: Final = 127_902  # (the normal's 95 % quantile)² / (2 · ln 2), Q16
 
 
 def losses_of(
@@ -72,7 +70,7 @@ def learned(
     if before is None:
         if len(known) >= SOURCES_MAX:
             return None
-        before = Source(platform, 0, (0, 0, 0, 0, 0))
+        before = Source(platform, 0, _NOTHING)
     workers = before.workers + 1
     sums = [sum(pair) for pair in zip(before.losses, losses, strict=True)]
     if workers >= model.transfer_window:
@@ -83,33 +81,66 @@ def learned(
 
 def transfer_of(platform: int, source: Source | None, model: Model) -> Transfer:
     """What evidence from a platform weighs by what is measured, if anything is."""
-    prior, curve, weight = model.transfer_prior, model.transfer_prior, model.elsewhere_weight
-    workers = 0
-    if source is not None:
-        workers = source.workers
-        costs = [loss + _prior_cost(step * _STEP, model) for step, loss in enumerate(source.losses)]
-        weight, bent = _least(costs)
-        curve = max(prior, 2 * STEPS * bent)
-    half = isqrt((_WIDTH << 32) // curve)  # < 2^49; curve ≥ 2^16
-    return Transfer(platform, weight, max(0, weight - half), min(Q16_ONE, weight + half), workers)
+    prior = _density(_NOTHING, model)
+    density = prior if source is None else _density(source.losses, model)
+    moved = model.elsewhere_weight + _mean(density) - _mean(prior)
+    weight = min(Q16_ONE, max(0, moved))
+    low, high = _densest(density)
+    return Transfer(
+        platform,
+        weight,
+        min(low, weight),
+        max(high, weight),
+        0 if source is None else source.workers,
+    )
 
 
-def _prior_cost(weight: int, model: Model) -> int:
-    away = abs(weight - model.elsewhere_weight)
-    return (model.transfer_prior * away >> 16) * away >> 16  # < 2^22 · 2^16
+def _density(losses: Losses, model: Model) -> list[int]:
+    """The posterior at 0, 1/32 … 1, its highest 2^20."""
+    costs = []
+    for place in range(PLACES + 1):
+        away = abs(place * _WIDTH - model.elsewhere_weight)
+        prior = (model.transfer_prior * away >> 16) * away >> 16  # < 2^22 · 2^16
+        costs.append((prior << 8) + _drawn(losses, place))  # < 2^46
+    least = min(costs)
+    return [exp2_minus(each - least >> 8) >> 10 for each in costs]
 
 
-def _least(costs: Sequence[int]) -> tuple[int, int]:
-    """Where costs at the five weights are least (Q16), and their second difference there."""
-    best = min(range(STEPS + 1), key=lambda step: costs[step])
-    middle = min(STEPS - 1, max(1, best))
-    before, here, behind = costs[middle - 1 : middle + 2]
-    bent = before - 2 * here + behind
-    if bent <= 0:
-        return best * _STEP, 0
-    size = abs(before - behind) * _STEP // (2 * bent)  # < 2^37 · 2^14
-    place = middle * _STEP + (size if before >= behind else -size)
-    return min(Q16_ONE, max(0, place)), bent
+def _drawn(losses: Losses, place: int) -> int:
+    """256 times the loss at a place: between two of the five, the mean of the two parabolas through
+    both and the next on either side; at the ends there is but one."""
+    step, part = divmod(place, PLACES // STEPS)
+    if step == STEPS:
+        return losses[STEPS] << 8
+    total = 0
+    for middle in (max(1, step), min(STEPS - 1, step + 1)):
+        before, here, behind = losses[middle - 1 : middle + 2]
+        off = (step - middle) * (PLACES // STEPS) + part  # −8 … 8
+        bent = before - 2 * here + behind
+        total += 128 * here + 8 * off * (behind - before) + off * off * bent
+    return total
+
+
+def _mean(density: Sequence[int]) -> int:
+    """The mean place (Q16), by the trapezoid rule."""
+    masses = [one + two for one, two in pairwise(density)]
+    moments = sum(mass * (2 * at + 1) for at, mass in enumerate(masses))  # < 33 · 2^21 · 2^7
+    return moments * _WIDTH // (2 * sum(masses))
+
+
+def _densest(density: Sequence[int]) -> tuple[int, int]:
+    """The ends (Q16) of where 90 % lie: of the rest, what lies at the less dense end goes first."""
+    masses = [one + two for one, two in pairwise(density)]
+    share, left, right = sum(masses) // 10, 0, PLACES
+    while True:
+        is_left = density[left] <= density[right]
+        mass = masses[left if is_left else right - 1]
+        if mass > share:
+            cut = _WIDTH * share // mass
+            low, high = left * _WIDTH, right * _WIDTH
+            return (low + cut, high) if is_left else (low, high - cut)
+        share -= mass
+        left, right = (left + 1, right) if is_left else (left, right - 1)
 
 
 def transfers_of(
