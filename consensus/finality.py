@@ -18,7 +18,8 @@ from consensus.epochs import epoch_end
 from consensus.gate import drop_siblings
 from consensus.holdings import close_views
 from consensus.inputs import Executed
-from consensus.lanes import Held, Path
+from consensus.lane import Held
+from consensus.lanes import Path
 from consensus.messages import CertificateMessage
 from consensus.proposals import candidate_of, end_of
 from consensus.state import Candidate, Final, State

@@ -23,7 +23,7 @@ import msgspec
 from consensus import evidence
 from consensus.claims import claim_of, contradicts
 from consensus.effects import BatchSealed, Broadcast, Send, Unsealed
-from consensus.lanes import Held, Lane
+from consensus.lane import Held, Lane
 from consensus.messages import Batches, Hint
 from consensus.quorum import witnesses
 from consensus.safety import EVIDENCE, pending_key
@@ -254,7 +254,7 @@ def _take_in(state: State, lane: Lane, held: Held, also: Changes | None = None) 
 
 
 def _sibling(state: State, lane: Lane, header: Header) -> Held | None:
-    for hash_ in (lane.branch.get(header.height), *lane.off):
+    for hash_ in (lane.branch.get(header.height), *sorted(lane.off)):
         held = state.lanes.held.get(hash_) if hash_ else None
         if held is not None and held.header.height == header.height:
             return held
@@ -321,9 +321,8 @@ def note_hint(state: State, peer: int, hint: Hint) -> None:
         return
     for tip in hint.tips:
         if state.lanes.hint(peer, tip):
-            lane = state.lanes.lanes[tip.lane]
-            if lane.wanted_at is None:
-                lane.wanted_at = state.now.steady_ms + state.config.timing.fetch_delay_ms
+            due = state.now.steady_ms + state.config.timing.fetch_delay_ms
+            state.lanes.pull(state.lanes.lanes[tip.lane], due)
 
 
 def send_hints(state: State) -> None:

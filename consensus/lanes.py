@@ -8,37 +8,20 @@ lie *off* the branch: they may still be proposed, fetched and executed, and they
 A peer's hint 'I durably hold lane i up to height h, hash x' counts for batch x and all its
 ancestors. A hint whose batch is not held here is kept apart (`ahead`) until the batch comes.
 *Covered* is the highest batch of a lane, held here, that q hints (the own included) cover.
+
+What is asked of all lanes after every input (is anything covered that is not final, short of hints,
+missing?) is kept as sets of lanes, renewed when a lane changes: an input costs no more where there
+are many lanes.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 
+from consensus.changing import Changing
 from consensus.config import Limits
+from consensus.lane import Held, Lane
 from ledger.batch import Batch, Header
 from ledger.block import Tip
-from ledger.residue import AnyBatch
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A batch that passed the first gate and is durable; `bytes` is its encoded length.
-
-    Under a final cut it may be what remains of a batch, above it never."""
-
-    hash: bytes
-    batch: AnyBatch
-    bytes: int
-
-    @property
-    def header(self) -> Header:
-        """Its header."""
-        return self.batch.header
-
-    @property
-    def tip(self) -> Tip:
-        """The batch as a tip."""
-        return Tip(self.header.lane, self.header.height, self.hash)
 
 
 class Path(Enum):
@@ -50,42 +33,6 @@ class Path(Enum):
     """The upper tip does not descend from the lower."""
 
 
-@dataclass(slots=True)
-class Lane:
-    """One platform's lane, above its last executed batch."""
-
-    number: int
-    base: Tip
-    base_time: int
-    base_epoch: int
-    final: Tip
-    covered: Tip
-    top: Tip
-    branch: dict[int, bytes] = field(default_factory=dict)
-    hints: dict[int, Tip] = field(default_factory=dict)
-    ahead: dict[int, Tip] = field(default_factory=dict)
-    early: dict[int, int] = field(default_factory=dict)
-    """Peer → the newest epoch of batches that it gave before that epoch's set was known here."""
-    off: set[bytes] = field(default_factory=set)
-    bytes: int = 0
-    closed: bool = False
-    """A former member's: it ends at its base."""
-    wanted_at: int | None = None
-    """When (steady ms) hinted batches that did not come are to be pulled."""
-
-    def on_branch(self, tip: Tip) -> bool:
-        """Whether the tip is this node's branch at its height (executed tips are)."""
-        if tip.height <= self.base.height:
-            return tip.height < self.base.height or tip.hash == self.base.hash
-        return self.branch.get(tip.height) == tip.hash
-
-
-def new_lane(number: int, chain: bytes) -> Lane:
-    """A lane without a batch: its tip has height 0 and the chain id for a hash."""
-    zero = Tip(number, 0, chain)
-    return Lane(number, zero, 0, 0, zero, zero, zero)
-
-
 class Lanes:
     """All lanes of a node. Arithmetic only: what is persisted and sent is decided in `gate`."""
 
@@ -95,10 +42,21 @@ class Lanes:
         """`members`: whose hints count; if not given, those who have a lane."""
         self.me = me
         self.quorum = quorum
-        self.lanes = {lane.number: lane for lane in lanes}
-        self.members = frozenset(self.lanes if members is None else members)
+        given = list(lanes)
+        self.lanes: dict[int, Lane] = {}
+        self.members = frozenset((lane.number for lane in given) if members is None else members)
         self.held: dict[bytes, Held] = {}
         self.orphans: dict[bytes, tuple[int, Batch]] = {}
+        self.pulls: Changing[int, int] = Changing()
+        """Lane → when (steady ms) hinted batches that did not come are to be pulled."""
+        self.uncut: set[int] = set()
+        """Lanes whose covered tip is not under the last final cut."""
+        self.uncovered: set[int] = set()
+        """Lanes whose top is not covered."""
+        self.astray: set[int] = set()
+        """Lanes whose final tip is not on the branch: batches of it are missing."""
+        for lane in given:
+            self.add(lane)
 
     def __iter__(self) -> Iterator[Lane]:
         return iter(self.lanes.values())
@@ -106,6 +64,24 @@ class Lanes:
     def get(self, number: int) -> Lane | None:
         """A lane by its platform's number."""
         return self.lanes.get(number)
+
+    def add(self, lane: Lane) -> None:
+        """A further lane."""
+        self.lanes[lane.number] = lane
+        lane.hints.seat(self.members)
+        self._sort(lane)
+
+    def _sort(self, lane: Lane) -> None:
+        """Upon a change: what the lane waits for."""
+        for lanes, waits in (
+            (self.uncut, lane.covered.height > lane.final.height),
+            (self.uncovered, lane.top.height > lane.covered.height),
+            (self.astray, not lane.on_branch(lane.final)),
+        ):
+            if waits:
+                lanes.add(lane.number)
+            else:
+                lanes.discard(lane.number)
 
     def time_of(self, tip: Tip) -> int:
         """The time of a held or executed tip's batch, in ms; 0 where a lane has no batch."""
@@ -144,9 +120,15 @@ class Lanes:
     def _climb(self, lane: Lane, held: Held) -> None:
         lane.branch[held.header.height] = held.hash
         lane.off.discard(held.hash)
-        lane.top = lane.hints[self.me] = held.tip
+        lane.top = held.tip
+        lane.hints.put(self.me, lane.top)
 
     # --- hints ---
+
+    def pull(self, lane: Lane, at: int) -> None:
+        """Hinted batches of a lane are to be pulled then (steady ms), unless they come before."""
+        if lane.number not in self.pulls:
+            self.pulls[lane.number] = at
 
     def hint(self, peer: int, tip: Tip) -> bool:
         """Note a peer's hint; True if its batch is not held here and so may have to be pulled."""
@@ -154,19 +136,22 @@ class Lanes:
         if lane is None or lane.closed or tip.height <= lane.final.height:
             return False
         if tip.hash in self.held:
-            self._set_hint(lane, peer, tip)
-            self.cover(lane)
+            before = lane.covered.height
+            if self._set_hint(lane, peer, tip) and self._cover(lane) != before:
+                self._sort(lane)
             return False
         known = lane.ahead.get(peer)
         if known is None or known.height < tip.height:
             lane.ahead[peer] = tip
         return True
 
-    def _set_hint(self, lane: Lane, peer: int, tip: Tip) -> None:
+    def _set_hint(self, lane: Lane, peer: int, tip: Tip) -> bool:
         """The newest hint counts, unless it is below one of the same branch (it came late)."""
         known = lane.hints.get(peer)
-        if known is None or known.height < tip.height or self._leaves(lane, known, tip):
-            lane.hints[peer] = tip
+        is_newer = known is None or known.height < tip.height or self._leaves(lane, known, tip)
+        if is_newer:
+            lane.hints.put(peer, tip)
+        return is_newer
 
     def _leaves(self, lane: Lane, known: Tip, tip: Tip) -> bool:
         if lane.on_branch(known) and lane.on_branch(tip):
@@ -181,36 +166,43 @@ class Lanes:
 
     def cover(self, lane: Lane) -> None:
         """Recompute the highest batch that q hints cover."""
-        above = [
-            tip
-            for peer, tip in lane.hints.items()
-            if peer in self.members and tip.height > lane.final.height
-        ]
-        lane.covered = lane.final
-        if len(above) < self.quorum:
-            return
-        if all(lane.branch.get(tip.height) == tip.hash for tip in above):
-            heights = sorted((tip.height for tip in above), reverse=True)
-            height = heights[self.quorum - 1]
-            lane.covered = Tip(lane.number, height, lane.branch[height])
-            return
-        counts: dict[bytes, int] = {}
-        for tip in above:
-            for held in self._down(tip.hash, lane.final.height):
-                counts[held.hash] = counts.get(held.hash, 0) + 1
-        for hash_, count in counts.items():
-            tip = self.held[hash_].tip
-            if count >= self.quorum and tip.height > lane.covered.height:
-                lane.covered = tip
+        self._cover(lane)
+        self._sort(lane)
 
-    def short_of_quorum(self, lane: Lane) -> list[int]:
+    def _cover(self, lane: Lane) -> int:
+        lane.covered = self._covered(lane) if lane.hints.counted >= self.quorum else lane.final
+        return lane.covered.height
+
+    def _covered(self, lane: Lane) -> Tip:
+        known = ((self.held.get(hash_), count) for hash_, count in lane.hints.counts.items())
+        floor = lane.final.height
+        hinted = [(held, count) for held, count in known if held and held.header.height > floor]
+        if all(lane.branch.get(held.header.height) == held.hash for held, _ in hinted):
+            counts, above = {}, 0
+            for held, count in sorted(hinted, key=lambda each: -each[0].header.height):
+                above = counts[held.hash] = above + count
+        else:
+            counts = {}
+            for top, count in hinted:
+                for held in self._down(top.hash, floor):
+                    counts[held.hash] = counts.get(held.hash, 0) + count
+        enough = [self.held[hash_].tip for hash_, count in counts.items() if count >= self.quorum]
+        return max(enough, key=lambda tip: tip.height, default=lane.final)
+
+    def is_short(self) -> bool:
+        """Whether a lane's top batch lacks hints that may still come."""
+        short = (self.short_of_quorum(self.lanes[number]) for number in self.uncovered)
+        return any(next(peers, None) is not None for peers in short)
+
+    def short_of_quorum(self, lane: Lane) -> Iterator[int]:
         """The peers that have not hinted this node's top batch, if too few have.
 
         A peer that is known to hold a sibling will never hint it and is left in peace.
         """
-        if lane.top.height <= max(lane.final.height, lane.covered.height):
-            return []
-        return [peer for peer in self.members if peer != self.me and self._lacks(lane, peer)]
+        if lane.top.height > lane.covered.height:
+            yield from (
+                peer for peer in self.members if peer != self.me and self._lacks(lane, peer)
+            )
 
     def _lacks(self, lane: Lane, peer: int) -> bool:
         for tip in (lane.hints.get(peer), lane.ahead.get(peer)):
@@ -277,16 +269,20 @@ class Lanes:
         for known in (lane.branch, lane.hints, lane.ahead, lane.off):
             known.clear()
         lane.top = lane.covered = lane.base
-        lane.bytes, lane.wanted_at = 0, None
+        lane.bytes = 0
+        self.pulls.take(lane.number)
+        self._sort(lane)
         return sorted(gone, key=lambda held: held.header.height)
 
     def seat(self, quorum: int, members: Iterable[int]) -> None:
         """Another set: q of these count from now on."""
         self.quorum, self.members = quorum, frozenset(members)
         for lane in self:
-            for known in (lane.hints, lane.ahead):
-                for peer in [each for each in known if each not in (*self.members, self.me)]:
-                    del known[peer]
+            for peer in [*lane.hints, *lane.ahead]:
+                if peer not in self.members and peer != self.me:
+                    lane.hints.drop(peer)
+                    lane.ahead.pop(peer, None)
+            lane.hints.seat(self.members)
             self.cover(lane)
 
     # --- final and executed cuts ---
@@ -299,10 +295,9 @@ class Lanes:
                 continue
             lane.final = tip
             self.settle(lane)
-            for known in [lane.hints, lane.ahead]:
-                for peer in [p for p, t in known.items() if t.height <= tip.height]:
-                    if peer != self.me:
-                        del known[peer]
+            lane.hints.drop_through(tip.height, but=self.me)
+            for peer in [p for p, t in lane.ahead.items() if t.height <= tip.height]:
+                del lane.ahead[peer]
             self.cover(lane)
 
     def settle(self, lane: Lane) -> None:
@@ -318,9 +313,14 @@ class Lanes:
         lane.branch.clear()
         for held in path:
             self._climb(lane, held)
-        for held in sorted((self.held[h] for h in lane.off), key=lambda each: each.header.height):
+        for held in self._off(lane):
             if held.header.previous == lane.top.hash:
                 self._climb(lane, held)
+
+    def _off(self, lane: Lane) -> list[Held]:
+        """What lies off the branch, lowest first, siblings by hash (alike in every run)."""
+        off = (self.held[hash_] for hash_ in lane.off)
+        return sorted(off, key=lambda held: (held.header.height, held.hash))
 
     def prune(self, lane: Lane, siblings_max: int, named: Iterable[bytes] = ()) -> list[Held]:
         """Drop what lies off the branch and can no longer become final; what was dropped.
@@ -334,7 +334,7 @@ class Lanes:
         if not lane.off:
             return []
         dropped: list[Held] = []
-        for held in sorted((self.held[h] for h in lane.off), key=lambda each: each.header.height):
+        for held in self._off(lane):
             header = held.header
             alive = header.height > lane.final.height and (
                 header.previous in self.held or header.previous == lane.base.hash
@@ -342,7 +342,7 @@ class Lanes:
             if not alive:
                 dropped.append(self._drop(lane, held))
         if len(lane.off) > siblings_max:
-            tips = {*named, *(tip.hash for tip in lane.hints.values())}
+            tips = {*named, *(tip.hash for tip in lane.hints.tips())}
             keep = {held.hash for tip in tips for held in self._down(tip, lane.final.height)}
             dropped += [self._drop(lane, self.held[each]) for each in sorted(lane.off - keep)]
         return dropped
@@ -392,4 +392,5 @@ class Lanes:
             lane.base = tip
             if lane.top.height <= tip.height:
                 lane.top = tip
+            self._sort(lane)
         return done

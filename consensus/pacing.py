@@ -59,11 +59,7 @@ def view_work(state: State) -> bool:
         return False
     limit = state.checkpoints.certified + state.config.limits.uncertified_heights_max
     room = state.final.block.height < limit
-    if room and (
-        erase_work(state)
-        or change_work(state)
-        or any(lane.covered.height > lane.final.height for lane in state.lanes)
-    ):
+    if room and (state.lanes.uncut or erase_work(state) or change_work(state)):
         return True
     return any(round_.notarized is not None for round_ in state.rounds.values())
 
@@ -166,7 +162,7 @@ def arm(state: State) -> None:
         state.set_timer("view", now + _view_ms(state))
     elif waits.armed.get("view", 0) > now + _view_ms(state):
         state.set_timer("view", now + _view_ms(state))
-    if working or cosign_work(state) or any(map(state.lanes.short_of_quorum, state.lanes)):
+    if working or cosign_work(state) or state.lanes.is_short():
         if "resend" not in waits.armed:
             waits.progress = _progress(state)
             state.set_timer("resend", now + waits.resend_ms)
@@ -187,7 +183,7 @@ def _view_ms(state: State) -> int:
 def _is_followed(state: State) -> bool:
     """Whether an honest node notarizes in the current view."""
     round_ = state.rounds.get(state.view)
-    voters = 0 if round_ is None else sum(1 for _ in round_.tallies[NOTARIZE].items())
+    voters = 0 if round_ is None else len(round_.tallies[NOTARIZE].items())
     return voters >= state.seats.witnesses
 
 

@@ -25,7 +25,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from consensus.epochs import ends_epoch
-from consensus.lanes import Held, Path
+from consensus.lane import Held
+from consensus.lanes import Path
 from consensus.state import Candidate, Round, State
 from ledger.block import Block, Tip
 

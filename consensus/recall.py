@@ -32,6 +32,7 @@ link when a new one stands. Those of the next epoch are kept until it begins.
 Where nobody else votes (q = 1) there is nobody to ask, and no silence.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 from consensus import cosign, silence
@@ -101,15 +102,17 @@ def on_timer(state: State) -> None:
             state.emit(Send(number, Question(state.memory.start)))
 
 
-def _missing(state: State) -> list[int]:
+def _missing(state: State) -> Iterator[int]:
     """The linked peers whose answers are still needed."""
     if state.silence is None or state.silence.reason or state.keys is None:
-        return []
-    return [
-        number
-        for number in state.peers_up()
-        if state.is_member(number) and not _serves(state, number)
-    ]
+        return
+    for number, peer in state.peers.items():
+        if peer.up and state.is_member(number) and not _serves(state, number):
+            yield number
+
+
+def _is_missing(state: State) -> bool:
+    return next(_missing(state), None) is not None
 
 
 def _serves(state: State, number: int) -> bool:
@@ -127,7 +130,7 @@ def arm(state: State) -> None:
     """Set the timer that the silence needs, or forget it."""
     memory, now = state.memory, state.now.steady_ms
     times = []
-    if _missing(state):
+    if _is_missing(state):
         memory.ask_at = memory.ask_at or now + state.config.timing.fetch_retry_ms
         times.append(memory.ask_at)
     if memory.until is not None and state.silence is not None and not state.silence.reason:
@@ -239,10 +242,13 @@ def end(state: State) -> bool:
     """End the silence if it is time; True if it did."""
     if state.silence is None or state.silence.reason or state.keys is None:
         return False
-    heard = sum(_serves(state, number) for number in state.peers if state.is_member(number))
-    if heard < state.seats.quorum - 1 or not _holds_lane(state):
+    needed = state.seats.quorum - 1
+    if len(state.memory.answered) < needed:
         return False
-    if state.silence.new and _missing(state) and not _waited(state):
+    heard = sum(_serves(state, number) for number in state.peers if state.is_member(number))
+    if heard < needed or not _holds_lane(state):
+        return False
+    if state.silence.new and _is_missing(state) and not _waited(state):
         return False
     _speak(state)
     return True
@@ -259,8 +265,8 @@ def _holds_lane(state: State) -> bool:
     for number, tip in missing:
         if not own.ahead:
             state.lanes.hint(number, tip)
-            delay_ms = state.config.timing.fetch_delay_ms
-            own.wanted_at = own.wanted_at or state.now.steady_ms + delay_ms
+            due = state.now.steady_ms + state.config.timing.fetch_delay_ms
+            state.lanes.pull(own, due)
     return not missing and own.on_branch(own.final)
 
 

@@ -20,7 +20,8 @@ from consensus.epochs import Sets, epoch_at, epoch_end
 from consensus.evidence import Evidence
 from consensus.gate import held_of, is_void, stored_batch
 from consensus.inputs import Now
-from consensus.lanes import Lanes, new_lane
+from consensus.lane import new_lane
+from consensus.lanes import Lanes
 from consensus.messages import CertificateMessage, Cosignature, Proposal, Vote
 from consensus.seating import keys_of, note_void, passed_in
 from consensus.state import Candidate, Checkpoints, Final, Peer, State, Waits
@@ -171,13 +172,14 @@ def _read_lanes(state: State, head: Head) -> None:
     """The lanes of those who may write them now, and former members'."""
     members = state.lane_seats.numbers
     for number in sorted({*members, *head.cut}):
-        lane = state.lanes.lanes[number] = new_lane(number, state.config.chain)
+        lane = new_lane(number, state.config.chain)
         lane.closed = number not in members
         tip = head.cut.get(number)
         if tip is not None:
             signed = need_row(state.reader, HeaderRow, header_key(tip.hash))
             lane.base = lane.final = lane.covered = lane.top = tip
             lane.base_time, lane.base_epoch = signed.header.time, signed.header.epoch
+        state.lanes.add(lane)
 
 
 def _read_batches(state: State) -> None:

@@ -23,7 +23,7 @@ from consensus.certificate import Seats
 from consensus.config import Config, Keys
 from consensus.effects import BatchResealed, BatchVoid
 from consensus.epochs import Sets, epoch_end
-from consensus.lanes import Held, Lane, new_lane
+from consensus.lane import Held, Lane, new_lane
 from consensus.leader import passed_over
 from consensus.recall import begin_keys
 from consensus.silence import may_seal
@@ -56,14 +56,14 @@ def prepare(state: State, validators: tuple[Validator, ...]) -> None:
         if seat is not None and before is not None and seat.lane_key == before.lane_key:
             continue
         lane.closed = seat is None
-        state.fetches.pop(f"batches {lane.number}", None)
+        state.fetches.take(f"batches {lane.number}")
         if lane.number == state.config.me:
             state.memory.shown.clear()
         for held in state.lanes.clear(lane):
             changes.update(note_void(state, lane, held))
     for number in seats.numbers:
         if number not in state.lanes.lanes:
-            state.lanes.lanes[number] = new_lane(number, state.config.chain)
+            state.lanes.add(new_lane(number, state.config.chain))
     if changes:
         state.persist(changes)
 

@@ -23,7 +23,8 @@ from consensus.cosign import stored_checkpoint
 from consensus.effects import Send
 from consensus.epochs import epoch_end
 from consensus.gate import stored_batch
-from consensus.lanes import Lane, Path
+from consensus.lane import Lane
+from consensus.lanes import Path
 from consensus.messages import (
     Batches,
     Blocks,

@@ -264,9 +264,7 @@ def _is_current(
 
 def _note_later_epoch(state: State, peer: int, epoch: int) -> None:
     """A peer speaks of a later epoch: it has that epoch's predecessor's last block."""
-    remembered = state.peers[peer]
-    end = epoch_end(state.config, epoch - 1)
-    remembered.final_height = max(remembered.final_height, end)
+    state.hear_final(peer, epoch_end(state.config, epoch - 1))
 
 
 def _on_certificate(state: State, peer: int, message: CertificateMessage) -> None:
@@ -278,8 +276,7 @@ def _on_certificate(state: State, peer: int, message: CertificateMessage) -> Non
     if certificate.epoch < state.epoch or certificate.view <= state.final_view:
         return
     if certificate.kind == FINALIZE and message.block is not None:
-        remembered = state.peers[peer]
-        remembered.final_height = max(remembered.final_height, message.block.height)
+        state.hear_final(peer, message.block.height)
     rounds.receive_certificate(state, peer, message)
 
 

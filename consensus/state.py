@@ -15,13 +15,15 @@ from consensus.certificate import (
     Certificate,
     Seats,
 )
+from consensus.changing import Changing
 from consensus.claims import Claims
 from consensus.config import Config, Keys
 from consensus.effects import CancelTimer, Effect, Persist, Refuse, SetTimer
 from consensus.epochs import Sets, epoch_at
 from consensus.evidence import Evidence
 from consensus.inputs import Now
-from consensus.lanes import Held, Lanes
+from consensus.lane import Held
+from consensus.lanes import Lanes
 from consensus.leader import leader
 from consensus.messages import CertificateMessage, Cosignature, Message, Proposal, Vote
 from consensus.votes import Tally
@@ -147,6 +149,8 @@ class Waits:
     """When the newest proposal was made or came."""
     hinted_at: int = -(10**9)
     resend_ms: int = 0
+    fetch_due: int = 0
+    """When (steady ms) a fetch is over or a pull due, while neither changes."""
     missed_asks: int = 0
     """How often those whose messages came too early are still asked."""
     progress: tuple[int, ...] = ()
@@ -232,7 +236,9 @@ class State:
     issued: int = 0
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
     peers: dict[int, Peer] = field(default_factory=dict)
-    fetches: dict[str, Fetch] = field(default_factory=dict)
+    heard_final: int = 0
+    """The highest block that any peer was ever heard to have final."""
+    fetches: Changing[str, Fetch] = field(default_factory=Changing)
     served: Served = field(default_factory=Served)
     planned: tuple[object, tuple[Tip, ...], int] | None = None
     """What the leader would propose: (what it depends on, tips, records)."""
@@ -270,6 +276,12 @@ class State:
         if found is None:
             found = self.rounds[view] = Round(view)
         return found
+
+    def hear_final(self, number: int, height: int) -> None:
+        """A peer has this block final, as it says."""
+        peer = self.peers[number]
+        peer.final_height = max(peer.final_height, height)
+        self.heard_final = max(self.heard_final, height)
 
     def fetched_view(self, peer: int, view: int) -> None:
         """A peer's certificate was new: if it is the last that was asked for, more may be asked."""

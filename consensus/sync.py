@@ -21,7 +21,7 @@ from consensus.effects import Send
 from consensus.epochs import epoch_end
 from consensus.finality import commit
 from consensus.gate import note_hint
-from consensus.lanes import Lane
+from consensus.lane import Lane
 from consensus.messages import (
     Blocks,
     FetchBatches,
@@ -37,6 +37,7 @@ from ledger.block import Tip, block_hash
 from ledger.errors import InvalidInput
 
 MISSED_ASKS: Final = 4
+NEVER: Final = 2**63
 PATIENCE_MAX: Final = 4
 """So many `fetch_retry_ms` a peer is waited for at most."""
 
@@ -100,8 +101,7 @@ def ask_missed(state: State) -> None:
 
 def receive_status(state: State, number: int, status: Status) -> None:
     """Upon a peer's status."""
-    peer = state.peers[number]
-    peer.final_height = max(peer.final_height, status.final_height)
+    state.hear_final(number, status.final_height)
     note_hint(state, number, Hint(status.tips, False))
     behind = (status.epoch, status.view) < (state.epoch, state.view) or (
         status.certified_height < state.checkpoints.certified
@@ -119,7 +119,7 @@ def receive_blocks(state: State, number: int, message: Blocks) -> None:
     if fetch is not None and fetch.peer == number:
         del state.fetches["blocks"]
     last_height = message.blocks[-1].height
-    state.peers[number].final_height = max(state.peers[number].final_height, last_height)
+    state.hear_final(number, last_height)
     if message.blocks[0].epoch != state.epoch or last_height <= state.final.block.height:
         return
     if message.blocks[0].height > state.final.block.height + 1:
@@ -204,19 +204,31 @@ def note_batches(state: State, number: int, headers: Sequence[Header]) -> None:
 def fetch_missing(state: State) -> None:
     """Ask for whatever is missing and not yet asked for."""
     _fetch_blocks(state)
-    now = state.now.steady_ms
-    for lane in state.lanes:
-        due = lane.wanted_at is not None and lane.wanted_at <= now
-        if due or lane.number in state.wanted or not lane.on_branch(lane.final):
-            _fetch_lane(state, lane)
-    times = [fetch.until for fetch in state.fetches.values()]
-    times += [
-        lane.wanted_at
-        for lane in state.lanes
-        if lane.wanted_at is not None and _key(lane) not in state.fetches
-    ]
+    lanes, now = state.lanes, state.now.steady_ms
+    missing = lanes.astray | state.wanted.keys()
+    if _is_due(state):
+        missing |= {number for number, at in lanes.pulls.items() if at <= now}
+    for number in sorted(missing):
+        _fetch_lane(state, lanes.lanes[number])
+    if _is_due(state):
+        _arm(state)
+
+
+def _is_due(state: State) -> bool:
+    """Whether a fetch or a pull may be due, or may be waited for that was not."""
+    has_changed = state.fetches.has_changed or state.lanes.pulls.has_changed
+    return has_changed or state.waits.fetch_due <= state.now.steady_ms
+
+
+def _arm(state: State) -> None:
+    """Find out when the next fetch is over or pull due, and set the timer for it."""
+    fetches, pulls = state.fetches, state.lanes.pulls
+    times = [fetch.until for fetch in fetches.values()]
+    times += [at for number, at in pulls.items() if _key(number) not in fetches]
+    state.waits.fetch_due = min(times, default=NEVER)
+    fetches.has_changed = pulls.has_changed = False
     if times:
-        state.set_timer("fetch", max(min(times), now + 1))
+        state.set_timer("fetch", max(state.waits.fetch_due, state.now.steady_ms + 1))
     else:
         state.cancel_timer("fetch")
 
@@ -225,7 +237,8 @@ def expire(state: State) -> None:
     """Upon the `fetch` timer: give up on peers that did not answer, and on what they hinted."""
     now = state.now.steady_ms
     for key in [key for key, fetch in state.fetches.items() if fetch.until <= now]:
-        fetch = state.fetches.pop(key)
+        fetch = state.fetches[key]
+        del state.fetches[key]
         if key.startswith("batches "):
             lane = state.lanes.lanes[int(key.removeprefix("batches "))]
             lane.ahead.pop(fetch.peer, None)
@@ -236,7 +249,7 @@ def expire(state: State) -> None:
 
 def _fetch_blocks(state: State) -> None:
     height = state.final.block.height
-    if "blocks" in state.fetches or all(p.final_height <= height for p in state.peers.values()):
+    if state.heard_final <= height or "blocks" in state.fetches:
         return
     if height >= epoch_end(state.config, state.epoch):
         return
@@ -250,7 +263,7 @@ def _fetch_lane(state: State, lane: Lane) -> None:
     limits = state.config.limits
     if lane.bytes >= limits.lane_bytes_max and state.issued:
         return
-    under_way = state.fetches.get(_key(lane))
+    under_way = state.fetches.get(_key(lane.number))
     tip, holders = _needed(state, lane)
     for_block = tip is not None
     if under_way is not None and (under_way.for_block or tip in (None, under_way.tip)):
@@ -262,16 +275,15 @@ def _fetch_lane(state: State, lane: Lane) -> None:
     above = state.lanes.held_above(tip)
     tip, holders = _unvouched(state, lane, above, tip, holders)
     message = FetchBatches(lane.number, above, tip)
-    number = ask(state, _key(lane), message, holders) or ask(
-        state, _key(lane), message, state.peers_up()
-    )
+    key = _key(lane.number)
+    number = ask(state, key, message, holders) or ask(state, key, message, state.peers_up())
     if number:
-        until = state.fetches[_key(lane)].until
-        state.fetches[_key(lane)] = Fetch(number, until, above, tip, for_block)
+        until = state.fetches[key].until
+        state.fetches[key] = Fetch(number, until, above, tip, for_block)
 
 
-def _key(lane: Lane) -> str:
-    return f"batches {lane.number}"
+def _key(lane: int) -> str:
+    return f"batches {lane}"
 
 
 def _needed(state: State, lane: Lane) -> tuple[Tip | None, list[int]]:
@@ -300,20 +312,18 @@ def _unvouched(
 
 def _hinted(state: State, lane: Lane) -> tuple[Tip | None, list[int]]:
     """The highest tip of a lane that was hinted and did not come, and who hinted it."""
-    if lane.wanted_at is None or lane.wanted_at > state.now.steady_ms:
+    pulls, now = state.lanes.pulls, state.now.steady_ms
+    if lane.number not in pulls or pulls[lane.number] > now:
         return None, []
     # Who gave batches of a later epoch would give them again: they are of no use before it begins.
-    ahead = [
-        number
-        for number in lane.ahead
-        if number in state.peers_up() and lane.early.get(number, 0) <= state.lane_epoch
-    ]
-    lane.wanted_at = None
+    up = set(state.peers_up())
+    ahead = [n for n in lane.ahead if n in up and lane.early.get(n, 0) <= state.lane_epoch]
+    del pulls[lane.number]
     if not ahead and any(lane.early.get(each, 0) > state.lane_epoch for each in lane.ahead):
-        lane.wanted_at = state.now.steady_ms + state.config.timing.fetch_retry_ms
+        pulls[lane.number] = now + state.config.timing.fetch_retry_ms
     if not ahead or lane.bytes >= state.config.limits.lane_bytes_max:
         return None, []
-    lane.wanted_at = state.now.steady_ms + state.config.timing.fetch_retry_ms
+    pulls[lane.number] = now + state.config.timing.fetch_retry_ms
     tip = max((lane.ahead[number] for number in ahead), key=lambda each: each.height)
     return tip, [number for number in ahead if lane.ahead[number] == tip]
 

@@ -58,7 +58,7 @@ def pending_records(state: State) -> int:
 def describe(state: State) -> Description:
     """Where consensus stands now."""
     waits = []
-    if any(lane.covered.height > lane.final.height for lane in state.lanes):
+    if state.lanes.uncut:
         waits.append(TIPS_WAIT)
     if pacing.erase_work(state):
         waits.append(LEAVES_WAIT)

@@ -4,7 +4,7 @@ The first vote of a validator counts. A later one for another block is a conflic
 keeps as evidence; it never counts.
 """
 
-from collections.abc import Iterable
+from collections.abc import ItemsView
 from enum import Enum
 
 from consensus.certificate import Signed
@@ -21,9 +21,10 @@ class Counted(Enum):
 class Tally:
     """Votes of one kind in one view, whose signatures have been checked."""
 
-    __slots__ = ("_votes", "late")
+    __slots__ = ("_counts", "_votes", "late")
 
     def __init__(self) -> None:
+        self._counts: dict[bytes, int] = {}
         self._votes: dict[int, tuple[bytes, bytes]] = {}
         self.late: dict[int, tuple[bytes, bytes]] = {}
         """Votes for what is certified already: neither checked nor counted, but kept beside what
@@ -41,19 +42,20 @@ class Tally:
         counted = self.look(number, hash_)
         if counted is Counted.ADDED:
             self._votes[number] = (hash_, signature)
+            self._counts[hash_] = self._counts.get(hash_, 0) + 1
         return counted
 
     def vote_of(self, number: int) -> tuple[bytes, bytes] | None:
         """The (hash, signature) that counts for a validator."""
         return self._votes.get(number)
 
-    def items(self) -> Iterable[tuple[int, tuple[bytes, bytes]]]:
+    def items(self) -> ItemsView[int, tuple[bytes, bytes]]:
         """All that count: (number, (hash, signature))."""
         return self._votes.items()
 
     def count(self, hash_: bytes) -> int:
         """How many validators voted for a block."""
-        return sum(vote[0] == hash_ for vote in self._votes.values())
+        return self._counts.get(hash_, 0)
 
     def signatures(self, hash_: bytes, count: int) -> tuple[Signed, ...]:
         """The first `count` signatures for a block, ascending by number."""

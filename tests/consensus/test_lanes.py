@@ -1,10 +1,14 @@
 """Lanes: coverage by hints, siblings, paths, executed cuts; beside a slow literal reference."""
 
+from collections import Counter
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consensus.lanes import Held, Lane, Lanes, Path, new_lane
+from consensus.lane import Held, Lane, new_lane
+from consensus.lanes import Lanes, Path
 from ledger.batch import Batch, Header
 from ledger.block import Tip
 
@@ -158,12 +162,77 @@ def test_nobody_is_asked_to_hint_what_it_cannot() -> None:
     made, lane = lanes()
     made.hold(lane, held("a", 1))
     made.hold(lane, held("b", 1))
-    assert made.short_of_quorum(lane) == [2, 3, 4]
+    assert [*made.short_of_quorum(lane)] == [2, 3, 4]
     made.hint(3, tip("b", 1))
-    assert made.short_of_quorum(lane) == [2, 4], "3 holds the sibling"
+    assert [*made.short_of_quorum(lane)] == [2, 4], "3 holds the sibling"
     made.hint(2, tip("a", 1))
     made.hint(4, tip("a", 1))
-    assert made.short_of_quorum(lane) == []
+    assert [*made.short_of_quorum(lane)] == []
+
+
+def waits_of(made: Lanes) -> tuple[set[int], set[int], set[int]]:
+    """What `Lanes` keeps as sets, computed anew."""
+    return (
+        {lane.number for lane in made if lane.covered.height > lane.final.height},
+        {lane.number for lane in made if lane.top.height > lane.covered.height},
+        {lane.number for lane in made if not lane.on_branch(lane.final)},
+    )
+
+
+def covered_height(made: Lanes, lane: Lane) -> int:
+    """The highest batch that q members hint, counted hint by hint."""
+    counts: Counter[int] = Counter()
+    found = lane.final.height
+    for branch in "ab":
+        counts = Counter()
+        for peer in made.members & set(lane.hints):
+            hinted = lane.hints.get(peer)
+            at = made.held.get(hinted.hash) if hinted is not None else None
+            while at is not None and at.header.height > lane.final.height:
+                counts[at.header.height] += at.hash == hash_of(branch, at.header.height)
+                at = made.held.get(at.header.previous)
+        enough = (height for height, count in counts.items() if count >= made.quorum)
+        found = max(found, max(enough, default=0))
+    return found
+
+
+STEPS = st.one_of(
+    st.tuples(st.just("hold"), st.sampled_from("ab"), st.integers(1, 5)),
+    st.tuples(st.just("hint"), st.integers(2, 5), st.sampled_from("ab"), st.integers(1, 5)),
+    st.tuples(st.just("finalize"), st.sampled_from("ab"), st.integers(1, 5)),
+    st.tuples(st.just("execute")),
+    st.tuples(st.just("prune")),
+    st.tuples(st.just("clear")),
+    st.tuples(st.just("seat"), st.sets(st.integers(1, 5), min_size=2), st.integers(1, 4)),
+)
+
+
+@given(st.lists(STEPS, max_size=40))
+def test_what_lanes_wait_for_is_known_at_every_step(steps: list[tuple[Any, ...]]) -> None:
+    """Branch b leaves branch a at its first batch; only one of them becomes final."""
+    made, lane = lanes()
+    for kind, *args in steps:
+        if kind == "hold":
+            batch = held(*args)
+            is_new = batch.hash not in made.held and batch.header.height > lane.base.height
+            if is_new and made.successor_of(lane, batch.header) is not None:
+                made.hold(lane, batch)
+        elif kind == "hint":
+            made.hint(args[0], tip(args[1], args[2]))
+        elif kind == "finalize":
+            name = chr(lane.final.hash[0])
+            if not lane.final.height or name == args[0]:
+                made.finalize({2: tip(*args)})
+        elif kind == "execute" and isinstance(made.path(lane.base, lane.final), list):
+            made.execute({2: lane.final})
+        elif kind == "prune":
+            made.prune(lane, 8)
+        elif kind == "clear" and lane.final == lane.base:
+            made.clear(lane)
+        elif kind == "seat":
+            made.seat(args[1], args[0])
+        assert (made.uncut, made.uncovered, made.astray) == waits_of(made)
+        assert lane.covered.height == covered_height(made, lane)
 
 
 def is_below(low: tuple[str, int], high: tuple[str, int], fork: int) -> bool:

@@ -10,7 +10,8 @@ from consensus.config import Config, Keys, Limits
 from consensus.effects import BatchVoid, Broadcast, Effect, Persist, Refuse, Send, Unsealed
 from consensus.epochs import NEWEST_SETS, Sets
 from consensus.inputs import Executed, LinkDown, LinkUp, Received, SealBatch
-from consensus.lanes import Held, Lanes, new_lane
+from consensus.lane import Held, new_lane
+from consensus.lanes import Lanes
 from consensus.messages import Batches, FetchBatches, Hint, Question, Status, Vote
 from consensus.seating import keys_of
 from consensus.state import Candidate, Final, State
@@ -185,7 +186,7 @@ def test_a_cleared_lane_begins_at_its_base_again() -> None:
     lanes.hint(1, Tip(2, 7, b"\x01" * 32))
     assert lane.covered.height == 2
     assert lanes.clear(lane) == [first, second]
-    assert lane == new_lane(2, CHAIN)
+    assert lane == Lanes(1, 1, [new_lane(2, CHAIN)], (1, 2)).lanes[2]
     assert set(lanes.held) == {other.hash}
     assert not lanes.orphans
 
