@@ -1,29 +1,38 @@
 """A mapping that tells whether it has changed: what follows from it is then found anew, and else
 not, however often it is asked for."""
 
+from collections.abc import Iterator, MutableMapping
 from typing import TypeVar
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 
-class Changing(dict[Key, Value]):
-    """It is changed by `[…] =`, `del` and `take` alone; `has_changed` is set then, and cleared by
-    who has seen to it."""
+class Changing(MutableMapping[Key, Value]):
+    """`has_changed` is set by every change, and cleared by who has seen to it."""
 
-    has_changed = True
+    __slots__ = ("_entries", "has_changed")
+
+    def __init__(self) -> None:
+        self._entries: dict[Key, Value] = {}
+        self.has_changed = False
+
+    def __getitem__(self, key: Key) -> Value:
+        return self._entries[key]
 
     def __setitem__(self, key: Key, value: Value) -> None:
         self.has_changed = True
-        super().__setitem__(key, value)
+        self._entries[key] = value
 
     def __delitem__(self, key: Key) -> None:
+        del self._entries[key]
         self.has_changed = True
-        super().__delitem__(key)
 
-    def take(self, key: Key) -> Value | None:
-        """Remove an entry, if it is there; its value."""
-        found = self.get(key)
-        if found is not None:
-            del self[key]
-        return found
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._entries

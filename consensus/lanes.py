@@ -270,7 +270,7 @@ class Lanes:
             known.clear()
         lane.top = lane.covered = lane.base
         lane.bytes = 0
-        self.pulls.take(lane.number)
+        self.pulls.pop(lane.number, None)
         self._sort(lane)
         return sorted(gone, key=lambda held: held.header.height)
 

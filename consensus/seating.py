@@ -56,7 +56,7 @@ def prepare(state: State, validators: tuple[Validator, ...]) -> None:
         if seat is not None and before is not None and seat.lane_key == before.lane_key:
             continue
         lane.closed = seat is None
-        state.fetches.take(f"batches {lane.number}")
+        state.fetches.pop(f"batches {lane.number}", None)
         if lane.number == state.config.me:
             state.memory.shown.clear()
         for held in state.lanes.clear(lane):

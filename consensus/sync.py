@@ -135,7 +135,7 @@ def receive_blocks(state: State, number: int, message: Blocks) -> None:
         state.refuse(number, "blocks_finalization")
         return
     silence.look(state, number, certificate)
-    commit(state, chain, certificate, message.tail, is_told=True)
+    commit(state, chain, certificate, message.tail)
     if message.checkpoint is not None:
         cosign.take_row(state, number, message.checkpoint)
 
@@ -237,8 +237,7 @@ def expire(state: State) -> None:
     """Upon the `fetch` timer: give up on peers that did not answer, and on what they hinted."""
     now = state.now.steady_ms
     for key in [key for key, fetch in state.fetches.items() if fetch.until <= now]:
-        fetch = state.fetches[key]
-        del state.fetches[key]
+        fetch = state.fetches.pop(key)
         if key.startswith("batches "):
             lane = state.lanes.lanes[int(key.removeprefix("batches "))]
             lane.ahead.pop(fetch.peer, None)
