@@ -16,11 +16,6 @@ from array import array
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from ledger.store import ENGAGEMENT, PAIR, RATER, SUMMARY
-
-KINDS: Final = frozenset(kind[0] for kind in (ENGAGEMENT, PAIR, RATER, SUMMARY))
-"""What execution asks for to learn that it is new."""
-
 FIRST_WORDS: Final = 1 << 16
 KEYS_PER_WORD: Final = 4
 """16 bits a key: some 2 of 100 absent keys are looked for in vain."""
@@ -28,7 +23,7 @@ TURN_KEYS: Final = 2_000
 
 
 class Absent:
-    """Knows of keys of `KINDS` only. For one thread."""
+    """Knows of keys of `recent.KINDS` only. For one thread."""
 
     __slots__ = ("_filters", "_room", "_words_max", "is_whole")
 

@@ -32,7 +32,6 @@ import plyvel
 from ledger.errors import KEYS_LOST, Misconfigured, StoreDamaged
 from ledger.store import META, Changes
 from node.bounds import Bounds
-from node.storage import absent
 from node.storage.absent import Absent
 from node.storage.faults import text_of, unreadable
 from node.storage.opening import open_db
@@ -99,7 +98,7 @@ class LevelStore:
         if is_kept:
             if (known := self._recent.find(key)) is not UNKNOWN:
                 return known
-            if key[0] in absent.KINDS and self._absent.lacks(key):
+            if self._absent.lacks(key):
                 return None
         for waiting in self._layers:
             if key in waiting:
@@ -154,14 +153,14 @@ class LevelStore:
             yield from _present(fresh.pop(), waiting)
 
     def learn(self) -> Generator[None, None, None]:
-        """Find out in short turns which rows of the kinds of `absent.py` stand on disk; once it is
-        done, rows that do not need not be looked for.
+        """Find out in short turns which rows of the kinds that are kept in memory stand on disk;
+        once it is done, rows that do not need not be looked for.
 
         Raises:
             StoreDamaged: the disk cannot be read.
         """
         try:
-            yield from self._absent.learn(self._keys_on_disk(absent.KINDS))
+            yield from self._absent.learn(self._keys_on_disk(KINDS))
         except (plyvel.Error, OSError) as error:
             raise unreadable(self._folder, b"", error) from error
 
@@ -202,8 +201,7 @@ class LevelStore:
             group = self._groups[-1]
             group.update(changes)
             self._is_written = True
-            self._absent.add(self._recent.unseen(changes, absent.KINDS))
-            self._recent.update(changes)
+            self._absent.add(self._recent.update(changes))
             group.erasing.update(erased)
             if on_durable is not None:
                 group.callbacks.append(on_durable)

@@ -44,21 +44,15 @@ class Recent:
         self._younger[key] = value
         self._turn()
 
-    def unseen(self, changes: Changes, kinds: frozenset[int]) -> list[bytes]:
-        """The keys of rows of these kinds that are to be written where, as far as is known here,
-        nothing stands."""
-        younger, older = self._younger.get, self._older.get
-        return [
-            key
-            for key, row in changes.items()
-            if key[0] in kinds and row is not None and younger(key) is None and older(key) is None
-        ]
-
-    def update(self, changes: Changes) -> None:
-        """Take in what is written, of the kinds that are kept."""
-        kinds = KINDS
-        self._younger.update({key: row for key, row in changes.items() if key[0] in kinds})
+    def update(self, changes: Changes) -> list[bytes]:
+        """Take in what is written, of the kinds that are kept; the keys of those rows where, as far
+        as was known here, nothing stood."""
+        kinds, younger, older = KINDS, self._younger.get, self._older.get
+        kept = {key: row for key, row in changes.items() if key[0] in kinds}
+        new = [key for key in kept if younger(key) is None and older(key) is None]
+        self._younger.update(kept)
         self._turn()
+        return new
 
     def _turn(self) -> None:
         if len(self._younger) >= self._generation_max:

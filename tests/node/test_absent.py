@@ -66,7 +66,7 @@ def open_store(folder, bounds=BOUNDS):
     return LevelStore(folder, bounds, lambda run: run())
 
 
-@pytest.mark.parametrize("kind", sorted(absent.KINDS | recent.KINDS))
+@pytest.mark.parametrize("kind", sorted(recent.KINDS))
 def test_a_store_finds_old_and_new_rows_whatever_it_has_learnt(tmp_path, kind):
     kind = bytes([kind])
     old, during, later, never = (numbered(300, start=1_000 * at, kind=kind) for at in range(4))
