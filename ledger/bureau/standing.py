@@ -12,7 +12,7 @@ A rating changes the tally of the party that is *rated*, in either direction; th
 that rates gives the standing that is written into the annotation, both as they stood just before
 the record's position. Who rates many of late lifts each of them less: what a good rating adds is
 `standing · H / (H + ratings given of late)`, H = lift_half. Divisions and shifts round down. The
-sums stop at 2^52.
+sums stop at 2^48, so that `rater_bad_factor` times one stays below 2^53.
 
 A platform's tally counts what its workers' first results are like (the newcomers' rate), how many
 of its engagements it has closed, and holds its offset (`ledger/bureau/offset.py`).
@@ -28,7 +28,7 @@ from ledger.bureau.model import Q16_ONE, Model, Share
 from ledger.encoding import PlatformNumber, Uint, Value
 from ledger.parameters import Scale
 
-SUM_MAX: Final = 2**52
+SUM_MAX: Final = 2**48
 REGARD_MAX: Final = 2**36
 ATTESTED: Final = frozenset({"document", "in-person"})
 OFFSET_ZERO: Final = 2**18

@@ -141,6 +141,7 @@ def _reconciled(numbers: dict[str, int]) -> dict[str, int]:
         "offset_given_half": 1,
         "doubt_half": 1,
         "weak_lift_from": 1,
+        "strong_lift_from": 1,
         "attested_weight": 656,
         "interval_weight": 656,
         "points_per_doubling": 1,

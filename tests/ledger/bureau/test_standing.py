@@ -10,6 +10,7 @@ from ledger.bureau.model import FIRST_MODEL, Q16_ONE
 from ledger.bureau.standing import (
     NEW_PLATFORM,
     OFFSET_ZERO,
+    SUM_MAX,
     RaterTally,
     after_open,
     after_outcome,
@@ -24,7 +25,7 @@ from ledger.bureau.standing import (
 from ledger.parameters import FIRST_SCALES, Scale
 
 STARS = next(scale for scale in FIRST_SCALES if scale.code == "stars-5")
-sums = st.integers(0, 2**52)
+sums = st.integers(0, SUM_MAX)
 
 
 def test_an_unknown_rater_has_no_standing_and_a_verified_one_more_than_half():
@@ -38,7 +39,8 @@ def test_an_unknown_rater_has_no_standing_and_a_verified_one_more_than_half():
 @given(sums, sums, st.booleans())
 def test_standing_is_its_formula(good, bad, attested):
     found = standing(RaterTally(good, bad, attested), FIRST_MODEL)
-    regard = Fraction(good - 2 * bad + (10 * Q16_ONE if attested else 0), Q16_ONE)
+    bad *= FIRST_MODEL.rater_bad_factor
+    regard = Fraction(good - bad + (10 * Q16_ONE if attested else 0), Q16_ONE)
     regard = min(Fraction(2**20), max(Fraction(0), regard))
     assert 0 <= found < Q16_ONE
     assert abs(
@@ -56,7 +58,7 @@ def test_good_ratings_raise_and_bad_ones_lower(good, grade, rater):
 
 
 def test_sums_stop_rather_than_overflow():
-    full = RaterTally(2**52, 2**52, attested=True)
+    full = RaterTally(SUM_MAX, SUM_MAX, attested=True)
     assert after_rating(full, Q16_ONE, Q16_ONE - 1, 0, FIRST_MODEL) == full
     assert after_rating(full, -Q16_ONE, Q16_ONE - 1, 0, FIRST_MODEL) == full
 
