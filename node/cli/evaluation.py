@@ -66,6 +66,9 @@ def score(
     bulk: Annotated[
         bool, typer.Option("--bulk", help="Instead: score many made-up subjects over all cores.")
     ] = False,
+    shared: Annotated[
+        int, typer.Option(min=0, max=10_000, help="Instead: workers whom two platforms share.")
+    ] = 0,
     subjects: Annotated[int, typer.Option(min=1, max=100_000_000, help="Of --bulk.")] = 1_000_000,
     jobs: Annotated[int, typer.Option(min=0, max=256, help="Of --bulk; 0: one a core.")] = 0,
     compare: CompareOption = None,
@@ -80,6 +83,9 @@ def score(
         figures = _bulk(model, subjects, seed, jobs)
         show_figures(figures, as_json=as_json, earlier=earlier)
         raise typer.Exit(0 if figures["file_ms_best"] <= figures["file_ms_must"] else 1)
+    if shared:
+        show_figures(_shared(model, shared, seed), as_json=as_json, earlier=earlier)
+        raise typer.Exit(0)
     from node.evaluation.fairness import read_groups  # noqa: PLC0415
     from node.evaluation.ground import load_model  # noqa: PLC0415 - only this command needs it
     from node.evaluation.run import Plan, check_models  # noqa: PLC0415
@@ -112,6 +118,13 @@ def _bulk(model: Path | None, subjects: int, seed: int, jobs: int) -> Figures:
             on_progress=lambda share: bars("scored", share),
         )
     return figures
+
+
+def _shared(model: Path | None, workers: int, seed: int) -> Figures:
+    from node.evaluation.ground import load_model  # noqa: PLC0415 - only this command needs it
+    from node.evaluation.sharing import measure_sharing  # noqa: PLC0415
+
+    return measure_sharing(load_model(model), workers, seed)
 
 
 def _rows(figures: Figures) -> dict[str, tuple[str, str]]:

@@ -43,7 +43,7 @@ from ledger.parameters import Parameters
 from ledger.records import TAGS, Record, encode_record
 from ledger.records.engagement import EngagementOpen, EngagementOutcome
 from ledger.records.rating import Rating
-from ledger.records.subject import Assurance, SubjectRegister
+from ledger.records.subject import Assurance, SubjectLink, SubjectRegister
 from ledger.rows import HeaderRow, LeafRow, header_key, leaf_key, submission_key
 from ledger.state import State, apply_block, found
 from ledger.store import Changes, MemoryStore, Store
@@ -86,6 +86,7 @@ class Course:
         self._waiting: dict[int, list[Record]] = {}
         self._summaries: tuple[int, dict[int, PlatformTally | None]] = (-1, {})
         self._parties: dict[bytes, tuple[Key, Key]] = {}
+        self._signed: dict[Record, bytes] = {}
 
     def branch(self) -> Self:
         """A course that begins where this one is; this one is not to go on before it has ended."""
@@ -103,14 +104,19 @@ class Course:
 
     # --- what happens ---
 
-    def register(self, platform: int, name: str, at_ms: int) -> None:
-        """Register who goes by this name, unless that is done."""
-        key = (platform, handle_of(name))
-        if key in self._files:
+    def register(self, platform: int, name: str, at_ms: int, key: bytes = b"") -> None:
+        """Register who goes by this name, unless that is done; `key`: what they sign by."""
+        handle = handle_of(name)
+        if (platform, handle) in self._files:
             return
         assurance: Assurance = "document" if name in self._data.verified else "none"
-        self._files[key] = []
-        self._tell(platform, SubjectRegister(platform, at_ms, key[1], b"", assurance))
+        self._files[platform, handle] = []
+        self._tell(platform, SubjectRegister(platform, at_ms, handle, key, assurance))
+
+    def link(self, record: SubjectLink, signatures: bytes) -> None:
+        """Two files are one person's. Who has links is asked about by `answer_from_store`."""
+        self._signed[record] = signatures
+        self._tell(record.platform, record)
 
     def open(self, events: Iterable[Event], at_ms: int) -> None:
         """Open the engagements of events that are to come, all at this time."""
@@ -214,7 +220,7 @@ class Course:
         below = self._tips.get(lane)
         items = tuple(
             Submission(sha256(b"salt", (self.records + nth).to_bytes(8), lane.to_bytes(4))[:16],
-                       encode_record(record), b"")
+                       encode_record(record), self._signed.get(record, b""))
             for nth, record in enumerate(records)
         )  # fmt: skip
         header = Header(
@@ -236,7 +242,7 @@ class Course:
 
     def _keep(self, record: Record, row: bytes | None) -> None:
         """The fact that a record has become, in each file that the score reads it in."""
-        if TAGS[type(record)] not in READ_TYPES:
+        if TAGS[type(record)] not in READ_TYPES or isinstance(record, SubjectLink):
             return
         assert row is not None, "an accepted record has its row"
         leaf = decode(LeafRow, row, bytes_max=len(row), what="leaf row")
@@ -256,8 +262,13 @@ class Course:
         """The bureau's answer about a worker."""
         handle = handle_of(name)
         question = Question(platform, handle, "worker", "", as_of_ms)
-        files = [OpenFile(platform, handle, self._files.get((platform, handle), ()))]
+        files = [self.file(platform, name)]
         return score(files, self.summary(platform), self.parameters, question)
+
+    def file(self, platform: int, name: str) -> OpenFile:
+        """The file as the score reads it, without links."""
+        handle = handle_of(name)
+        return OpenFile(platform, handle, self._files.get((platform, handle), ()))
 
     def summary(self, platform: int) -> PlatformTally | None:
         """The platform's summary as the index holds it: that of the last epoch's end."""
