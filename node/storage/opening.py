@@ -33,6 +33,7 @@ def open_db(folder: Path, bounds: Bounds) -> Any:
                 write_buffer_size=bounds.write_buffer_bytes,
                 lru_cache_size=bounds.block_cache_bytes,
                 max_open_files=bounds.open_files_max,
+                max_file_size=bounds.table_bytes_max,
                 bloom_filter_bits=10,
                 compression=None,  # keys, hashes and sealed rows do not shrink; trying costs twice
             )
