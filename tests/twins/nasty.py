@@ -39,7 +39,7 @@ Draw = Callable[[random.Random], int]
 def nasty_case(seed: str) -> tuple[str, Case]:
     """The case of a seed, and what kind of case it is."""
     rng = random.Random(seed)
-    kind = rng.choices(("wild", "plain", "nasty", "many", "long"), (15, 25, 50, 9.8, 0.2))[0]
+    kind = rng.choices(("wild", "plain", "nasty", "many", "long"), (20, 25, 50, 4.95, 0.05))[0]
     if kind == "wild":
         return kind, random_case(rng.getrandbits(48))
     parameters = _parameters(rng, plain=kind == "plain")
