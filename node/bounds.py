@@ -31,8 +31,8 @@ class Bounds:
     absent_pause_s: float = 0.02
     """Between two turns of finding them out after a start."""
     table_bytes_max: int = 16 * 1_024 * 1_024
-    """A table of LevelDB. With 2 MiB, its usual, a ledger of a million records has more of them than
-    are kept open, and a query opens, reads and checks the index of nearly each one that it asks."""
+    """A table of LevelDB. With 2 MiB, its usual, a ledger of a million records has more of them
+    than are kept open, and a query opens, reads and checks the index of nearly every one."""
     open_files_max: int = 512
     """Tables that are kept open, their indexes and filters in memory: some 300 KiB each."""
     erased_waiting_max: int = 65_536

@@ -13,9 +13,9 @@ some standing:
 Each worker of B counts once for each A. When `transfer_window` workers are counted, all is halved.
 The weight's posterior has the density 2^−(loss(w) + transfer_prior · (w − elsewhere_weight)²), the
 losses drawn smoothly through the five. The weight is `elsewhere_weight`, moved as far as the losses
-move the mean; the interval (90 %) is where the posterior is densest. Without shared workers nothing is moved.
-A can neither open nor close B's engagements, and what it says after an open is
-too late; what B says moves nothing but what A's evidence weighs in answers about B's own workers.
+move the mean; the interval (90 %) is where the posterior is densest. Without shared workers nothing
+is moved. A can neither open nor close B's engagements, and what it says after an open is too late;
+what B says moves nothing but what A's evidence weighs in answers about B's own workers.
 """
 
 from collections.abc import Iterable, Sequence

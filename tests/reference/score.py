@@ -94,7 +94,7 @@ def last_word(good, bad, as_of, model):
     return found
 
 
-def probability(pieces, as_of, rate_q16, offset_q16, model, weights=None):
+def probability(pieces, as_of, rate_q16, offset_q16, model, *, weights=None):
     """`weights`: of evidence from elsewhere, by platform (Q16)."""
     weights = weights or {}
     limit = model.adverse_stop_days * DAY_MS

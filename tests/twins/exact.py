@@ -92,7 +92,7 @@ def apart(
         newcomer_rate(known, model),
         offset_of(known),
         model,
-        weights,
+        weights=weights,
     )
     return abs(Fraction(answer.probability_q16, Q16_ONE) - exact), len(folded.evidence)
 

@@ -97,7 +97,9 @@ def test_integers_are_close_to_exact_arithmetic(evidence, tally):
     found = answer_of(evidence, tally)
     rate = newcomer_rate(tally, FIRST_MODEL)
     weights = {each.platform: each.weight_q16 for each in found.transfers}
-    exact = reference.probability(evidence, NOW, rate, offset_of(tally), FIRST_MODEL, weights)
+    exact = reference.probability(
+        evidence, NOW, rate, offset_of(tally), FIRST_MODEL, weights=weights
+    )
     assert abs(Fraction(found.probability_q16, Q16_ONE) - exact) < Fraction(25, 10_000)
 
 
