@@ -40,8 +40,8 @@ class Hints:
 
     _tips: dict[int, Tip] = field(default_factory=dict)
     _members: frozenset[int] = frozenset()
-    counts: dict[bytes, int] = field(default_factory=dict)
-    """Batch → how many members hint it."""
+    counts: dict[tuple[int, bytes], int] = field(default_factory=dict)
+    """(Height, hash) of a batch → how many members hint it."""
     counted: int = 0
     """How many members hint any."""
 
@@ -61,7 +61,8 @@ class Hints:
         self.drop(peer)
         self._tips[peer] = tip
         if peer in self._members:
-            self.counts[tip.hash] = self.counts.get(tip.hash, 0) + 1
+            batch = tip.height, tip.hash
+            self.counts[batch] = self.counts.get(batch, 0) + 1
             self.counted += 1
 
     def drop(self, peer: int) -> None:
@@ -70,9 +71,10 @@ class Hints:
         if tip is None or peer not in self._members:
             return
         self.counted -= 1
-        self.counts[tip.hash] -= 1
-        if not self.counts[tip.hash]:
-            del self.counts[tip.hash]
+        batch = tip.height, tip.hash
+        self.counts[batch] -= 1
+        if not self.counts[batch]:
+            del self.counts[batch]
 
     def drop_through(self, height: int, *, but: int) -> None:
         """Forget all up to a height, but one peer's."""
@@ -114,6 +116,21 @@ class Lane:
     bytes: int = 0
     closed: bool = False
     """A former member's: it ends at its base."""
+
+    def covered_by(self, quorum: int) -> Tip | None:
+        """The highest batch that so many members' hints cover, or the final one; None: some hint
+        what is off the branch."""
+        if self.hints.counted < quorum:
+            return self.final
+        above, final, branch = 0, self.final.height, self.branch
+        found = self.final
+        for (height, hash_), count in sorted(self.hints.counts.items(), reverse=True):
+            if height > final and branch.get(height) != hash_:
+                return None
+            above += count
+            if above >= quorum and found is self.final and height > final:
+                found = Tip(self.number, height, hash_)
+        return found
 
     def on_branch(self, tip: Tip) -> bool:
         """Whether the tip is this node's branch at its height (executed tips are)."""

@@ -170,22 +170,16 @@ class Lanes:
         self._sort(lane)
 
     def _cover(self, lane: Lane) -> int:
-        lane.covered = self._covered(lane) if lane.hints.counted >= self.quorum else lane.final
+        found = lane.covered_by(self.quorum)
+        lane.covered = found if found is not None else self._covered_astray(lane)
         return lane.covered.height
 
-    def _covered(self, lane: Lane) -> Tip:
-        known = ((self.held.get(hash_), count) for hash_, count in lane.hints.counts.items())
-        floor = lane.final.height
-        hinted = [(held, count) for held, count in known if held and held.header.height > floor]
-        if all(lane.branch.get(held.header.height) == held.hash for held, _ in hinted):
-            counts, above = {}, 0
-            for held, count in sorted(hinted, key=lambda each: -each[0].header.height):
-                above = counts[held.hash] = above + count
-        else:
-            counts = {}
-            for top, count in hinted:
-                for held in self._down(top.hash, floor):
-                    counts[held.hash] = counts.get(held.hash, 0) + count
+    def _covered_astray(self, lane: Lane) -> Tip:
+        """The highest that q hints cover, where some hint what is off the branch here."""
+        counts: dict[bytes, int] = {}
+        for (_, hash_), count in lane.hints.counts.items():
+            for held in self._down(hash_, lane.final.height):
+                counts[held.hash] = counts.get(held.hash, 0) + count
         enough = [self.held[hash_].tip for hash_, count in counts.items() if count >= self.quorum]
         return max(enough, key=lambda tip: tip.height, default=lane.final)
 

@@ -1,13 +1,12 @@
 """A whole network on a virtual clock: nodes with their shells, disks, links and clocks.
 
 A node's shell carries out effects in their order. What stands behind a `Persist` waits until it is
-durable, but for executions that are due before: a flush takes a seeded while and makes durable
-whatever had gathered. A crash loses what was not flushed, everything in memory, and all timers; a
-restart has the disk's rows alone.
+durable: a flush takes a seeded while and makes durable whatever had gathered. A crash loses what
+was not flushed, everything in memory, and all timers; a restart has the disk's rows alone.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from hashlib import blake2b, sha256
 from random import Random
@@ -30,7 +29,6 @@ from consensus.effects import (
     Send,
     SetTimer,
     Unsealed,
-    is_due,
 )
 from consensus.inputs import Executed, Input, LinkDown, LinkUp, Now, Received, SealBatch, TimerFired
 from consensus.messages import Batches, Message, decode_message, encode_message
@@ -47,7 +45,6 @@ from ledger.store import HEADER, Changes, MemoryStore
 from tests.ledger.world import key_of
 from tests.simulation.checkers import Checker, Stood, Violation, check
 from tests.simulation.clock import Clock
-from tests.simulation.disk import Seen
 from tests.simulation.execution import Ledger, RealLedger, join, load, turn
 from tests.simulation.network import Network, Weather
 from tests.simulation.transcript import Recorder
@@ -55,6 +52,13 @@ from tests.simulation.transcript import Recorder
 CHAIN = sha256(b"a simulated network").digest()
 ORIGIN = "standing.example/simulation"
 WALL_MS = 1_700_000_000_000
+QUIET_MS = 15_000
+"""How long a settled network is watched: it must be silent by then."""
+LARGE = 31
+QUIET_LARGE_MS = 4_000
+"""With liars no network falls silent (fetches may go on for ever), and beyond `LARGE` that costs
+more than all before: it is watched for a little longer than the longest wait before sending again.
+"""
 
 Outgoing = Callable[["Node", int, Message], list[Message]]
 
@@ -71,6 +75,27 @@ class CheapKey:
 
 def cheap_verify(public: bytes, message: bytes, signature: bytes) -> bool:
     return blake2b(message, key=public).digest() == signature
+
+
+@dataclass(frozen=True)
+class Checksummed:
+    """A store as a node reads it: a damaged row is never given out."""
+
+    store: MemoryStore
+    damaged: set[bytes]
+
+    def get(self, key: bytes) -> bytes | None:
+        if key in self.damaged:
+            raise StoreDamaged("a row", "its checksum does not hold")
+        return self.store.get(key)
+
+    def scan(
+        self, start: bytes, stop: bytes, *, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
+        for key, value in self.store.scan(start, stop, reverse=reverse):
+            if key in self.damaged:
+                raise StoreDamaged("a row", "its checksum does not hold")
+            yield key, value
 
 
 def make_keys(n: int, *, real: bool) -> tuple[list[Keys], tuple[Validator, ...]]:
@@ -132,7 +157,7 @@ class Node:
         head = self.ledger.head
         if self.honest:
             self.cluster.checker.restarted(self.number, head.height, dict(head.cut))
-        reader = Seen(self.store, self.damaged, self.outbox)
+        reader = Checksummed(self.store, self.damaged)
         try:
             self.state, effects = simplex.restore(self.config, reader, head, self.now())
         except StoreDamaged:
@@ -225,8 +250,6 @@ class Node:
                     self._set_timer(timer, at)
                 case CancelTimer(timer):
                     self.timers.pop(timer, None)
-                case _ if self.up and is_due(effect, self.outbox):
-                    self._do(effect)
                 case _:
                     self.outbox.append(effect)
         self._drain()
@@ -716,7 +739,8 @@ class Cluster:
 
         Then look at all that must hold after a run (`FAULTS`, *after every run*)."""
         took = self.run_until(self.settled, limit_ms, "not settled")
-        self.run_ms(15_000)
+        is_large = len(self.nodes) > LARGE and self.hostile()
+        self.run_ms(QUIET_LARGE_MS if is_large else QUIET_MS)
         for node in self.honest():
             about = view.describe(node.state)
             false_hints = self.hostile() and about.waits == (view.TIPS_WAIT,)
