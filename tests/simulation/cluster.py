@@ -1,12 +1,13 @@
 """A whole network on a virtual clock: nodes with their shells, disks, links and clocks.
 
 A node's shell carries out effects in their order. What stands behind a `Persist` waits until it is
-durable: a flush takes a seeded while and makes durable whatever had gathered. A crash loses what
-was not flushed, everything in memory, and all timers; a restart has the disk's rows alone.
+durable, but for executions that are due before: a flush takes a seeded while and makes durable
+whatever had gathered. A crash loses what was not flushed, everything in memory, and all timers; a
+restart has the disk's rows alone.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from hashlib import blake2b, sha256
 from random import Random
@@ -29,6 +30,7 @@ from consensus.effects import (
     Send,
     SetTimer,
     Unsealed,
+    is_due,
 )
 from consensus.inputs import Executed, Input, LinkDown, LinkUp, Now, Received, SealBatch, TimerFired
 from consensus.messages import Batches, Message, decode_message, encode_message
@@ -45,6 +47,7 @@ from ledger.store import HEADER, Changes, MemoryStore
 from tests.ledger.world import key_of
 from tests.simulation.checkers import Checker, Stood, Violation, check
 from tests.simulation.clock import Clock
+from tests.simulation.disk import Seen
 from tests.simulation.execution import Ledger, RealLedger, join, load, turn
 from tests.simulation.network import Network, Weather
 from tests.simulation.transcript import Recorder
@@ -75,27 +78,6 @@ class CheapKey:
 
 def cheap_verify(public: bytes, message: bytes, signature: bytes) -> bool:
     return blake2b(message, key=public).digest() == signature
-
-
-@dataclass(frozen=True)
-class Checksummed:
-    """A store as a node reads it: a damaged row is never given out."""
-
-    store: MemoryStore
-    damaged: set[bytes]
-
-    def get(self, key: bytes) -> bytes | None:
-        if key in self.damaged:
-            raise StoreDamaged("a row", "its checksum does not hold")
-        return self.store.get(key)
-
-    def scan(
-        self, start: bytes, stop: bytes, *, reverse: bool = False
-    ) -> Iterator[tuple[bytes, bytes]]:
-        for key, value in self.store.scan(start, stop, reverse=reverse):
-            if key in self.damaged:
-                raise StoreDamaged("a row", "its checksum does not hold")
-            yield key, value
 
 
 def make_keys(n: int, *, real: bool) -> tuple[list[Keys], tuple[Validator, ...]]:
@@ -157,7 +139,7 @@ class Node:
         head = self.ledger.head
         if self.honest:
             self.cluster.checker.restarted(self.number, head.height, dict(head.cut))
-        reader = Checksummed(self.store, self.damaged)
+        reader = Seen(self.store, self.damaged, self.outbox)
         try:
             self.state, effects = simplex.restore(self.config, reader, head, self.now())
         except StoreDamaged:
@@ -250,6 +232,8 @@ class Node:
                     self._set_timer(timer, at)
                 case CancelTimer(timer):
                     self.timers.pop(timer, None)
+                case _ if self.up and is_due(effect, self.outbox):
+                    self._do(effect)
                 case _:
                     self.outbox.append(effect)
         self._drain()
