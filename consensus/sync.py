@@ -135,7 +135,7 @@ def receive_blocks(state: State, number: int, message: Blocks) -> None:
         state.refuse(number, "blocks_finalization")
         return
     silence.look(state, number, certificate)
-    commit(state, chain, certificate, message.tail)
+    commit(state, chain, certificate, message.tail, is_told=True)
     if message.checkpoint is not None:
         cosign.take_row(state, number, message.checkpoint)
 
