@@ -210,8 +210,9 @@ def excess_of(effects: Mapping[str, Effect], margin: float) -> dict[str, float]:
             found[name] = max(0.0, judged - most * (1 - margin))
         small = effects.get(f"{kind}-{SMALL}")
         if number == str(LARGE) and small is not None:
-            apart = abs(effect.after - small.after)
-            found[f"{kind} flat"] = max(0.0, apart - FLAT_MUST * (1 - margin))
+            more = effect.after - small.after
+            gained = -more if kind in LOWERS else more
+            found[f"{kind} flat"] = max(0.0, gained - FLAT_MUST * (1 - margin))
     return found
 
 
