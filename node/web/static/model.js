@@ -171,7 +171,7 @@ export function ratioQ16(part, rest) {
   return Math.max(1, found);
 }
 
-export function isqrt(n) {
+function isqrt(n) {
   let root = Math.floor(Math.sqrt(n));
   while (root * root > n) root -= 1;
   while ((root + 1) * (root + 1) <= n) root += 1;
