@@ -2,6 +2,7 @@
 
 import pytest
 
+from consensus.effects import Execute
 from tests.simulation.cluster import Cluster, quick_bounds
 
 
@@ -59,3 +60,26 @@ def test_all_restart_from_their_disks() -> None:
                 cluster.restart(number)
     cluster.settle()
     assert cluster.checker.certified[1] >= 5
+
+
+def test_who_was_away_executes_what_it_is_told_without_waiting_for_its_disk() -> None:
+    """Its own finalizations, made from votes here, wait for their rows."""
+    cluster = Cluster(4, 2, bounds=quick_bounds(1_000)).start()
+    told: list[tuple[int, bool]] = []
+    for node in cluster.nodes.values():
+        execute = node._execute
+
+        def noting(effect: Execute, number: int = node.number, execute=execute) -> None:  # type: ignore[no-untyped-def]
+            told.append((number, effect.is_told))
+            execute(effect)
+
+        node._execute = noting  # type: ignore[method-assign]
+    cluster.crash(4)
+    for round_ in range(5):
+        cluster.submit(1 + round_ % 3)
+        cluster.run_ms(600)
+    assert not any(is_told for _, is_told in told), "q votes were counted here"
+    told.clear()
+    cluster.restart(4)
+    cluster.settle()
+    assert [is_told for number, is_told in told if number == 4][:3] == [True] * 3
