@@ -112,6 +112,8 @@ class Lane:
     ahead: dict[int, Tip] = field(default_factory=dict)
     early: dict[int, int] = field(default_factory=dict)
     """Peer → the newest epoch of batches that it gave before that epoch's set was known here."""
+    unmet: dict[int, int] = field(default_factory=dict)
+    """Peer → how often it was asked for what it hinted, and gave nothing, since it last gave."""
     off: set[bytes] = field(default_factory=set)
     bytes: int = 0
     closed: bool = False

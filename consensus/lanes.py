@@ -163,6 +163,7 @@ class Lanes:
         for lane in self:
             lane.ahead.pop(peer, None)
             lane.early.pop(peer, None)
+            lane.unmet.pop(peer, None)
 
     def cover(self, lane: Lane) -> None:
         """Recompute the highest batch that q hints cover."""
@@ -260,7 +261,7 @@ class Lanes:
         for previous, (_, batch) in [*self.orphans.items()]:
             if batch.header.lane == lane.number:
                 del self.orphans[previous]
-        for known in (lane.branch, lane.hints, lane.ahead, lane.off):
+        for known in (lane.branch, lane.hints, lane.ahead, lane.unmet, lane.off):
             known.clear()
         lane.top = lane.covered = lane.base
         lane.bytes = 0

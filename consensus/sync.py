@@ -192,6 +192,7 @@ def note_batches(state: State, number: int, headers: Sequence[Header]) -> None:
         if fetch is None or fetch.peer != number or header.height != fetch.above + 1:
             continue
         state.peers[number].patience = max(1, state.peers[number].patience // 2)
+        state.lanes.lanes[header.lane].unmet.pop(number, None)
         claimants = state.claims.peers(header.lane, header.height)
         others = {each for each in state.peers_up() if not state.is_observer(each)}
         if not claimants or others - claimants:
@@ -203,6 +204,8 @@ def note_batches(state: State, number: int, headers: Sequence[Header]) -> None:
 
 def fetch_missing(state: State) -> None:
     """Ask for whatever is missing and not yet asked for."""
+    if state.waits.fetch_due <= state.now.steady_ms:
+        expire(state)  # now: where an input comes every ms, each would put the timer off
     _fetch_blocks(state)
     lanes, now = state.lanes, state.now.steady_ms
     missing = lanes.astray | state.wanted.keys()
@@ -234,13 +237,15 @@ def _arm(state: State) -> None:
 
 
 def expire(state: State) -> None:
-    """Upon the `fetch` timer: give up on peers that did not answer, and on what they hinted."""
+    """When a fetch is due: give up on peers that did not answer, and on what they hinted."""
     now = state.now.steady_ms
     for key in [key for key, fetch in state.fetches.items() if fetch.until <= now]:
         fetch = state.fetches.pop(key)
         if key.startswith("batches "):
             lane = state.lanes.lanes[int(key.removeprefix("batches "))]
             lane.ahead.pop(fetch.peer, None)
+            if not fetch.for_block:
+                lane.unmet[fetch.peer] = lane.unmet.get(fetch.peer, 0) + 1
             if fetch.peer in state.peers:
                 peer = state.peers[fetch.peer]
                 peer.overdue, peer.patience = 1, max(1, peer.patience // 2)
@@ -310,7 +315,9 @@ def _unvouched(
 
 
 def _hinted(state: State, lane: Lane) -> tuple[Tip | None, list[int]]:
-    """The highest tip of a lane that was hinted and did not come, and who hinted it."""
+    """A tip of a lane that was hinted and did not come, and who hinted it: the highest that is
+    hinted by those who have least often hinted what they did not give. (Liars hint high, and hint
+    again; each of them takes its turn once before it comes behind all who gave.)"""
     pulls, now = state.lanes.pulls, state.now.steady_ms
     if lane.number not in pulls or pulls[lane.number] > now:
         return None, []
@@ -323,6 +330,8 @@ def _hinted(state: State, lane: Lane) -> tuple[Tip | None, list[int]]:
     if not ahead or lane.bytes >= state.config.limits.lane_bytes_max:
         return None, []
     pulls[lane.number] = now + state.config.timing.fetch_retry_ms
+    least = min(lane.unmet.get(number, 0) for number in ahead)
+    ahead = [number for number in ahead if lane.unmet.get(number, 0) == least]
     tip = max((lane.ahead[number] for number in ahead), key=lambda each: each.height)
     return tip, [number for number in ahead if lane.ahead[number] == tip]
 
