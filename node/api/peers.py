@@ -5,7 +5,8 @@ the score is computed there (0.2 ms and more), and every score moves with time t
 comes. So the node asks the real model about a bounded sample of the same platform's subjects at a
 checkpoint, and says how many, and at which. They follow one another by handle, from a place that
 the checkpoint's seal decides: a fair draw, since handles are random (a platform that made its own
-otherwise would distort its own sample), and the same at every node that draws at that checkpoint.
+otherwise would distort its own sample), and the same at every node that draws at that checkpoint,
+but for files that have grown since, whose newest rows say how long they are.
 
 Comparable are subjects of the same platform, in the same role, whose file is not thin, and, where a
 domain is asked about, with evidence on it; workers, moreover, who have had an outcome there (so

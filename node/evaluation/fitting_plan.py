@@ -61,7 +61,8 @@ def load_plan(path: Path = CONFIG) -> FittingPlan:
         Misconfigured: names what does not fit.
     """
     try:
-        tables = parse_toml(path.read_bytes()[:_BYTES_MAX].decode("utf-8"))
+        with path.open("rb") as file:
+            tables = parse_toml(file.read(_BYTES_MAX).decode("utf-8"))
     except (OSError, UnicodeDecodeError, BadToml) as error:
         raise Misconfigured(f"{path}: {error}") from error
     for name in ("first_half", "numbers", *_TABLES):

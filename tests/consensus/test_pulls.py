@@ -44,8 +44,13 @@ def test_who_has_given_is_not_behind_any_more() -> None:
     pulled(state, 0, 20 * Timing().fetch_retry_ms)
     unmet = state.lanes.lanes[3].unmet
     assert unmet.keys() == {2, 3, 4}
-    while (fetch := state.fetches.get("batches 3")) is None or fetch.peer != 3:
+    for _ in range(4 * Timing().fetch_retry_ms):
+        fetch = state.fetches.get("batches 3")
+        if fetch is not None and fetch.peer == 3:
+            break
         later = state.now.steady_ms - NOW.steady_ms + 1
         pulled(state, later, later + 1)
+    else:
+        raise AssertionError("its turn does not come")
     state, _ = simplex.handle(state, Received(3, Batches((GOOD,))), state.now)
     assert unmet.keys() == set(LIARS)

@@ -9,6 +9,7 @@ they are fitted anew at the first question of a month only, from where the last 
 w is the grade, −1 … 1 (a result without grade: 1 or −1). Both are recalibrated.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from math import log
 from typing import Final
@@ -23,7 +24,7 @@ JUMP: Final = 0.15
 _FLOOR: Final = 1e-9
 
 
-class GraphScore(Counting):
+class GraphScore(Counting, ABC):
     """The edges so far between numbered nodes, and a score for each node, fitted monthly."""
 
     def __init__(self, data: DataSet) -> None:
@@ -59,13 +60,13 @@ class GraphScore(Counting):
         """Keep an edge; several between two nodes add up."""
         self.edges[rater, rated] = self.edges.get((rater, rated), 0.0) + weight
 
+    @abstractmethod
     def score(self, key: Key) -> float | None:
         """The score of a node, or None where it has none."""
-        raise NotImplementedError
 
+    @abstractmethod
     def fit(self) -> None:
         """Fit all scores to the edges."""
-        raise NotImplementedError
 
     def _node(self, key: Key) -> int:
         return self.nodes.setdefault(key, len(self.nodes))
